@@ -1,0 +1,281 @@
+//! What can be configured, with its defaults: one struct a section, in the order of the reference.
+//!
+//! Only the parts of the program that `serve` starts read it, once; nothing reads the environment later.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration. Every key has a default; `roadstead serve` with none of them is a working registry.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub tls: Tls,
+    pub access: Access,
+    pub storage: Storage,
+    pub blobs: Blobs,
+    pub uploads: Uploads,
+    pub manifests: Manifests,
+    pub delete: Delete,
+    pub reclaim: Reclaim,
+    pub history: History,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub admin_listen: SocketAddr,
+    /// The directory of everything this process keeps: `index/` and, for the directory store, `blobs/`.
+    pub data: PathBuf,
+    /// Seconds that running requests get to finish after SIGTERM.
+    pub drain_seconds: u64,
+    /// Connections served at once; more wait in the backlog.
+    pub max_connections: usize,
+    /// Seconds for the TLS handshake and the headers of a request.
+    pub header_seconds: u64,
+    /// Seconds a connection may be idle, and a body may bring no byte.
+    pub idle_seconds: u64,
+    /// Bytes a second that a body must bring, averaged over `idle_seconds`.
+    pub min_body_rate: u64,
+    /// Free bytes on the volume of the index below which writes are refused.
+    pub min_free_bytes: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 5002)),
+            data: PathBuf::from("data"),
+            drain_seconds: 25,
+            max_connections: 10_000,
+            header_seconds: 15,
+            idle_seconds: 60,
+            min_body_rate: 1024,
+            min_free_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Certificate files, read again when they change. Both or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// What anyone may do. Must be set when listening elsewhere than on loopback; there, unset means `delete`.
+    pub anonymous: Option<Anonymous>,
+}
+
+/// What clients without an identity may do; each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    Nothing,
+    Pull,
+    Push,
+    Delete,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    pub kind: StorageKind,
+    pub s3: S3,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// Objects are files under `server.data`.
+    #[default]
+    Directory,
+    S3,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3 {
+    pub bucket: String,
+    /// Everything is kept under this prefix; empty for the whole bucket.
+    pub prefix: String,
+    /// None: AWS's own endpoint of the region.
+    pub endpoint: Option<String>,
+    /// None: by the standard chain of the SDK.
+    pub region: Option<String>,
+    pub path_style: bool,
+    /// Whether the SDK adds check sums to requests; `required` suits servers other than AWS.
+    pub checksums: ChecksumMode,
+    /// None: by the standard chain of the SDK (environment, profile, web identity, instance).
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<String>,
+    /// Bytes of one part of a multipart upload.
+    pub part_bytes: u64,
+    /// Seconds for one attempt of one call.
+    pub attempt_seconds: u64,
+    /// Attempts of one call.
+    pub attempts: u32,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            prefix: String::new(),
+            endpoint: None,
+            region: None,
+            path_style: false,
+            checksums: ChecksumMode::Required,
+            access_key_id: None,
+            secret_access_key: None,
+            part_bytes: 8 << 20,
+            attempt_seconds: 30,
+            attempts: 3,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChecksumMode {
+    Supported,
+    Required,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blobs {
+    /// Blobs up to this many bytes are kept in the index itself.
+    pub inline_limit: u64,
+    /// Send clients to presigned addresses of the store for blobs of at least `redirect_min_bytes`.
+    pub redirect: bool,
+    pub redirect_min_bytes: u64,
+    /// The endpoint that clients reach; presigned addresses are made for it.
+    pub public_endpoint: Option<String>,
+    /// Days in which the background scrub reads every object once; 0 turns it off.
+    pub scrub_days: u32,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self {
+            inline_limit: 32 << 10,
+            redirect: false,
+            redirect_min_bytes: 1 << 20,
+            public_endpoint: None,
+            scrub_days: 30,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Uploads {
+    /// Seconds after its birth at which an unfinished upload expires.
+    pub ttl_seconds: u64,
+    /// Bytes on their way to the store, of all uploads together.
+    pub budget_bytes: u64,
+    /// Told to clients as `OCI-Chunk-Min-Length`; smaller chunks are accepted all the same.
+    pub chunk_min_bytes: u64,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { ttl_seconds: 24 * 3600, budget_bytes: 64 << 20, chunk_min_bytes: 0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manifests {
+    /// The largest manifest taken; the specification asks for at least 4 MiB.
+    pub max_bytes: u64,
+    /// Accept image indexes whose children are not in the repository.
+    pub sparse: bool,
+}
+
+impl Default for Manifests {
+    fn default() -> Self {
+        Self { max_bytes: 4 << 20, sparse: false }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delete {
+    /// Off: every DELETE of a tag, manifest or blob is answered 405.
+    pub enabled: bool,
+}
+
+impl Default for Delete {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reclaim {
+    /// Seconds that a blob is kept which no manifest of the repository needs.
+    pub grace_seconds: u64,
+    /// Seconds that an object is left for readers after it was condemned.
+    pub reader_pause_seconds: u64,
+    /// Seconds after which a manifest without tag, parent or subject is removed; none: never.
+    pub untagged_seconds: Option<u64>,
+    /// Seconds between two looks at what is due.
+    pub interval_seconds: u64,
+}
+
+impl Default for Reclaim {
+    fn default() -> Self {
+        Self { grace_seconds: 24 * 3600, reader_pause_seconds: 3600, untagged_seconds: None, interval_seconds: 10 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// Changes kept of each tag, and the days they are kept.
+    pub per_tag: u64,
+    pub days: u64,
+    /// Days that events are kept.
+    pub event_days: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { per_tag: 100, days: 90, event_days: 7 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`: `info`, `warn,roadstead=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}

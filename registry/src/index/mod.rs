@@ -1,0 +1,13 @@
+//! The index: our replicated metadata. Tags, manifests, links, uploads and what is to be reclaimed live here.
+//!
+//! The way in is [`Index`]: it submits a [`command::Command`] and answers a [`query`]. Behind it a command becomes an
+//! entry of the log ([`raft`]), and [`state`] applies it: deterministic, without clock, randomness or network.
+//! Nothing outside this folder may know how the state is kept, and nothing outside [`raft`] may name openraft.
+
+pub mod client;
+pub mod command;
+pub mod query;
+pub mod raft;
+pub mod state;
+
+pub use client::{Index, IndexError};

@@ -1,0 +1,242 @@
+//! Queries: every question that the rest of the program may ask the index. Each is answered from one consistent view
+//! of the state by [`Query::answer`], a pure function; [`super::Index::query`] decides whether that view must be
+//! brought up to date first.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::command::{HashState, Policy, Segment, Time, UploadId};
+use super::state::records::{Records, RecordsError};
+use crate::blobs::ObjectKey;
+use crate::oci::digest::Digest;
+use crate::oci::name::RepositoryName;
+use crate::oci::reference::{Reference, Tag};
+
+/// A question with a typed answer.
+pub trait Query: Send + 'static {
+    type Answer: Send + 'static;
+
+    /// Answers from the state as it stands in `records`.
+    ///
+    /// # Errors
+    /// Only when the records cannot be read; an absent thing is an answer.
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError>;
+
+    /// Whether `answer` may be given although the state it was read from may be behind: true only for content named
+    /// by its digest that was found, because such content never changes.
+    fn settled(&self, _answer: &Self::Answer) -> bool {
+        false
+    }
+}
+
+/// Something looked for inside a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found<T> {
+    /// There is no such repository.
+    NoRepository,
+    /// The repository is there, the thing is not.
+    Nothing,
+    Here(T),
+}
+
+impl<T> Found<T> {
+    pub fn here(self) -> Option<T> {
+        match self {
+            Self::Here(it) => Some(it),
+            Self::NoRepository | Self::Nothing => None,
+        }
+    }
+}
+
+/// One page of an ordered list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Whether there are items after the last of these.
+    pub more: bool,
+}
+
+/// A manifest by tag or digest. Linearizable by tag.
+#[derive(Clone, Debug)]
+pub struct GetManifest {
+    pub repository: RepositoryName,
+    pub reference: Reference,
+    /// Whether the bytes are wanted too.
+    pub bytes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    pub digest: Digest,
+    pub media_type: String,
+    pub size: u64,
+    pub subject: Option<Digest>,
+    /// When it was first pushed to this repository.
+    pub time: Time,
+    /// Present when asked for.
+    pub bytes: Option<Bytes>,
+}
+
+/// A blob of a repository, with where its bytes are.
+#[derive(Clone, Debug)]
+pub struct GetBlob {
+    pub repository: RepositoryName,
+    pub digest: Digest,
+    /// A HEAD must be linearizable, since a client relies on its answer when it skips an upload.
+    pub linearizable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    pub digest: Digest,
+    pub size: u64,
+    pub segments: Vec<Segment>,
+    pub damaged: bool,
+    /// Since when no manifest of the repository needs it; none when one does.
+    pub unreferenced_since: Option<Time>,
+}
+
+/// An upload that has at least one recorded segment, or was ended. Linearizable.
+#[derive(Clone, Debug)]
+pub struct GetUpload {
+    pub repository: RepositoryName,
+    pub upload: UploadId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// Going on. Nothing recorded yet is the same as no row at all: see [`GetUpload`]'s `None`.
+    Open {
+        offset: u64,
+        segments: Vec<Segment>,
+        hash: HashState,
+    },
+    /// Finished as this blob.
+    Finished {
+        digest: Digest,
+    },
+    Cancelled,
+}
+
+/// The tags of a repository, in byte order, after `last`. `None` when there is no such repository.
+#[derive(Clone, Debug)]
+pub struct ListTags {
+    pub repository: RepositoryName,
+    pub last: Option<String>,
+    pub limit: usize,
+}
+
+/// The repositories, in byte order, after `last`.
+#[derive(Clone, Debug)]
+pub struct ListRepositories {
+    pub last: Option<String>,
+    pub limit: usize,
+}
+
+/// The referrers of a digest, in the order of their digests, after `last`; never fails for an unknown subject.
+#[derive(Clone, Debug)]
+pub struct ListReferrers {
+    pub repository: RepositoryName,
+    pub subject: Digest,
+    pub artifact_type: Option<String>,
+    pub last: Option<Digest>,
+    pub limit: usize,
+}
+
+/// What the referrers API shows of one referrer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer {
+    pub digest: Digest,
+    pub media_type: String,
+    pub size: u64,
+    pub artifact_type: Option<String>,
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// What a tag pointed at over time, newest first.
+#[derive(Clone, Debug)]
+pub struct TagHistory {
+    pub repository: RepositoryName,
+    pub tag: Tag,
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagChange {
+    /// The position of the entry that made the change.
+    pub position: u64,
+    /// None: the tag was deleted.
+    pub digest: Option<Digest>,
+    pub time: Time,
+    pub who: Option<String>,
+}
+
+/// Repositories that hold a blob, at most `limit`: sources for a mount without `from`.
+#[derive(Clone, Debug)]
+pub struct BlobRepositories {
+    pub digest: Digest,
+    pub limit: usize,
+}
+
+/// Objects that may be deleted from the store: condemned and past the readers' pause. Linearizable.
+#[derive(Clone, Debug)]
+pub struct DueObjects {
+    pub limit: usize,
+}
+
+/// Which of these keys the index knows (as part of a blob or upload, or condemned). Linearizable.
+#[derive(Clone, Debug)]
+pub struct KnownObjects {
+    pub keys: Vec<ObjectKey>,
+}
+
+/// Blobs in the order of their digests, after `last`: for scrubbing and for joining segments.
+#[derive(Clone, Debug)]
+pub struct ListBlobs {
+    pub last: Option<Digest>,
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    pub digest: Digest,
+    pub size: u64,
+    pub segments: Vec<Segment>,
+    pub damaged: bool,
+}
+
+/// What the index as a whole says of itself.
+#[derive(Clone, Debug)]
+pub struct GetStatus;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// None before the first command.
+    pub cluster: Option<Cluster>,
+    pub policy: Policy,
+    /// The index time of the last entry.
+    pub time: Time,
+    /// When the head of the queue of things to expire is due; none when the queue is empty.
+    pub next_due: Option<Time>,
+    /// The newest closed day, 0 when none is.
+    pub closed_day: u32,
+    pub counts: Counts,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub id: String,
+    pub epoch: u64,
+    pub upload_key: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub repositories: u64,
+    pub manifests: u64,
+    pub tags: u64,
+    pub blobs: u64,
+    pub blob_bytes: u64,
+    pub uploads: u64,
+    pub condemned: u64,
+}

@@ -1,0 +1,8 @@
+//! Roadstead: an OCI image registry whose tags are linearizable.
+
+pub mod app;
+pub mod blobs;
+pub mod config;
+pub mod error;
+pub mod index;
+pub mod oci;

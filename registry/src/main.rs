@@ -1,0 +1,3 @@
+//! The binary `roadstead`.
+
+fn main() {}
