@@ -4,6 +4,7 @@
 //! Everything here is a function of its arguments: no clock, no randomness, no IO. Every other module speaks in
 //! these types, so a string from a client is checked exactly once, here.
 
+pub mod action;
 pub mod digest;
 pub mod name;
 pub mod reference;
