@@ -13,3 +13,12 @@ pub struct App {
     pub index: Index,
     pub store: Arc<dyn Store>,
 }
+
+pub async fn open(config: Config) -> anyhow::Result<Arc<App>> {
+    let _ = config;
+    anyhow::bail!("the store and the index are not there yet")
+}
+
+pub async fn close(_app: &App) -> anyhow::Result<()> {
+    Ok(())
+}

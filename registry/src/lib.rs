@@ -1,8 +1,14 @@
 //! Roadstead: an OCI image registry whose tags are linearizable.
 
 pub mod app;
+pub mod auth;
 pub mod blobs;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod index;
+pub mod metrics;
 pub mod oci;
+pub mod ready;
+pub mod server;
+pub mod telemetry;
