@@ -36,7 +36,9 @@ impl Time {
 }
 
 /// Names one submission of a command. A retry carries the same id, so that it is answered and not applied again.
-/// The id begins with the index time that its sender last saw, which bounds how long replies must be kept.
+/// The id begins with the index time as its sender knows it, which bounds how long replies must be kept: an id that is
+/// more than five minutes behind is refused as [`Refusal::RequestTooOld`]. So a sender that was idle asks for the index
+/// time before it makes an id (on the leader that is its running clock, not the time of the last entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub u128);

@@ -184,7 +184,7 @@ pub struct DueObjects {
     pub limit: usize,
 }
 
-/// Which of these keys the index knows (as part of a blob or upload, or condemned). Linearizable.
+/// Which of these keys the index knows, as part of a blob or upload, or condemned. Linearizable.
 #[derive(Clone, Debug)]
 pub struct KnownObjects {
     pub keys: Vec<ObjectKey>,
@@ -218,6 +218,8 @@ pub struct Status {
     pub time: Time,
     /// When the head of the queue of things to expire is due; none when the queue is empty.
     pub next_due: Option<Time>,
+    /// When the oldest condemned object may be deleted; none when there is none.
+    pub next_condemned: Option<Time>,
     /// The newest closed day, 0 when none is.
     pub closed_day: u32,
     pub counts: Counts,

@@ -18,7 +18,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// The length of a digest of this algorithm, in bytes.
-    pub const fn len(self) -> usize {
+    pub const fn digest_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -72,7 +72,7 @@ impl Digest {
     /// # Errors
     /// [`DigestError::Length`] when there are not as many bytes as the algorithm makes.
     pub fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Result<Self, DigestError> {
-        if raw.len() != algorithm.len() {
+        if raw.len() != algorithm.digest_len() {
             return Err(DigestError::Length);
         }
         let mut bytes = [0; 64];
@@ -102,7 +102,7 @@ impl Digest {
 
     /// The raw bytes: 32 or 64 of them.
     pub fn raw(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.digest_len()]
     }
 
     /// The hexadecimal part, lower case.
@@ -129,14 +129,14 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (algorithm, hex) = text.split_once(':').ok_or(DigestError::Form)?;
         let algorithm: Algorithm = algorithm.parse()?;
-        if hex.len() != algorithm.len() * 2 {
+        if hex.len() != algorithm.digest_len() * 2 {
             return Err(DigestError::Length);
         }
         if !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(DigestError::Hex);
         }
         let mut bytes = [0; 64];
-        hex::decode_to_slice(hex, &mut bytes[..algorithm.len()]).map_err(|_| DigestError::Hex)?;
+        hex::decode_to_slice(hex, &mut bytes[..algorithm.digest_len()]).map_err(|_| DigestError::Hex)?;
         Ok(Self { algorithm, bytes })
     }
 }

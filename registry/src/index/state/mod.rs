@@ -1,19 +1,98 @@
 //! The state machine of the index: what the entries of the log make of the tables.
 //!
 //! [`apply`] is called by `raft::machine` for each committed entry, in order, and by tests. It is deterministic: the
-//! same entries make the same tables on every member.
+//! same entries make the same tables on every member. Each noun has a file that owns its tables; [`answers`] is the
+//! reading side. Nothing here may read a clock, draw a random number or wait for anything.
+//!
+//! Any change of what `apply` does with an entry that older members also apply must be behind a feature level.
 
+pub mod answers;
+mod blobs;
+mod events;
+mod expiry;
+mod keys;
+mod links;
+mod manifests;
+mod objects;
+mod queue;
 pub mod records;
+mod referrers;
+mod repositories;
+mod requests;
+mod settings;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod uploads;
 
 use records::{RecordsError, Transaction};
+use requests::Seen;
 
-use super::command::{Proposal, Reply};
+use super::command::{Command, Policy, Proposal, Refusal, Reply, Time};
+
+/// What an entry brings to the commands inside: where it stands, when, by whom, and under which policy.
+#[derive(Clone, Copy, Debug)]
+struct Entry<'a> {
+    position: u64,
+    time: Time,
+    who: Option<&'a str>,
+    policy: &'a Policy,
+}
 
 /// Applies one entry at log position `position`.
 ///
 /// # Errors
 /// Only when the records cannot be read or do not decode: the node must stop. Everything that a client did wrong is a
 /// [`Reply`] with a refusal, and changes nothing but the table of requests.
-pub fn apply(_transaction: &mut Transaction<'_>, _position: u64, _proposal: &Proposal) -> Result<Reply, RecordsError> {
-    Ok(Err(super::command::Refusal::NotBootstrapped))
+pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Proposal) -> Result<Reply, RecordsError> {
+    let mut clock = settings::clock(transaction)?;
+    clock.time = clock.time.max(proposal.time);
+    match requests::look(transaction, &clock, proposal.request)? {
+        Seen::Before(reply) => return Ok(reply),
+        Seen::TooOld => return Ok(Err(Refusal::RequestTooOld)),
+        Seen::New => {}
+    }
+    settings::save_clock(transaction, &clock);
+    transaction.savepoint();
+
+    let policy = settings::policy(transaction)?;
+    let entry = Entry { position, time: clock.time, who: proposal.who.as_deref(), policy: &policy };
+    let reply = dispatch(transaction, &entry, &proposal.command)?;
+    if reply.is_err() {
+        transaction.rollback();
+    }
+
+    let mut clock = settings::clock(transaction)?;
+    requests::keep(transaction, &mut clock, proposal.request, &reply)?;
+    events::trim(transaction, &mut clock, &policy)?;
+    transaction.savepoint();
+    Ok(reply)
+}
+
+fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Command) -> Result<Reply, RecordsError> {
+    let now = entry.time;
+    if let Command::Bootstrap(bootstrap) = command {
+        return settings::bootstrap(transaction, bootstrap);
+    }
+    if settings::cluster(transaction)?.is_none() {
+        return Ok(Err(Refusal::NotBootstrapped));
+    }
+    match command {
+        Command::Bootstrap(bootstrap) => settings::bootstrap(transaction, bootstrap),
+        Command::SetPolicy(policy) => settings::set_policy(transaction, now, policy),
+        Command::RecordUpload(record) => uploads::record(transaction, now, record),
+        Command::CancelUpload(cancel) => uploads::cancel(transaction, now, cancel),
+        Command::CommitBlob(commit) => blobs::commit(transaction, now, commit),
+        Command::MountBlob(mount) => blobs::mount(transaction, now, mount),
+        Command::RenewLink(name) => links::renew(transaction, now, name),
+        Command::DeleteBlob(name) => links::delete(transaction, now, name),
+        Command::PutManifest(put) => manifests::put(transaction, entry, put),
+        Command::DeleteTag(delete) => tags::delete(transaction, entry, delete),
+        Command::DeleteManifest(delete) => manifests::delete(transaction, entry, delete),
+        Command::Expire(expire) => expiry::expire(transaction, entry, expire),
+        Command::CloseDay(close) => objects::close_day(transaction, close),
+        Command::ForgetObjects(forget) => objects::forget(transaction, forget),
+        Command::MarkDamaged(mark) => blobs::mark_damaged(transaction, mark),
+        Command::ReplaceSegments(replace) => blobs::replace(transaction, now, replace),
+    }
 }

@@ -1,8 +1,15 @@
 //! Records: the tables as ordered keys and values, and a transaction on top of them.
+//!
+//! [`Records`] is what queries read and what `store` implements over the database; [`Transaction`] is what commands
+//! change. Values are MessagePack with field names, so that a field can be added and old records still be read.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// One table; the number is on disk and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,9 +32,34 @@ pub enum Table {
     Events = 15,
     Requests = 16,
     Parents = 17,
+    TagsByDigest = 18,
 }
 
-/// The records cannot be read or hold something that does not decode.
+impl Table {
+    /// Every table, in the order of their numbers.
+    pub const ALL: [Self; 18] = [
+        Self::Settings,
+        Self::Repositories,
+        Self::Tags,
+        Self::History,
+        Self::Manifests,
+        Self::ManifestBytes,
+        Self::Blobs,
+        Self::Counts,
+        Self::Objects,
+        Self::Links,
+        Self::LinksByDigest,
+        Self::Referrers,
+        Self::Uploads,
+        Self::Queue,
+        Self::Events,
+        Self::Requests,
+        Self::Parents,
+        Self::TagsByDigest,
+    ];
+}
+
+/// The records cannot be read or hold something that does not decode: the node must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     #[error("could not read the state")]
@@ -36,39 +68,115 @@ pub enum RecordsError {
     Damaged { table: Table, reason: String },
 }
 
+/// Sees one record of a scan and says whether to go on.
+pub type Visit<'v> = dyn FnMut(&[u8], &Bytes) -> ControlFlow<()> + 'v;
+
 /// A consistent view of the tables.
 pub trait Records {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, RecordsError>;
 
-    /// Visits the records of `table` with `from <= key < to` in ascending (or descending) order until told to stop. An empty `to` means the end.
+    /// Visits the records of `table` with `from <= key < to` in the order of their keys, or in the opposite order, until
+    /// told to stop. An empty `to` means the end of the table.
     fn scan(
         &self,
         table: Table,
         from: &[u8],
         to: &[u8],
         descending: bool,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), RecordsError>;
 }
 
-/// A record as it will be written: the new value, or none when it is removed.
-pub type Change = ((Table, Vec<u8>), Option<Bytes>);
+/// Encodes a record.
+pub fn encode<T: Serialize>(record: &T) -> Bytes {
+    // Our records hold only maps with text keys, numbers, text and bytes, and a Vec takes all that is written to it.
+    rmp_serde::to_vec_named(record).unwrap_or_default().into()
+}
 
-/// Changes on top of a view, seen by its own reads, to be written in one batch. What one command changed can be taken
-/// back with [`Transaction::rollback`] to a [`Transaction::savepoint`].
+/// Decodes a record of `table`.
+pub fn decode<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, RecordsError> {
+    rmp_serde::from_slice(bytes).map_err(|error| RecordsError::Damaged { table, reason: error.to_string() })
+}
+
+/// Reads and decodes one record.
+pub fn load<T: DeserializeOwned>(records: &dyn Records, table: Table, key: &[u8]) -> Result<Option<T>, RecordsError> {
+    records.get(table, key)?.map(|bytes| decode(table, &bytes)).transpose()
+}
+
+/// Whether there is a record.
+pub fn exists(records: &dyn Records, table: Table, key: &[u8]) -> Result<bool, RecordsError> {
+    Ok(records.get(table, key)?.is_some())
+}
+
+/// The first key past every key that begins with `prefix`; empty when there is none.
+pub fn past(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+/// The records whose keys begin with `prefix`, at most `limit`, in order.
+pub fn collect(
+    records: &dyn Records,
+    table: Table,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, Bytes)>, RecordsError> {
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    records.scan(table, prefix, &past(prefix), false, &mut |key, value| {
+        found.push((key.to_vec(), value.clone()));
+        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(found)
+}
+
+/// Where a record is.
+type Place = (Table, Vec<u8>);
+
+/// A record as it will be written: the new value, or none when it is removed.
+pub type Change = (Place, Option<Bytes>);
+
+/// What `changes` held at a place: nothing, or a change.
+enum Before {
+    Untouched,
+    Changed(Option<Bytes>),
+}
+
+/// Changes on top of a view, seen by its own reads, to be written in one batch. What one entry changed can be taken
+/// back: [`Transaction::savepoint`], then [`Transaction::rollback`].
 pub struct Transaction<'a> {
     base: &'a dyn Records,
-    changes: std::collections::BTreeMap<(Table, Vec<u8>), Option<Bytes>>,
-    undo: Vec<((Table, Vec<u8>), Option<Option<Bytes>>)>,
+    changes: BTreeMap<Place, Option<Bytes>>,
+    /// What stood in `changes` before each change since the savepoint.
+    undo: Vec<(Place, Before)>,
+}
+
+impl std::fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("changes", &self.changes.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Transaction<'a> {
     pub fn new(base: &'a dyn Records) -> Self {
-        Self { base, changes: std::collections::BTreeMap::new(), undo: Vec::new() }
+        Self { base, changes: BTreeMap::new(), undo: Vec::new() }
     }
 
     pub fn put(&mut self, table: Table, key: &[u8], value: Bytes) {
         self.change(table, key, Some(value));
+    }
+
+    /// Encodes and puts a record.
+    pub fn save<T: Serialize>(&mut self, table: Table, key: &[u8], record: &T) {
+        self.put(table, key, encode(record));
     }
 
     pub fn remove(&mut self, table: Table, key: &[u8]) {
@@ -76,32 +184,156 @@ impl<'a> Transaction<'a> {
     }
 
     fn change(&mut self, table: Table, key: &[u8], value: Option<Bytes>) {
-        let key = (table, key.to_vec());
-        let before = self.changes.insert(key.clone(), value);
-        self.undo.push((key, before));
+        let place = (table, key.to_vec());
+        let before = self.changes.insert(place.clone(), value);
+        self.undo.push((place, before.map_or(Before::Untouched, Before::Changed)));
     }
 
-    /// Forgets how to undo what came before: what one entry did is final once it is applied.
+    /// What came before is final: it can no longer be taken back.
     pub fn savepoint(&mut self) {
         self.undo.clear();
     }
 
-    /// Undoes every change since the last savepoint.
+    /// Takes back every change since the last savepoint.
     pub fn rollback(&mut self) {
-        while let Some((key, before)) = self.undo.pop() {
+        while let Some((place, before)) = self.undo.pop() {
             match before {
-                Some(value) => {
-                    self.changes.insert(key, value);
-                }
-                None => {
-                    self.changes.remove(&key);
-                }
-            }
+                Before::Changed(value) => self.changes.insert(place, value),
+                Before::Untouched => self.changes.remove(&place),
+            };
         }
     }
 
     /// Everything that changed, in the order of the keys.
     pub fn into_changes(self) -> impl Iterator<Item = Change> {
         self.changes.into_iter()
+    }
+}
+
+impl Records for Transaction<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, RecordsError> {
+        // A map of owned keys is asked with an owned key: short ones, and rarely more than a dozen per entry.
+        match self.changes.get(&(table, key.to_vec())) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.base.get(table, key),
+        }
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), RecordsError> {
+        let lower = Bound::Included((table, from.to_vec()));
+        let upper = if to.is_empty() {
+            Bound::Included((table, vec![u8::MAX; 1024]))
+        } else if to <= from {
+            return Ok(());
+        } else {
+            Bound::Excluded((table, to.to_vec()))
+        };
+        let range = self.changes.range((lower, upper));
+        if descending {
+            merge(self.base, table, from, to, true, range.rev().peekable(), |ours, base| ours > base, visit)
+        } else {
+            merge(self.base, table, from, to, false, range.peekable(), |ours, base| ours < base, visit)
+        }
+    }
+}
+
+/// Visits the changes and the records of `base` as one ordered sequence, in which a change hides the record below it.
+#[allow(clippy::too_many_arguments)] // the arguments of a scan, and the two things that differ with its direction
+fn merge<'c>(
+    base: &dyn Records,
+    table: Table,
+    from: &[u8],
+    to: &[u8],
+    descending: bool,
+    mut changes: Peekable<impl Iterator<Item = (&'c Place, &'c Option<Bytes>)>>,
+    comes_first: impl Fn(&[u8], &[u8]) -> bool,
+    visit: &mut Visit<'_>,
+) -> Result<(), RecordsError> {
+    let mut stopped = false;
+    base.scan(table, from, to, descending, &mut |key, value| {
+        while let Some(((_, ours), change)) = changes.next_if(|((_, ours), _)| comes_first(ours, key)) {
+            if let Some(value) = change
+                && visit(ours, value).is_break()
+            {
+                stopped = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let flow = match changes.next_if(|((_, ours), _)| ours == key) {
+            Some((_, Some(value))) => visit(key, value),
+            Some((_, None)) => ControlFlow::Continue(()),
+            None => visit(key, value),
+        };
+        stopped = flow.is_break();
+        flow
+    })?;
+    if !stopped {
+        for ((_, key), change) in changes {
+            if let Some(value) = change
+                && visit(key, value).is_break()
+            {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Records in memory: for tests of the state machine, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryRecords(BTreeMap<Place, Bytes>);
+
+impl MemoryRecords {
+    /// Writes what a transaction changed.
+    pub fn write(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for (place, value) in changes {
+            match value {
+                Some(value) => self.0.insert(place, value),
+                None => self.0.remove(&place),
+            };
+        }
+    }
+
+    /// Every record, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&Place, &Bytes)> {
+        self.0.iter()
+    }
+}
+
+impl Records for MemoryRecords {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, RecordsError> {
+        Ok(self.0.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), RecordsError> {
+        if !to.is_empty() && to <= from {
+            return Ok(());
+        }
+        let mut inside = self
+            .0
+            .range((table, from.to_vec())..)
+            .take_while(|((t, key), _)| *t == table && (to.is_empty() || key.as_slice() < to));
+        let found: Vec<_> =
+            if descending { inside.by_ref().collect::<Vec<_>>().into_iter().rev().collect() } else { inside.collect() };
+        for ((_, key), value) in found {
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,237 @@
+//! The reading side: each query answered from one view of the tables.
+
+use std::ops::ControlFlow;
+
+use super::records::{Records, RecordsError, Table, decode, exists, past};
+use super::{blobs, keys, links, manifests, queue, referrers, repositories, settings, tags, uploads};
+use crate::blobs::ObjectKey;
+use crate::index::query::{
+    Blob, BlobRepositories, DueObjects, Found, GetBlob, GetManifest, GetStatus, GetUpload, KnownObjects, ListBlobs,
+    ListReferrers, ListRepositories, ListTags, Manifest, Page, Query, Referrer, Status, StoredBlob, TagChange,
+    TagHistory, Upload,
+};
+use crate::oci::name::RepositoryName;
+use crate::oci::reference::{Reference, Tag};
+
+/// What is said when something was not found: is it the thing or the repository that is missing?
+fn nothing<T>(records: &dyn Records, name: &RepositoryName) -> Result<Found<T>, RecordsError> {
+    Ok(if repositories::is_there(records, name)? { Found::Nothing } else { Found::NoRepository })
+}
+
+impl Query for GetManifest {
+    type Answer = Found<Manifest>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let digest = match &self.reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(tag) => match tags::get(records, &self.repository, tag)? {
+                Some(record) => record.digest,
+                None => return nothing(records, &self.repository),
+            },
+        };
+        let Some(record) = manifests::get(records, &self.repository, &digest)? else {
+            return nothing(records, &self.repository);
+        };
+        let bytes = if self.bytes { records.get(Table::ManifestBytes, &keys::digest(&digest))? } else { None };
+        Ok(Found::Here(Manifest {
+            digest,
+            media_type: record.media_type,
+            size: record.size,
+            subject: record.subject,
+            time: record.time,
+            bytes,
+        }))
+    }
+
+    fn settled(&self, answer: &Self::Answer) -> bool {
+        matches!((&self.reference, answer), (Reference::Digest(_), Found::Here(_)))
+    }
+}
+
+impl Query for GetBlob {
+    type Answer = Found<Blob>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let Some(link) = links::get(records, &self.repository, &self.digest)? else {
+            return nothing(records, &self.repository);
+        };
+        let Some(blob) = blobs::get(records, &self.digest)? else {
+            return nothing(records, &self.repository);
+        };
+        Ok(Found::Here(Blob {
+            digest: self.digest,
+            size: blob.size,
+            segments: blob.segments,
+            damaged: blob.damaged,
+            unreferenced_since: link.unreferenced_since,
+        }))
+    }
+
+    fn settled(&self, answer: &Self::Answer) -> bool {
+        !self.linearizable && matches!(answer, Found::Here(_))
+    }
+}
+
+impl Query for GetUpload {
+    type Answer = Option<Upload>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let Some(upload) = uploads::get(records, &self.upload)? else { return Ok(None) };
+        if upload.repository != self.repository {
+            return Ok(Some(Upload::Cancelled));
+        }
+        Ok(Some(match (upload.state, upload.hash) {
+            (uploads::State::Open, Some(hash)) => {
+                Upload::Open { offset: upload.offset, segments: upload.segments, hash }
+            }
+            (uploads::State::Finished(digest), _) => Upload::Finished { digest },
+            (uploads::State::Open | uploads::State::Cancelled, _) => Upload::Cancelled,
+        }))
+    }
+}
+
+/// Lists the ends of the keys that begin with `prefix`, after `last`.
+fn list<T>(
+    records: &dyn Records,
+    table: Table,
+    prefix: &[u8],
+    last: Option<&[u8]>,
+    limit: usize,
+    read: impl Fn(&[u8], &[u8]) -> Result<T, RecordsError>,
+) -> Result<Page<T>, RecordsError> {
+    let mut from = prefix.to_vec();
+    if let Some(last) = last {
+        from.extend_from_slice(last);
+        from.push(0);
+    }
+    let mut page = Page { items: Vec::new(), more: false };
+    let mut result = Ok(());
+    records.scan(table, &from, &past(prefix), false, &mut |key, value| {
+        if page.items.len() == limit {
+            page.more = true;
+            return ControlFlow::Break(());
+        }
+        match read(&key[prefix.len()..], value) {
+            Ok(item) => {
+                page.items.push(item);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                result = Err(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    result.map(|()| page)
+}
+
+/// Parses the text at the end of a key.
+fn text<T: std::str::FromStr>(table: Table, key: &[u8]) -> Result<T, RecordsError> {
+    std::str::from_utf8(key)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| RecordsError::Damaged { table, reason: "the key does not parse".into() })
+}
+
+impl Query for ListTags {
+    type Answer = Option<Page<Tag>>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        if !repositories::is_there(records, &self.repository)? {
+            return Ok(None);
+        }
+        let prefix = keys::repository(&self.repository);
+        let last = self.last.as_ref().map(String::as_bytes);
+        list(records, Table::Tags, &prefix, last, self.limit, |key, _| text(Table::Tags, key)).map(Some)
+    }
+}
+
+impl Query for ListRepositories {
+    type Answer = Page<RepositoryName>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let last = self.last.as_ref().map(String::as_bytes);
+        list(records, Table::Repositories, &[], last, self.limit, |key, _| text(Table::Repositories, key))
+    }
+}
+
+impl Query for ListReferrers {
+    type Answer = Page<Referrer>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        referrers::list(records, self)
+    }
+}
+
+impl Query for TagHistory {
+    type Answer = Found<Vec<TagChange>>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let changes = tags::history(records, &self.repository, &self.tag, self.limit)?;
+        if changes.is_empty() { nothing(records, &self.repository) } else { Ok(Found::Here(changes)) }
+    }
+}
+
+impl Query for BlobRepositories {
+    type Answer = Vec<RepositoryName>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let prefix = keys::digest(&self.digest);
+        let page =
+            list(records, Table::LinksByDigest, &prefix, None, self.limit, |key, _| text(Table::LinksByDigest, key))?;
+        Ok(page.items)
+    }
+}
+
+impl Query for DueObjects {
+    type Answer = Vec<ObjectKey>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        queue::condemned(records, settings::clock(records)?.time, self.limit)
+    }
+}
+
+impl Query for KnownObjects {
+    type Answer = Vec<ObjectKey>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let mut known = Vec::new();
+        for key in &self.keys {
+            if exists(records, Table::Objects, key.0.as_bytes())? {
+                known.push(key.clone());
+            }
+        }
+        Ok(known)
+    }
+}
+
+impl Query for ListBlobs {
+    type Answer = Page<StoredBlob>;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let last = self.last.as_ref().map(keys::digest);
+        list(records, Table::Blobs, &[], last.as_deref(), self.limit, |key, value| {
+            let digest = keys::digest_at(key)
+                .ok_or_else(|| RecordsError::Damaged { table: Table::Blobs, reason: "not a digest".into() })?;
+            let blob: blobs::Blob = decode(Table::Blobs, value)?;
+            Ok(StoredBlob { digest, size: blob.size, segments: blob.segments, damaged: blob.damaged })
+        })
+    }
+}
+
+impl Query for GetStatus {
+    type Answer = Status;
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let clock = settings::clock(records)?;
+        Ok(Status {
+            cluster: settings::cluster(records)?,
+            policy: settings::policy(records)?,
+            time: clock.time,
+            next_due: queue::next_due(records)?,
+            next_condemned: queue::next_condemned(records)?,
+            closed_day: clock.closed_day,
+            counts: settings::counts(records)?,
+        })
+    }
+}
