@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::blobs::Store;
 use crate::config::Config;
+use crate::http::HttpMetrics;
 use crate::index::Index;
+use crate::index::query::Cluster;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -12,4 +14,7 @@ pub struct App {
     pub config: Config,
     pub index: Index,
     pub store: Arc<dyn Store>,
+    /// Fixed at bootstrap, so `serve` asks the index for it once.
+    pub cluster: Cluster,
+    pub metrics: HttpMetrics,
 }

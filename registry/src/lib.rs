@@ -4,6 +4,7 @@ pub mod app;
 pub mod blobs;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod index;
 pub mod oci;
 pub mod push;

@@ -6,6 +6,7 @@
 
 pub mod checksum;
 pub mod key;
+pub mod reader;
 
 use std::fmt;
 use std::ops::Range;
