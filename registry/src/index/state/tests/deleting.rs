@@ -1,0 +1,236 @@
+//! Deleting, expiry and reclaiming.
+
+use super::*;
+use crate::index::command::{ForgetObjects, MountBlob};
+use crate::index::query::{Found, GetBlob, GetManifest, ListReferrers};
+use crate::oci::reference::Reference;
+
+const DAY: u64 = 24 * HOUR;
+
+fn has_blob(world: &World, repository: &str, digest: Digest) -> bool {
+    matches!(world.ask(GetBlob { repository: name(repository), digest, linearizable: true }), Found::Here(_))
+}
+
+fn has_manifest(world: &World, repository: &str, digest: Digest) -> bool {
+    let query = GetManifest { repository: name(repository), reference: Reference::Digest(digest), bytes: true };
+    match world.ask(query) {
+        Found::Here(manifest) => {
+            assert!(manifest.bytes.is_some());
+            true
+        }
+        Found::Nothing | Found::NoRepository => false,
+    }
+}
+
+#[test]
+fn a_blob_that_a_manifest_needs_is_not_deleted() {
+    let mut world = World::new();
+    let image = world.push_image("a", b"data", &["t"]);
+    let blob = Digest::of(b"data");
+    assert_eq!(world.refused(Command::DeleteBlob(link("a", blob))), Refusal::BlobInUse { digest: blob });
+    world.ok(delete_manifest("a", image));
+    world.ok(Command::DeleteBlob(link("a", blob)));
+    assert!(!has_blob(&world, "a", blob));
+    assert_eq!(world.refused(Command::DeleteBlob(link("a", blob))), Refusal::BlobUnknown { digest: blob });
+}
+
+#[test]
+fn a_blob_deleted_in_one_repository_stays_in_the_others() {
+    let mut world = World::new();
+    let key = object(world.now, 1);
+    let digest = Digest::of(b"data");
+    world.ok(commit("a", digest, Some(stored(b"data", &key))));
+    world.ok(Command::MountBlob(MountBlob { repository: name("b"), digest, from: vec![name("a")] }));
+    world.ok(Command::DeleteBlob(link("a", digest)));
+    assert!(!has_blob(&world, "a", digest) && has_blob(&world, "b", digest));
+    world.ok(Command::DeleteBlob(link("b", digest)));
+    assert!(!has_blob(&world, "b", digest));
+    assert_eq!(world.due_objects(), []);
+    world.later(HOUR);
+    assert_eq!(world.due_objects(), [key]);
+}
+
+#[test]
+fn an_unreferenced_blob_is_kept_for_the_grace_and_a_renewal_begins_it_again() {
+    let mut world = World::new();
+    let digest = world.push_blob("a", b"data");
+    world.later(DAY - 1);
+    assert_eq!(world.expire(), 0);
+    world.ok(Command::RenewLink(link("a", digest)));
+    world.later(DAY - 1);
+    assert_eq!(world.expire(), 0);
+    assert!(has_blob(&world, "a", digest));
+    world.later(1);
+    assert_eq!(world.expire(), 1);
+    assert!(!has_blob(&world, "a", digest));
+    assert_eq!(world.status().counts, crate::index::query::Counts::default());
+}
+
+#[test]
+fn a_referenced_blob_outlives_every_grace() {
+    let mut world = World::new();
+    let image = world.push_image("a", b"data", &["t"]);
+    let blob = Digest::of(b"data");
+    world.later(30 * DAY);
+    world.expire();
+    assert!(has_blob(&world, "a", blob));
+    world.ok(delete_manifest("a", image));
+    world.later(DAY - 1);
+    world.expire();
+    assert!(has_blob(&world, "a", blob), "the grace begins when the last reference goes");
+    world.later(1);
+    world.expire();
+    assert!(!has_blob(&world, "a", blob));
+}
+
+#[test]
+fn two_manifests_hold_a_blob_until_both_are_gone() {
+    let mut world = World::new();
+    let blob = world.push_blob("a", b"data");
+    let (one, two) = (manifest("a", b"1", &[(blob, 4)], &[], &[]), manifest("a", b"2", &[(blob, 4)], &[], &[]));
+    world.ok(put(one.clone()));
+    world.ok(put(two.clone()));
+    world.ok(delete_manifest("a", one.digest));
+    assert_eq!(world.refused(Command::DeleteBlob(link("a", blob))), Refusal::BlobInUse { digest: blob });
+    world.ok(delete_manifest("a", two.digest));
+    world.ok(Command::DeleteBlob(link("a", blob)));
+}
+
+#[test]
+fn only_condemned_objects_are_forgotten() {
+    let mut world = World::new();
+    let key = object(world.now, 1);
+    let digest = Digest::of(b"data");
+    world.ok(commit("a", digest, Some(stored(b"data", &key))));
+    world.ok(Command::ForgetObjects(ForgetObjects { keys: vec![key.clone()] }));
+    assert!(world.is_known(&key));
+    world.ok(Command::DeleteBlob(link("a", digest)));
+    assert!(world.is_known(&key), "a condemned object is known until it is forgotten");
+    world.later(HOUR);
+    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9 }) }));
+    world.ok(Command::Expire(Expire { limit: 0 }));
+    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9 }) }));
+    assert!(!world.is_known(&key));
+    assert_eq!((world.due_objects(), world.status().counts.condemned), (vec![], 0));
+}
+
+#[test]
+fn deleting_a_manifest_takes_its_tags_along() {
+    let mut world = World::new();
+    let image = world.push_image("a", b"data", &["one", "two"]);
+    let other = world.push_image("a", b"other", &["three"]);
+    world.ok(delete_manifest("a", image));
+    assert!(!has_manifest(&world, "a", image) && has_manifest(&world, "a", other));
+    assert_eq!(world.refused(delete_tag("a", "one", None)), Refusal::TagUnknown);
+    assert_eq!(world.status().counts.tags, 1);
+    assert_eq!(world.refused(delete_manifest("a", image)), Refusal::ManifestUnknown);
+    assert_eq!(world.refused(delete_manifest("z", image)), Refusal::RepositoryUnknown);
+}
+
+#[test]
+fn a_tag_that_moved_no_longer_dies_with_its_old_manifest() {
+    let mut world = World::new();
+    let one = world.push_image("a", b"1", &["t"]);
+    let two = world.push_image("a", b"2", &["t"]);
+    world.ok(delete_manifest("a", one));
+    assert_eq!(world.ok(delete_tag("a", "t", None)), Outcome::TagDeleted { digest: two });
+}
+
+#[test]
+fn a_manifest_that_an_image_index_lists_is_not_deleted() {
+    let mut world = World::new();
+    let child = manifest("a", b"child", &[], &[], &[]);
+    let parent = manifest("a", b"parent", &[], &[(child.digest, child.bytes.len())], &["t"]);
+    world.ok(put(child.clone()));
+    world.ok(put(parent.clone()));
+    assert_eq!(world.refused(delete_manifest("a", child.digest)), Refusal::ManifestInUse { parent: parent.digest });
+    world.ok(delete_manifest("a", parent.digest));
+    world.ok(delete_manifest("a", child.digest));
+}
+
+#[test]
+fn the_bytes_of_a_manifest_stay_while_any_repository_has_it() {
+    let mut world = World::new();
+    let (in_a, in_b) = (manifest("a", b"", &[], &[], &["t"]), manifest("b", b"", &[], &[], &["t"]));
+    assert_eq!(in_a.digest, in_b.digest);
+    world.ok(put(in_a.clone()));
+    world.ok(put(in_b.clone()));
+    world.ok(delete_manifest("a", in_a.digest));
+    assert!(has_manifest(&world, "b", in_b.digest));
+    world.ok(delete_manifest("b", in_b.digest));
+    assert!(!world.records.all().any(|((table, _), _)| *table == super::super::records::Table::ManifestBytes));
+}
+
+#[test]
+fn untagged_manifests_stay_by_default() {
+    let mut world = World::new();
+    let image = world.push_image("a", b"data", &["t"]);
+    world.ok(delete_tag("a", "t", None));
+    world.later(1000 * DAY);
+    world.expire();
+    assert!(has_manifest(&world, "a", image));
+}
+
+#[test]
+fn untagged_manifests_go_by_policy_with_their_children_and_referrers() {
+    let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
+    let child = manifest("a", b"child", &[], &[], &[]);
+    let parent = manifest("a", b"parent", &[], &[(child.digest, child.bytes.len())], &["t"]);
+    world.ok(put(child.clone()));
+    world.ok(put(parent.clone()));
+    let referrers: Vec<_> = (0..150u32)
+        .map(|number| PutManifest {
+            subject: Some(parent.digest),
+            ..manifest("a", &number.to_be_bytes(), &[], &[], &[])
+        })
+        .collect();
+    for referrer in &referrers {
+        world.ok(put(referrer.clone()));
+    }
+    world.later(2 * HOUR);
+    world.expire();
+    assert!(has_manifest(&world, "a", child.digest), "a parent holds its child");
+    assert!(has_manifest(&world, "a", referrers[0].digest), "a living subject holds its referrers");
+
+    world.ok(delete_tag("a", "t", None));
+    world.later(HOUR - 1);
+    world.expire();
+    assert!(has_manifest(&world, "a", parent.digest));
+    world.later(1);
+    world.expire();
+    assert!(!has_manifest(&world, "a", parent.digest));
+    for referrer in &referrers {
+        assert!(!has_manifest(&world, "a", referrer.digest));
+    }
+    let list =
+        ListReferrers { repository: name("a"), subject: parent.digest, artifact_type: None, last: None, limit: 1 };
+    assert_eq!(world.ask(list).items, []);
+    world.later(HOUR);
+    world.expire();
+    assert!(!has_manifest(&world, "a", child.digest), "a child goes when its parent is gone");
+    assert_eq!(world.status().counts.repositories, 0);
+}
+
+#[test]
+fn a_policy_turned_on_later_finds_what_was_untagged_before() {
+    let mut world = World::new();
+    let kept = world.push_image("a", b"kept", &["t"]);
+    let images: Vec<_> = (0..450u32).map(|n| world.push_image("a", &n.to_be_bytes(), &[])).collect();
+    world.ok(Command::SetPolicy(Policy { untagged: Some(HOUR), ..Policy::default() }));
+    world.expire();
+    world.later(HOUR);
+    world.expire();
+    assert!(images.iter().all(|image| !has_manifest(&world, "a", *image)));
+    assert!(has_manifest(&world, "a", kept));
+}
+
+#[test]
+fn a_manifest_tagged_again_in_time_is_spared() {
+    let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
+    let image = world.push_image("a", b"data", &[]);
+    world.later(HOUR - 1);
+    world.push_image("a", b"data", &["t"]);
+    world.later(DAY);
+    world.expire();
+    assert!(has_manifest(&world, "a", image));
+}
