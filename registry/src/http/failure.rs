@@ -70,6 +70,7 @@ impl From<IndexError> for ApiError {
         match error {
             IndexError::Refused { refusal, .. } => refusal.into(),
             IndexError::Full { .. } => full(error),
+            error @ IndexError::State(_) => internal().cause(error),
             error @ IndexError::Unavailable { .. } => unavailable(error),
         }
     }
