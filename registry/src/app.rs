@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::blobs::Store;
 use crate::config::Config;
+use crate::http::HttpMetrics;
 use crate::index::Index;
+use crate::index::query::Cluster;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -12,13 +14,7 @@ pub struct App {
     pub config: Config,
     pub index: Index,
     pub store: Arc<dyn Store>,
-}
-
-pub async fn open(config: Config) -> anyhow::Result<Arc<App>> {
-    let _ = config;
-    anyhow::bail!("the store and the index are not there yet")
-}
-
-pub async fn close(_app: &App) -> anyhow::Result<()> {
-    Ok(())
+    /// Fixed at bootstrap, so `serve` asks the index for it once.
+    pub cluster: Cluster,
+    pub metrics: HttpMetrics,
 }

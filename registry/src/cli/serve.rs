@@ -2,6 +2,7 @@
 
 mod directory;
 mod greeting;
+mod open;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let drain = Drain::new();
     let admin_drain = Drain::new();
     let limits = Limits::new(&config.server);
-    let app = crate::app::open(config).await?;
+    let app = open::open(config, &registry).await?;
     let readiness = Readiness {
         index: app.index.clone(),
         store: Arc::clone(&app.store),
@@ -109,7 +110,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(follow) = follow {
         follow.abort();
     }
-    crate::app::close(&app).await?;
+    app.index.close().await.context("could not close the index")?;
     admin_drain.begin();
     admin_drain.give_up();
     let _ = tokio::time::timeout(LAST_MOMENT, admin).await;

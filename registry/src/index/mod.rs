@@ -5,9 +5,13 @@
 //! Nothing outside this folder may know how the state is kept, and nothing outside [`raft`] may name openraft.
 
 pub mod client;
+mod clock;
 pub mod command;
+pub mod metrics;
 pub mod query;
 pub mod raft;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
-pub use client::{Index, IndexError};
+pub use client::{Index, IndexError, IndexOptions, OpenError};

@@ -22,6 +22,11 @@ pub trait Query: Send + 'static {
     /// Only when the records cannot be read; an absent thing is an answer.
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError>;
 
+    /// Whether an answer of this query can be settled at all: if not, it is not even looked for before the barrier.
+    fn may_settle(&self) -> bool {
+        false
+    }
+
     /// Whether `answer` may be given although the state it was read from may be behind: true only for content named
     /// by its digest that was found, because such content never changes.
     fn settled(&self, _answer: &Self::Answer) -> bool {

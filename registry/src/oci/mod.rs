@@ -5,6 +5,8 @@
 //! these types, so a string from a client is checked exactly once, here.
 
 pub mod action;
+pub mod byte_range;
 pub mod digest;
+pub mod manifest;
 pub mod name;
 pub mod reference;

@@ -2,28 +2,29 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 
 use super::Connection;
 use super::accept::Handler;
 use super::body::WatchedBody;
 use crate::app::App;
+use crate::http::{Body, handle};
 
+/// Answers the client listener.
 #[derive(Clone, Debug)]
 pub struct Api {
     pub app: Arc<App>,
 }
 
 impl Handler for Api {
-    type Body = Full<Bytes>;
+    type Body = Body;
 
     fn handle(
         &self,
-        _request: Request<WatchedBody>,
-        _: Connection,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + 'static {
-        async move { Response::new(Full::new(Bytes::from_static(b"{}"))) }
+        request: Request<WatchedBody>,
+        connection: Connection,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let connection = crate::http::Connection { peer: connection.peer, tls: connection.tls };
+        handle(Arc::clone(&self.app), request, connection)
     }
 }

@@ -1,1 +1,12 @@
-//! The only code that names openraft.
+//! Consensus: the only code that names openraft. [`node::Node`] is what the rest of the index holds.
+
+mod frame;
+mod log;
+mod machine;
+mod network;
+pub mod node;
+mod states;
+mod types;
+mod writer;
+
+pub use node::{Node, NodeError};

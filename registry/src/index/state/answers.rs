@@ -43,8 +43,12 @@ impl Query for GetManifest {
         }))
     }
 
+    fn may_settle(&self) -> bool {
+        matches!(self.reference, Reference::Digest(_))
+    }
+
     fn settled(&self, answer: &Self::Answer) -> bool {
-        matches!((&self.reference, answer), (Reference::Digest(_), Found::Here(_)))
+        self.may_settle() && matches!(answer, Found::Here(_))
     }
 }
 
@@ -67,8 +71,12 @@ impl Query for GetBlob {
         }))
     }
 
+    fn may_settle(&self) -> bool {
+        !self.linearizable
+    }
+
     fn settled(&self, answer: &Self::Answer) -> bool {
-        !self.linearizable && matches!(answer, Found::Here(_))
+        self.may_settle() && matches!(answer, Found::Here(_))
     }
 }
 

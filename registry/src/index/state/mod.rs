@@ -20,6 +20,7 @@ mod referrers;
 mod repositories;
 mod requests;
 mod settings;
+pub mod store;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,223 @@
+//! `blobs/<digest>`: downloads, questions, deletion.
+//!
+//! What is sent was checked chunk by chunk; when a chunk is found wrong the connection breaks before any byte of it, and
+//! the blob is marked, so that the next push of it brings good bytes.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RANGE};
+use http::response::Builder;
+use http::{Response, StatusCode};
+
+use super::body::{Body, BodyError};
+use super::reply::{self, DOCKER_CONTENT_DIGEST, Reply};
+use super::{Call, conditions, failure, tags};
+use crate::app::App;
+use crate::blobs::reader::{self, ReadError};
+use crate::error::{ApiError, Code};
+use crate::index::command::{Command, LinkName, MarkDamaged, Place, Segment};
+use crate::index::query::{Blob, Found, GetBlob};
+use crate::oci::byte_range::{self, ByteRange};
+use crate::oci::digest::Digest;
+use crate::oci::name::RepositoryName;
+
+/// How long a presigned address lives. Condemned objects are left alone for longer.
+const PRESIGNED: Duration = Duration::from_mins(20);
+
+pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
+    let blob = find(&call.app, &repository, digest, false).await?;
+    if conditions::not_modified(&call.headers, &digest) {
+        return reply::empty(named(StatusCode::NOT_MODIFIED, &digest));
+    }
+    let range = wanted(call, &blob);
+    let (status, range) = match range {
+        ByteRange::Whole => (StatusCode::OK, 0..blob.size),
+        ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        ByteRange::Unsatisfiable => return Err(unsatisfiable(blob.size)),
+    };
+    if let Some(address) = redirect(&call.app, &blob).await? {
+        let builder = named(StatusCode::TEMPORARY_REDIRECT, &digest).header(LOCATION, address);
+        return reply::empty(builder.header(CONTENT_LENGTH, 0));
+    }
+    let mut builder = content(status, &digest);
+    if status == StatusCode::PARTIAL_CONTENT {
+        builder = builder.header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, blob.size));
+    }
+    let length = range.end - range.start;
+    let stream = opened(&call.app, &repository, blob, range).await?;
+    reply::send(builder, Body::stream(stream, length))
+}
+
+/// Linearizable, since a client that is told that the blob is there does not push it; for the same reason a link whose
+/// grace runs out gets a new one, and a damaged blob is not there.
+pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
+    let blob = find(&call.app, &repository, digest, true).await?;
+    if blob.damaged {
+        return Err(unknown());
+    }
+    let grace = call.app.config.reclaim.grace_seconds.saturating_mul(1000);
+    if needs_renewal(&blob, call.app.index.time().0, grace) {
+        call.app.index.submit(None, Command::RenewLink(LinkName { repository, digest })).await?;
+    }
+    if conditions::not_modified(&call.headers, &digest) {
+        return reply::empty(named(StatusCode::NOT_MODIFIED, &digest));
+    }
+    reply::empty(content(StatusCode::OK, &digest).header(CONTENT_LENGTH, blob.size))
+}
+
+pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
+    check_deletable(&call.app)?;
+    call.app.index.submit(None, Command::DeleteBlob(LinkName { repository, digest })).await?;
+    reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))
+}
+
+/// Refuses every deletion when deleting is turned off.
+pub fn check_deletable(app: &App) -> Result<(), ApiError> {
+    if app.config.delete.enabled {
+        return Ok(());
+    }
+    Err(failure::not_deletable("deleting is turned off in this registry (delete.enabled)"))
+}
+
+/// Whether less than half of the grace of an unreferenced link is left. All times in milliseconds.
+fn needs_renewal(blob: &Blob, now: u64, grace: u64) -> bool {
+    blob.unreferenced_since.is_some_and(|since| now.saturating_sub(since.0) > grace / 2)
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, Code::BlobUnknown, "there is no such blob in this repository")
+}
+
+fn unsatisfiable(size: u64) -> ApiError {
+    let text = format!("the blob has {size} bytes and none in this range");
+    let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, text);
+    match HeaderValue::try_from(format!("bytes */{size}")) {
+        Ok(value) => error.header(CONTENT_RANGE, value),
+        Err(_) => error,
+    }
+}
+
+async fn find(app: &App, repository: &RepositoryName, digest: Digest, linearizable: bool) -> Result<Blob, ApiError> {
+    match app.index.query(GetBlob { repository: repository.clone(), digest, linearizable }).await? {
+        Found::Here(blob) => Ok(blob),
+        Found::Nothing => Err(unknown()),
+        Found::NoRepository => Err(tags::unknown_repository()),
+    }
+}
+
+fn named(status: StatusCode, digest: &Digest) -> Builder {
+    Response::builder()
+        .status(status)
+        .header(ETAG, conditions::etag(digest))
+        .header(DOCKER_CONTENT_DIGEST, digest.to_string())
+}
+
+fn content(status: StatusCode, digest: &Digest) -> Builder {
+    named(status, digest).header(CONTENT_TYPE, "application/octet-stream").header(ACCEPT_RANGES, "bytes")
+}
+
+fn wanted(call: &Call, blob: &Blob) -> ByteRange {
+    match call.headers.get(RANGE).and_then(|value| value.to_str().ok()) {
+        Some(header) if conditions::range_applies(&call.headers, &blob.digest) => byte_range::parse(header, blob.size),
+        _ => ByteRange::Whole,
+    }
+}
+
+/// Where the store itself would send the blob from, if clients are to go there.
+async fn redirect(app: &App, blob: &Blob) -> Result<Option<String>, ApiError> {
+    let config = &app.config.blobs;
+    match blob.segments.as_slice() {
+        [Segment { place: Place::Object(key), .. }]
+            if config.redirect && blob.size >= config.redirect_min_bytes && !blob.damaged =>
+        {
+            Ok(app.store.presign(key, PRESIGNED).await?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Opens the content and waits for its first bytes, so that a failure to begin is an answer of its own. An object that
+/// is gone was condemned after the index was asked: where the bytes are now is asked once more.
+async fn opened(
+    app: &Arc<App>,
+    repository: &RepositoryName,
+    blob: Blob,
+    range: Range<u64>,
+) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ApiError> {
+    let digest = blob.digest;
+    match begin(app, blob, range.clone()).await {
+        Err(error) if error.is_gone() => {
+            let blob = find(app, repository, digest, true).await?;
+            begin(app, blob, range).await.map_err(|error| failed(app, digest, error))
+        }
+        Err(error) => Err(failed(app, digest, error)),
+        Ok(stream) => Ok(stream),
+    }
+}
+
+async fn begin(
+    app: &Arc<App>,
+    blob: Blob,
+    range: Range<u64>,
+) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ReadError> {
+    let mut content = reader::read(app.store.clone(), blob.segments, range);
+    let first = match content.next().await {
+        None => return Ok(stream::empty().boxed()),
+        Some(first) => first?,
+    };
+    let (app, digest) = (app.clone(), blob.digest);
+    let rest = content.map(move |result| {
+        result.map_err(|error| {
+            tracing::error!(%digest, error = format!("{error:#}"), "a download broke off");
+            mark_damaged(&app, digest, &error);
+            BodyError::Read(error.into())
+        })
+    });
+    Ok(stream::once(async { Ok(first) }).chain(rest).boxed())
+}
+
+fn failed(app: &Arc<App>, digest: Digest, error: ReadError) -> ApiError {
+    mark_damaged(app, digest, &error);
+    match error {
+        ReadError::Store(error) => error.into(),
+        error => reply::internal().cause(error),
+    }
+}
+
+/// Tells the index of a damaged object, so that the next push of the blob replaces it. Nobody waits for it.
+fn mark_damaged(app: &Arc<App>, digest: Digest, error: &ReadError) {
+    let Some(key) = error.damaged().cloned() else { return };
+    let app = app.clone();
+    tokio::spawn(async move {
+        let command = Command::MarkDamaged(MarkDamaged { digest, key });
+        if let Err(error) = app.index.submit(None, command).await {
+            tracing::warn!(%digest, %error, "could not mark a damaged blob");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::command::Time;
+
+    #[test]
+    fn an_unreferenced_link_is_renewed_once_half_of_its_grace_is_over() {
+        let blob = |since| Blob {
+            digest: Digest::of(b""),
+            size: 0,
+            segments: Vec::new(),
+            damaged: false,
+            unreferenced_since: since,
+        };
+        assert!(!needs_renewal(&blob(None), u64::MAX, 10));
+        assert!(!needs_renewal(&blob(Some(Time(100))), 105, 10));
+        assert!(needs_renewal(&blob(Some(Time(100))), 106, 10));
+        assert!(!needs_renewal(&blob(Some(Time(100))), 50, 10), "a clock that is behind renews nothing");
+    }
+}

@@ -1,0 +1,145 @@
+//! What each failure of a layer below is to the client: one table from errors to statuses and codes. Pure.
+//!
+//! The specification has no code for "later" and "full". A `503` goes with `TOOMANYREQUESTS`, the one code that tells
+//! a client to try again, and always has `Retry-After`; a `507` goes with `DENIED`.
+
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+
+use super::reply::{DOCKER_CONTENT_DIGEST, internal};
+use crate::blobs::StoreError;
+use crate::error::{ApiError, Code};
+use crate::index::IndexError;
+use crate::index::command::Refusal;
+use crate::oci::action::ActionError;
+use crate::push::PushError;
+
+/// Seconds after which a client should try again what was not possible now.
+const RETRY_SECONDS: &str = "2";
+
+fn new(status: StatusCode, code: Code, error: &impl std::fmt::Display) -> ApiError {
+    ApiError::new(status, code, error.to_string())
+}
+
+/// The registry can do it, but not now.
+pub fn unavailable(error: impl Into<anyhow::Error>) -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Code::TooManyRequests,
+        "the registry cannot do this at the moment; try again",
+    )
+    .header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))
+    .cause(error)
+}
+
+fn full(error: impl Into<anyhow::Error>) -> ApiError {
+    ApiError::new(
+        StatusCode::INSUFFICIENT_STORAGE,
+        Code::Denied,
+        "the registry has no space left; delete something, or ask its administrator for more",
+    )
+    .cause(error)
+}
+
+/// Deleting is turned off, or the thing is needed by something else.
+pub fn not_deletable(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+        .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        let bad = StatusCode::BAD_REQUEST;
+        match error {
+            ActionError::Route => new(StatusCode::NOT_FOUND, Code::Unsupported, &error),
+            ActionError::Method { allow } => new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, &error)
+                .header(ALLOW, HeaderValue::from_static(allow)),
+            ActionError::Name(_) => new(bad, Code::NameInvalid, &error),
+            ActionError::Digest(_) | ActionError::DigestMissing => new(bad, Code::DigestInvalid, &error),
+            ActionError::Tag(_) => new(bad, Code::ManifestInvalid, &error),
+            ActionError::TagUnknown(_) => new(StatusCode::NOT_FOUND, Code::ManifestUnknown, &error),
+            ActionError::PageSize => new(bad, Code::Unsupported, &error),
+            ActionError::TooManyTags => new(StatusCode::URI_TOO_LONG, Code::ManifestInvalid, &error),
+        }
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Refused { refusal, .. } => refusal.into(),
+            IndexError::Full { .. } => full(error),
+            error @ IndexError::State(_) => internal().cause(error),
+            error @ IndexError::Unavailable { .. } => unavailable(error),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => full(error),
+            StoreError::NotFound { .. } => internal().cause(error),
+            error @ StoreError::Unavailable { .. } => unavailable(error),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let bad = StatusCode::BAD_REQUEST;
+        let missing = StatusCode::NOT_FOUND;
+        match &refusal {
+            Refusal::UploadUnknown => new(missing, Code::BlobUploadUnknown, &refusal),
+            Refusal::OffsetMismatch { .. } => new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &refusal),
+            Refusal::BlobUnknown { .. } | Refusal::MountSourceUnknown => new(missing, Code::BlobUnknown, &refusal),
+            Refusal::BlobInUse { .. } => not_deletable(refusal.to_string()),
+            Refusal::ManifestInUse { parent } => not_deletable(refusal.to_string()).detail(json!({ "parent": parent })),
+            Refusal::PartsMissing { missing } => {
+                let text = "blobs or manifests that this manifest lists are not in the repository; push them first";
+                ApiError::new(bad, Code::ManifestBlobUnknown, text).detail(json!({ "missing": missing }))
+            }
+            Refusal::SizeMismatch { .. } | Refusal::MediaTypeMismatch { .. } => {
+                new(bad, Code::ManifestInvalid, &refusal)
+            }
+            Refusal::ManifestUnknown | Refusal::TagUnknown => new(missing, Code::ManifestUnknown, &refusal),
+            Refusal::RepositoryUnknown => new(missing, Code::NameUnknown, &refusal),
+            Refusal::ConditionFailed { current } => {
+                let text = current.map_or_else(
+                    || "the condition does not hold: there is no such tag".to_owned(),
+                    |digest| format!("the condition does not hold: the tag points at {digest}"),
+                );
+                let error = ApiError::new(StatusCode::PRECONDITION_FAILED, Code::Denied, text);
+                match current.map(|digest| HeaderValue::try_from(digest.to_string())) {
+                    Some(Ok(value)) => error.header(DOCKER_CONTENT_DIGEST, value),
+                    _ => error,
+                }
+            }
+            Refusal::Outdated
+            | Refusal::DayClosed { .. }
+            | Refusal::RequestTooOld
+            | Refusal::NotBootstrapped
+            | Refusal::OtherCluster { .. } => unavailable(refusal),
+        }
+    }
+}
+
+impl From<PushError> for ApiError {
+    fn from(error: PushError) -> Self {
+        let bad = StatusCode::BAD_REQUEST;
+        match error {
+            PushError::UploadUnknown => new(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, &error),
+            PushError::Offset { .. } => new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &error),
+            PushError::Digest { ref expected, ref actual } => {
+                new(bad, Code::DigestInvalid, &error).detail(json!({ "expected": expected, "actual": actual }))
+            }
+            PushError::Size { .. } => new(bad, Code::SizeInvalid, &error),
+            PushError::Body(_) => new(bad, Code::SizeInvalid, &error).cause(error),
+            PushError::Refused(refusal) => refusal.into(),
+            PushError::Index(error) => error.into(),
+            PushError::Store(error) => error.into(),
+            PushError::Hash(_) => internal().cause(error),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The API over HTTP. `server` hands every request of the client port to [`handle`]; that is the only way in.
+//!
+//! A request is parsed into an [`Action`] once, access is decided on it, and the handler of its noun is called. Handlers
+//! are short: they read headers, ask the index, the store or `push`, and shape the answer. Every answer under `/v2/`
+//! that is an error is OCI JSON with one of the 14 codes of the specification.
+
+mod access;
+mod blobs;
+mod body;
+mod catalog;
+mod conditions;
+mod failure;
+mod manifests;
+mod metrics;
+mod pages;
+mod referrers;
+mod reply;
+mod tags;
+mod uploads;
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tracing::Instrument;
+
+pub use body::{Body, BodyError};
+pub use metrics::HttpMetrics;
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use crate::oci::action::{Action, ActionError};
+use crate::push::receive::RequestBody;
+use reply::Reply;
+
+/// The longest path and query, in bytes.
+const MAX_TARGET: usize = 16 << 10;
+
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    pub peer: SocketAddr,
+    pub tls: bool,
+}
+
+/// What a handler is given beside its action.
+struct Call {
+    app: Arc<App>,
+    headers: HeaderMap,
+    body: RequestBody,
+}
+
+/// Answers one request. It never fails and never panics.
+pub async fn handle<B>(app: Arc<App>, request: Request<B>, connection: Connection) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let began = Instant::now();
+    let _running = app.metrics.request_running();
+    let (parts, body) = request.into_parts();
+    let action = parse(&parts);
+    let name = action.as_ref().map_or("none", Action::name);
+    let id = request_id();
+    let span = tracing::info_span!("request", %id, action = name, peer = %connection.peer);
+    let received = app.metrics.received.clone();
+    let body = body.map_frame(move |frame| {
+        received.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
+        frame
+    });
+    let call = Call { app: app.clone(), headers: parts.headers, body: RequestBody::new(body.map_err(Into::into)) };
+    let answer = async {
+        match AssertUnwindSafe(answer(call, action)).catch_unwind().await {
+            Ok(reply) => reply,
+            Err(_) => Err(reply::internal().cause(anyhow::anyhow!("the handler panicked"))),
+        }
+    };
+    let reply = answer.instrument(span.clone()).await;
+    let response = span.in_scope(|| finish(reply, &parts.method, &id, &app.metrics));
+    app.metrics.answered(name, response.status(), began.elapsed());
+    span.in_scope(|| {
+        tracing::debug!(status = response.status().as_u16(), method = %parts.method, path = parts.uri.path(), "answered");
+    });
+    response
+}
+
+fn parse(parts: &Parts) -> Result<Action, ApiError> {
+    if parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_TARGET {
+        let text = format!("the path and query of a request may have {MAX_TARGET} bytes");
+        return Err(ApiError::new(StatusCode::URI_TOO_LONG, Code::Unsupported, text));
+    }
+    Action::parse(&parts.method, parts.uri.path(), parts.uri.query()).map_err(|error: ActionError| error.into())
+}
+
+async fn answer(call: Call, action: Result<Action, ApiError>) -> Reply {
+    dispatch(call, action?).await
+}
+
+async fn dispatch(call: Call, action: Action) -> Reply {
+    match action {
+        Action::CheckVersion => reply::json(Response::builder(), "application/json", &serde_json::json!({})),
+        Action::ListRepositories { page } => catalog::list(&call, &page).await,
+        Action::GetBlob { repository, digest, head: false } => blobs::get(&call, repository, digest).await,
+        Action::GetBlob { repository, digest, head: true } => blobs::head(&call, repository, digest).await,
+        Action::DeleteBlob { repository, digest } => blobs::delete(&call, repository, digest).await,
+        Action::StartUpload { repository, start } => uploads::start(call, repository, start).await,
+        Action::UploadStatus { repository, upload } => uploads::status(&call, &repository, &upload).await,
+        Action::AppendUpload { repository, upload } => uploads::append(call, repository, upload).await,
+        Action::FinishUpload { repository, upload, digest } => uploads::finish(call, repository, upload, digest).await,
+        Action::CancelUpload { repository, upload } => uploads::cancel(&call, &repository, &upload).await,
+        Action::GetManifest { repository, reference, head } => manifests::get(&call, repository, reference, head).await,
+        Action::PutManifest { repository, reference, tags } => manifests::put(call, repository, reference, tags).await,
+        Action::DeleteManifest { repository, digest } => manifests::delete(&call, repository, digest).await,
+        Action::DeleteTag { repository, tag } => manifests::delete_tag(&call, repository, tag).await,
+        Action::ListTags { repository, page } => tags::list(&call, repository, &page).await,
+        Action::TagHistory { repository, tag, page } => tags::history(&call, repository, tag, &page).await,
+        Action::ListReferrers { repository, subject, artifact_type, page } => {
+            referrers::list(&call, repository, subject, artifact_type, &page).await
+        }
+    }
+}
+
+/// Makes the answer whole: an error its JSON, every answer the headers that all have, and HEAD no body.
+fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Response<Body> {
+    let mut response = match reply {
+        Ok(response) => response,
+        Err(error) => {
+            log(&error);
+            reply::error(&error)
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    // Content of clients is never to be shown as a page of this site.
+    headers.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; sandbox"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    if *method == Method::HEAD {
+        if response.status().is_success() && !response.headers().contains_key(CONTENT_LENGTH) {
+            let length = response.body().left();
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        } else if !response.status().is_success() && response.status() != StatusCode::NOT_MODIFIED {
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        *response.body_mut() = Body::empty();
+    }
+    response.body_mut().count(metrics.sent.clone());
+    response
+}
+
+fn log(error: &ApiError) {
+    let status = error.status.as_u16();
+    match &error.cause {
+        Some(cause) if error.status.is_server_error() => {
+            tracing::error!(status, error = format!("{cause:#}"), "request failed");
+        }
+        Some(cause) => tracing::info!(status, error = format!("{cause:#}"), "request failed"),
+        None => tracing::debug!(status, code = error.code.as_str(), message = error.message, "request refused"),
+    }
+}
+
+/// Names a request in the log and to its client.
+fn request_id() -> String {
+    let mut random = [0; 8];
+    // An id that is not random is still a name; a request does not fail for it.
+    if let Err(error) = getrandom::fill(&mut random) {
+        tracing::warn!(%error, "no random bytes for a request id");
+    }
+    hex::encode(random)
+}

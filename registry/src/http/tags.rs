@@ -1,0 +1,54 @@
+//! `tags/list` and the history of a tag.
+
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::reply::{self, Reply};
+use super::{Call, manifests, pages};
+use crate::error::{ApiError, Code};
+use crate::index::query::{Found, ListTags, TagChange, TagHistory};
+use crate::oci::action::PageRequest;
+use crate::oci::name::RepositoryName;
+use crate::oci::reference::Tag;
+
+#[derive(Serialize)]
+struct TagList {
+    name: RepositoryName,
+    tags: Vec<Tag>,
+}
+
+pub async fn list(call: &Call, repository: RepositoryName, page: &PageRequest) -> Reply {
+    let limit = pages::limit(page);
+    let query = ListTags { repository: repository.clone(), last: page.last.clone(), limit };
+    let found = call.app.index.query(query).await?.ok_or_else(unknown_repository)?;
+    let mut builder = Response::builder();
+    if let (true, Some(last)) = (found.more, found.items.last()) {
+        builder = pages::link(builder, &format!("/v2/{repository}/tags/list"), &[], limit, last.as_str());
+    }
+    reply::json(builder, "application/json", &TagList { name: repository, tags: found.items })
+}
+
+/// There is no such repository, or none that the client may know of.
+pub fn unknown_repository() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, Code::NameUnknown, "there is no such repository")
+}
+
+#[derive(Serialize)]
+struct History {
+    name: RepositoryName,
+    tag: Tag,
+    /// Newest first.
+    changes: Vec<TagChange>,
+}
+
+pub async fn history(call: &Call, repository: RepositoryName, tag: Tag, page: &PageRequest) -> Reply {
+    let limit = pages::limit(page);
+    let query = TagHistory { repository: repository.clone(), tag: tag.clone(), limit };
+    match call.app.index.query(query).await? {
+        Found::Here(changes) => {
+            reply::json(Response::builder(), "application/json", &History { name: repository, tag, changes })
+        }
+        Found::NoRepository => Err(unknown_repository()),
+        Found::Nothing => Err(manifests::unknown()),
+    }
+}

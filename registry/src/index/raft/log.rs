@@ -1,0 +1,333 @@
+//! The log on disk: entries, vote and what is committed, in a fjall database of their own.
+//!
+//! One thread writes. All that was appended while its last fsync ran goes into the next batch and the next fsync: group
+//! commit. Entries are readable from memory at once and acknowledged when they are durable. What fsync left on disk
+//! after an error is unknown, so an error ends the process; nothing is retried.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use openraft::alias::{EntryOf, LogIdOf, VoteOf};
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame;
+use super::types::{Position, StoredEntry, StoredVote, Types};
+use super::writer::{Job, Writer};
+use crate::index::metrics::IndexMetrics;
+
+const VOTE: &[u8] = b"vote";
+const COMMITTED: &[u8] = b"committed";
+const PURGED: &[u8] = b"purged";
+
+/// Bytes of durable entries kept in memory for those who read right behind the writer.
+const RECENT_BYTES: usize = 16 << 20;
+
+/// Why the log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("could not open the log in {directory}")]
+    Open {
+        directory: PathBuf,
+        #[source]
+        source: fjall::Error,
+    },
+    #[error("could not read the log")]
+    Read(#[source] fjall::Error),
+    #[error("could not start the thread that writes the log")]
+    Thread(#[source] io::Error),
+    #[error(
+        "the log is damaged at entry {index}: {reason}. Do not start this node again: restore it from a backup, or remove \
+         its volume and let it join as a new node"
+    )]
+    Damaged { index: u64, reason: String },
+}
+
+/// The log store. Clones share one log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+/// What readers and the writing thread share.
+pub struct Shared {
+    pub database: Database,
+    pub entries: Keyspace,
+    pub meta: Keyspace,
+    pub recent: Mutex<Recent>,
+    writer: Writer,
+}
+
+impl Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+/// Entries in memory: those not yet durable, and some behind them.
+#[derive(Debug, Default)]
+pub struct Recent {
+    entries: BTreeMap<u64, (EntryOf<Types>, usize)>,
+    bytes: usize,
+    /// The last entry of the log, and the check sum of its frame.
+    last: Option<LogIdOf<Types>>,
+    last_sum: u32,
+}
+
+impl Recent {
+    /// Drops durable entries up to `index` as far as there are too many bytes.
+    pub fn trim(&mut self, durable: u64) {
+        while self.bytes > RECENT_BYTES {
+            match self.entries.first_key_value() {
+                Some((index, _)) if *index <= durable => self.remove_first(),
+                _ => break,
+            }
+        }
+    }
+
+    fn remove_first(&mut self) {
+        if let Some((_, (_, bytes))) = self.entries.pop_first() {
+            self.bytes -= bytes;
+        }
+    }
+}
+
+impl Log {
+    /// Opens the log and checks what will be replayed.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when an entry is not what was written: the node must be rebuilt. An append that a crash cut
+    /// short was never acknowledged, and fjall's journal has cut it off before we look.
+    pub fn open(directory: &Path, metrics: &IndexMetrics) -> Result<Self, LogError> {
+        let open = || {
+            let database = Database::builder(directory).cache_size(8 << 20).open()?;
+            let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
+            let meta = database.keyspace("meta", KeyspaceCreateOptions::default)?;
+            Ok((database, entries, meta))
+        };
+        let (database, entries, meta) =
+            open().map_err(|source| LogError::Open { directory: directory.to_owned(), source })?;
+        let mut recent = Recent::default();
+        if let Some((position, sum)) = check(&entries)? {
+            recent.last = Some(position.into());
+            recent.last_sum = sum;
+        }
+        let writer = Writer::start(database.clone(), entries.clone(), meta.clone(), metrics.clone())
+            .map_err(LogError::Thread)?;
+        let shared = Arc::new(Shared { database, entries, meta, recent: Mutex::new(recent), writer });
+        shared.writer.attach(&shared);
+        Ok(Self { shared })
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        // Nothing that holds this lock can panic half-way through a change.
+        self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meta<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, io::Error> {
+        let value = self.shared.meta.get(key).map_err(io::Error::other)?;
+        value.map(|bytes| rmp_serde::from_slice(&bytes).map_err(io::Error::other)).transpose()
+    }
+
+    /// Hands a job to the writing thread and waits until it is done.
+    async fn write(&self, job: impl FnOnce(tokio::sync::oneshot::Sender<()>) -> Job) -> Result<(), io::Error> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.shared.writer.send(job(done))?;
+        wait.await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
+    }
+
+    /// The last entry of the log.
+    pub fn last(&self) -> Option<Position> {
+        self.recent().last.as_ref().map(Position::from)
+    }
+
+    /// Bytes on disk, about.
+    pub fn disk_space(&self) -> u64 {
+        self.shared.database.disk_space().unwrap_or_default()
+    }
+
+    fn read(&self, index: u64) -> Result<Option<EntryOf<Types>>, io::Error> {
+        let Some(bytes) = self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? else {
+            return Ok(None);
+        };
+        frame::decode(&bytes).map(|frame| Some(frame.entry.into())).map_err(io::Error::other)
+    }
+}
+
+/// Reads the whole log once: every frame whole, no gap, each naming its predecessor. Returns the last entry.
+fn check(entries: &Keyspace) -> Result<Option<(Position, u32)>, LogError> {
+    let mut last: Option<(Position, u32)> = None;
+    for guard in entries.iter() {
+        let (key, value) = guard.into_inner().map_err(LogError::Read)?;
+        let index = key.as_ref().try_into().map_or(0, u64::from_be_bytes);
+        let damaged = |reason: &str| LogError::Damaged { index, reason: reason.to_owned() };
+        let frame = frame::decode(&value).map_err(|error| damaged(&error.to_string()))?;
+        if frame.entry.position.index != index {
+            return Err(damaged("the entry belongs elsewhere"));
+        }
+        if let Some((before, sum)) = last {
+            if before.index + 1 != index {
+                return Err(damaged("the entry before it is missing"));
+            }
+            if frame.before != sum {
+                return Err(damaged("the entry before it is not the one that it was written after"));
+            }
+        }
+        last = Some((frame.entry.position, frame.sum));
+    }
+    Ok(last)
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, io::Error> {
+    rmp_serde::to_vec_named(value).map_err(io::Error::other)
+}
+
+impl RaftLogReader<Types> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<EntryOf<Types>>, io::Error> {
+        let first = match range.start_bound() {
+            Bound::Included(first) => *first,
+            Bound::Excluded(before) => before + 1,
+            Bound::Unbounded => 0,
+        };
+        let last = self.recent().last.as_ref().map(|id| id.index);
+        let Some(mut end) = last.map(|index| index + 1) else { return Ok(Vec::new()) };
+        match range.end_bound() {
+            Bound::Included(last) => end = end.min(last + 1),
+            Bound::Excluded(past) => end = end.min(*past),
+            Bound::Unbounded => {}
+        }
+        let mut found = Vec::new();
+        for index in first..end {
+            let recent = self.recent().entries.get(&index).map(|(entry, _)| entry.clone());
+            match recent {
+                Some(entry) => found.push(entry),
+                None => match self.read(index)? {
+                    Some(entry) => found.push(entry),
+                    // Purged: what was asked for begins before the log does.
+                    None => found.clear(),
+                },
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<VoteOf<Types>>, io::Error> {
+        Ok(self.meta::<StoredVote>(VOTE)?.map(Into::into))
+    }
+}
+
+impl RaftLogStorage<Types> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+        let purged: Option<LogIdOf<Types>> = self.meta::<Position>(PURGED)?.map(Into::into);
+        let last = self.recent().last.or_else(|| purged);
+        Ok(LogState { last_purged_log_id: purged, last_log_id: last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<Types>) -> Result<(), io::Error> {
+        let value = encode(&StoredVote::from(vote))?;
+        self.write(|done| Job::Meta { key: VOTE, value, durable: true, done: Some(done) }).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
+        // Not awaited and not durable: it only spares work after a restart.
+        let Some(committed) = committed else { return Ok(()) };
+        let value = encode(&Position::from(&committed))?;
+        self.shared.writer.send(Job::Meta { key: COMMITTED, value, durable: false, done: None })
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogIdOf<Types>>, io::Error> {
+        let committed = self.meta::<Position>(COMMITTED)?;
+        // It may be ahead of a log that lost its undurable end.
+        let last = self.last();
+        Ok(committed.filter(|position| last.is_some_and(|last| position.index <= last.index)).map(Into::into))
+    }
+
+    async fn append<I>(&mut self, entries: I, flushed: IOFlushed<Types>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = EntryOf<Types>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut frames = Vec::new();
+        {
+            let mut recent = self.recent();
+            for entry in entries {
+                let index = entry.log_id.index;
+                let (frame, sum) =
+                    frame::encode(&StoredEntry::from(&entry), recent.last_sum).map_err(io::Error::other)?;
+                recent.last = Some(entry.log_id);
+                recent.last_sum = sum;
+                recent.bytes += frame.len();
+                recent.entries.insert(index, (entry, frame.len()));
+                frames.push((index, frame));
+            }
+        }
+        self.shared.writer.send(Job::Append { frames, flushed })
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
+        let from = last.as_ref().map_or(0, |id| id.index + 1);
+        let end = self.recent().last.as_ref().map_or(0, |id| id.index + 1);
+        self.write(|done| Job::Remove { range: from..end, purged: None, done }).await?;
+        let sum = match &last {
+            Some(id) => match self.shared.entries.get(id.index.to_be_bytes()).map_err(io::Error::other)? {
+                Some(bytes) => frame::sums(&bytes).map_err(io::Error::other)?.0,
+                None => 0,
+            },
+            None => 0,
+        };
+        let mut recent = self.recent();
+        for (_, (_, bytes)) in recent.entries.split_off(&from) {
+            recent.bytes -= bytes;
+        }
+        recent.last = last;
+        recent.last_sum = sum;
+        Ok(())
+    }
+
+    async fn purge(&mut self, upto: LogIdOf<Types>) -> Result<(), io::Error> {
+        let first = match self.shared.entries.first_key_value() {
+            Some(guard) => guard.key().map_err(io::Error::other)?.as_ref().try_into().map_or(0, u64::from_be_bytes),
+            None => upto.index + 1,
+        };
+        let purged = Some(encode(&Position::from(&upto))?);
+        self.write(|done| Job::Remove { range: first..upto.index + 1, purged, done }).await?;
+        let mut recent = self.recent();
+        while recent.entries.first_key_value().is_some_and(|(index, _)| *index <= upto.index) {
+            recent.remove_first();
+        }
+        if recent.last.as_ref().is_none_or(|last| last.index <= upto.index) {
+            // The whole log is gone, behind an installed snapshot: what comes next has no predecessor here.
+            if recent.last.as_ref().is_none_or(|last| last.index < upto.index) {
+                recent.last_sum = 0;
+            }
+            recent.last = Some(upto);
+        }
+        Ok(())
+    }
+}
+
+/// The key of what was purged, for the writer.
+pub const fn purged_key() -> &'static [u8] {
+    PURGED
+}
+
+/// Makes the log durable: for a clean end.
+pub fn sync(log: &Log) -> Result<(), io::Error> {
+    log.shared.database.persist(PersistMode::SyncAll).map_err(io::Error::other)
+}

@@ -1,0 +1,197 @@
+//! The state machine as openraft sees it: applies committed entries in batches, hands out snapshots, installs them.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::{Stream, StreamExt};
+use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
+
+use super::states::States;
+use super::types::{Applied, Members, Types};
+use crate::index::command::{Outcome, Reply};
+use crate::index::metrics::IndexMetrics;
+use crate::index::state;
+use crate::index::state::records::Transaction;
+use crate::index::state::store::{Store, View};
+
+/// Entries applied as one batch at most.
+const BATCH: usize = 256;
+
+/// The state machine. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    states: States,
+    /// The state in force; replaced when a snapshot is installed.
+    store: RwLock<Store>,
+    metrics: IndexMetrics,
+}
+
+/// A state on its way: a view of this member's, or one received from another member.
+#[derive(Debug)]
+pub enum StateSnapshot {
+    View(View),
+    /// A whole state in a directory of its own, not yet in force.
+    Received(Store),
+}
+
+impl Machine {
+    pub fn new(states: States, store: Store, metrics: IndexMetrics) -> Self {
+        Self { shared: Arc::new(Shared { states, store: RwLock::new(store), metrics }) }
+    }
+
+    /// The state in force.
+    pub fn store(&self) -> Store {
+        self.shared.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn meta(applied: Applied) -> SnapshotMetaOf<Types> {
+        SnapshotMeta { last_log_id: applied.position.map(Into::into), last_membership: (&applied.members).into() }
+    }
+
+    /// A consistent view, made durable up to where it stands, so that the log may be cut behind it.
+    fn snapshot(&self) -> Result<SnapshotOf<Types, StateSnapshot>, io::Error> {
+        let store = self.store();
+        let view = store.view();
+        fail::fail_point!("index::snapshot::before_sync");
+        store.sync().map_err(io::Error::other)?;
+        fail::fail_point!("index::snapshot::after_sync");
+        let applied = applied(view.applied().map_err(io::Error::other)?.as_deref())?;
+        Ok(Snapshot { meta: Self::meta(applied), snapshot: StateSnapshot::View(view) })
+    }
+
+    /// Applies entries as one batch and returns the replies in their order.
+    fn apply_batch(&self, entries: &[EntryOf<Types>]) -> Result<Vec<Reply>, io::Error> {
+        let store = self.store();
+        let view = store.view();
+        let mut applied = applied(view.applied().map_err(io::Error::other)?.as_deref())?;
+        let mut transaction = Transaction::new(&view);
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let index = entry.log_id.index;
+            applied.position = Some((&entry.log_id).into());
+            replies.push(match &entry.payload {
+                EntryPayload::Blank => Ok(Outcome::Done),
+                EntryPayload::Normal(proposal) => {
+                    state::apply(&mut transaction, index, proposal).map_err(io::Error::other)?
+                }
+                EntryPayload::Membership(membership) => {
+                    let since = Some(entry.log_id);
+                    let stored = StoredMembershipOf::<Types>::new(since, membership.clone());
+                    applied.members = Members::from(&stored);
+                    Ok(Outcome::Done)
+                }
+            });
+        }
+        let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;
+        fail::fail_point!("index::state::before_commit");
+        store.write(transaction.into_changes(), &applied).map_err(io::Error::other)?;
+        fail::fail_point!("index::state::after_commit");
+        Ok(replies)
+    }
+}
+
+fn applied(bytes: Option<&[u8]>) -> Result<Applied, io::Error> {
+    bytes.map_or_else(|| Ok(Applied::default()), |bytes| rmp_serde::from_slice(bytes).map_err(io::Error::other))
+}
+
+/// Reads where a state stands.
+pub fn applied_of(store: &Store) -> Result<Applied, io::Error> {
+    applied(store.applied().map_err(io::Error::other)?.as_deref())
+}
+
+/// Runs what may wait for the disk away from the threads that serve connections.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, io::Error> + Send + 'static,
+) -> Result<T, io::Error> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = StateSnapshot;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogIdOf<Types>>, StoredMembershipOf<Types>), io::Error> {
+        let applied = applied_of(&self.store())?;
+        Ok((applied.position.map(Into::into), (&applied.members).into()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut batches = entries.ready_chunks(BATCH);
+        while let Some(batch) = batches.next().await {
+            let mut entries = Vec::with_capacity(batch.len());
+            let mut responders = Vec::with_capacity(batch.len());
+            for item in batch {
+                let (entry, responder) = item?;
+                entries.push(entry);
+                responders.push(responder);
+            }
+            let last = entries.last().map_or(0, |entry| entry.log_id.index);
+            let machine = self.clone();
+            let replies = blocking(move || machine.apply_batch(&entries)).await.inspect_err(|error| {
+                tracing::error!(%error, "could not apply entries: this node stops");
+            })?;
+            self.shared.metrics.entries_applied.inc_by(replies.len() as u64);
+            self.shared.metrics.applied_position.set(last as i64);
+            for (responder, reply) in responders.into_iter().zip(replies) {
+                if let Some(responder) = responder {
+                    responder.send(reply);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<Types>,
+        snapshot: StateSnapshot,
+    ) -> Result<(), io::Error> {
+        let received = match snapshot {
+            StateSnapshot::Received(store) => store,
+            StateSnapshot::View(_) => {
+                return Err(io::Error::other("a view of this node's own state was to be installed"));
+            }
+        };
+        let position = meta.last_log_id.as_ref().map(super::types::Position::from);
+        let shared = self.shared.clone();
+        blocking(move || {
+            if applied_of(&received)?.position != position {
+                return Err(io::Error::other("the received state does not stand where its sender said"));
+            }
+            received.sync().map_err(io::Error::other)?;
+            shared.states.switch_to(received.directory()).map_err(io::Error::other)?;
+            *shared.store.write().unwrap_or_else(PoisonError::into_inner) = received;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, StateSnapshot>>, io::Error> {
+        let machine = self.clone();
+        let snapshot = blocking(move || machine.snapshot()).await?;
+        Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for Machine {
+    type SnapshotData = StateSnapshot;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, StateSnapshot>, io::Error> {
+        let machine = self.clone();
+        blocking(move || machine.snapshot()).await
+    }
+}

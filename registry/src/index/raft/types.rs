@@ -1,0 +1,147 @@
+//! The one configuration of openraft's types, and the forms in which its values are stored. Stored forms are ours, so
+//! that a new version of openraft cannot change what is on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openraft::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, StoredMembershipOf, VoteOf};
+use openraft::{BasicNode, EntryPayload, Membership, StoredMembership};
+use serde::{Deserialize, Serialize};
+
+use crate::index::command::{Proposal, Reply};
+
+openraft::declare_raft_types!(
+    /// A command stamped by the leader goes in, the state machine's reply comes out.
+    pub Types: D = Proposal, R = Reply, Node = BasicNode
+);
+
+pub type Raft = openraft::Raft<Types, super::machine::Machine>;
+pub type NodeId = u64;
+
+/// A position of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub term: u64,
+    pub node: NodeId,
+    pub index: u64,
+}
+
+impl From<&LogIdOf<Types>> for Position {
+    fn from(id: &LogIdOf<Types>) -> Self {
+        Self { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
+    }
+}
+
+impl From<Position> for LogIdOf<Types> {
+    fn from(position: Position) -> Self {
+        let leader: CommittedLeaderIdOf<Types> =
+            openraft::impls::leader_id_adv::LeaderId { term: position.term, node_id: position.node };
+        Self { leader_id: leader, index: position.index }
+    }
+}
+
+/// Who belongs to the cluster, since which entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    pub since: Option<Position>,
+    /// One set of voters, or two while they change.
+    pub voters: Vec<BTreeSet<NodeId>>,
+    /// Everybody, with the address of each.
+    pub nodes: BTreeMap<NodeId, String>,
+}
+
+impl Members {
+    fn of(membership: &Membership<NodeId, BasicNode>, since: Option<Position>) -> Self {
+        Self {
+            since,
+            voters: membership.get_joint_config().clone(),
+            nodes: membership.nodes().map(|(id, node)| (*id, node.addr.clone())).collect(),
+        }
+    }
+
+    fn membership(&self) -> Membership<NodeId, BasicNode> {
+        let nodes: BTreeMap<_, _> = self.nodes.iter().map(|(id, addr)| (*id, BasicNode::new(addr))).collect();
+        // What was stored was valid; a voter without an address would be one that cannot be reached.
+        Membership::new(self.voters.clone(), nodes)
+            .unwrap_or_else(|_| Membership::new_with_defaults(self.voters.clone(), self.nodes.keys().copied()))
+    }
+}
+
+impl From<&StoredMembershipOf<Types>> for Members {
+    fn from(stored: &StoredMembershipOf<Types>) -> Self {
+        Self::of(stored.membership(), stored.log_id().as_ref().map(Position::from))
+    }
+}
+
+impl From<&Members> for StoredMembershipOf<Types> {
+    fn from(members: &Members) -> Self {
+        if members.voters.is_empty() {
+            return Self::default();
+        }
+        StoredMembership::new(members.since.map(Into::into), members.membership())
+    }
+}
+
+/// An entry of the log, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEntry {
+    pub position: Position,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Marks the beginning of a term.
+    Blank,
+    Command(Proposal),
+    Members(Members),
+}
+
+impl From<&EntryOf<Types>> for StoredEntry {
+    fn from(entry: &EntryOf<Types>) -> Self {
+        let content = match &entry.payload {
+            EntryPayload::Blank => Content::Blank,
+            EntryPayload::Normal(proposal) => Content::Command(proposal.clone()),
+            EntryPayload::Membership(membership) => Content::Members(Members::of(membership, None)),
+        };
+        Self { position: (&entry.log_id).into(), content }
+    }
+}
+
+impl From<StoredEntry> for EntryOf<Types> {
+    fn from(stored: StoredEntry) -> Self {
+        let payload = match stored.content {
+            Content::Blank => EntryPayload::Blank,
+            Content::Command(proposal) => EntryPayload::Normal(proposal),
+            Content::Members(members) => EntryPayload::Membership(members.membership()),
+        };
+        Self { log_id: stored.position.into(), payload }
+    }
+}
+
+/// A vote, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredVote {
+    pub term: u64,
+    pub node: NodeId,
+    pub committed: bool,
+}
+
+impl From<&VoteOf<Types>> for StoredVote {
+    fn from(vote: &VoteOf<Types>) -> Self {
+        Self { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
+    }
+}
+
+impl From<StoredVote> for VoteOf<Types> {
+    fn from(stored: StoredVote) -> Self {
+        let leader_id = openraft::impls::leader_id_adv::LeaderId { term: stored.term, node_id: stored.node };
+        Self { leader_id, committed: stored.committed }
+    }
+}
+
+/// What the state says of itself: the last applied entry, and the members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub position: Option<Position>,
+    pub members: Members,
+}

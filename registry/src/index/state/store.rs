@@ -1,0 +1,164 @@
+//! The tables in a fjall database, `state-<n>/` on the volume of the index.
+//!
+//! Written by `raft::machine` alone, one batch for many entries, without fsync: the log is what is durable, and it is
+//! cut only behind what [`Store::sync`] has made durable. The applied position stands in the same batch as the data, so
+//! that a restart replays exactly what is missing.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot};
+
+use super::records::{Change, Records, RecordsError, Table, Visit};
+
+/// The key, outside of all tables, under which the log position and membership are kept.
+const APPLIED: &[u8] = &[0];
+
+/// A state database, open.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+    records: Keyspace,
+    /// Manifests' bytes: large values, kept apart so that compaction does not move them again and again.
+    bytes: Keyspace,
+    directory: PathBuf,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// The state database could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("could not open the state in {directory}")]
+    Open {
+        directory: PathBuf,
+        #[source]
+        source: fjall::Error,
+    },
+    #[error("could not write to the state")]
+    Write(#[source] fjall::Error),
+    #[error("could not make the state durable")]
+    Sync(#[source] fjall::Error),
+}
+
+impl Store {
+    /// Opens the database in `directory`, or makes it.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let open = || {
+            let database = Database::builder(directory).cache_size(64 << 20).open()?;
+            let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
+            let large = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
+            let bytes = database.keyspace("bytes", large)?;
+            Ok(Self { database, records, bytes, directory: directory.to_owned() })
+        };
+        open().map_err(|source| StoreError::Open { directory: directory.to_owned(), source })
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn keyspace(&self, table: Table) -> &Keyspace {
+        if table == Table::ManifestBytes { &self.bytes } else { &self.records }
+    }
+
+    /// Writes changes, and the position they lead to, as one.
+    pub fn write(&self, changes: impl IntoIterator<Item = Change>, applied: &[u8]) -> Result<(), StoreError> {
+        let mut batch = self.database.batch();
+        for ((table, key), value) in changes {
+            let keyspace = self.keyspace(table);
+            let key = place(table, &key);
+            match value {
+                Some(value) => batch.insert(keyspace, key, value),
+                None => batch.remove(keyspace, key),
+            }
+        }
+        batch.insert(&self.records, APPLIED, applied);
+        batch.commit().map_err(StoreError::Write)
+    }
+
+    /// What the last [`Store::write`] said of its position; none for a new state.
+    pub fn applied(&self) -> Result<Option<Bytes>, RecordsError> {
+        self.view().applied()
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncAll).map_err(StoreError::Sync)
+    }
+
+    /// A consistent view of the present state; writing goes on beside it.
+    pub fn view(&self) -> View {
+        View { store: self.clone(), snapshot: self.database.snapshot() }
+    }
+
+    /// Bytes on disk, about.
+    pub fn disk_space(&self) -> u64 {
+        self.database.disk_space().unwrap_or_default()
+    }
+}
+
+fn place(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut place = Vec::with_capacity(1 + key.len());
+    place.push(table as u8);
+    place.extend_from_slice(key);
+    place
+}
+
+/// A consistent view of a [`Store`].
+pub struct View {
+    store: Store,
+    snapshot: Snapshot,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    /// The position that this view stands at, as it was written.
+    pub fn applied(&self) -> Result<Option<Bytes>, RecordsError> {
+        Ok(self.snapshot.get(&self.store.records, APPLIED).map_err(read)?.map(Bytes::from))
+    }
+}
+
+fn read(error: fjall::Error) -> RecordsError {
+    RecordsError::Read(Box::new(error))
+}
+
+impl Records for View {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, RecordsError> {
+        let value = self.snapshot.get(self.store.keyspace(table), place(table, key)).map_err(read)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), RecordsError> {
+        if !to.is_empty() && to <= from {
+            return Ok(());
+        }
+        let end = if to.is_empty() { vec![table as u8 + 1] } else { place(table, to) };
+        let mut range = self.snapshot.range(self.store.keyspace(table), place(table, from)..end);
+        loop {
+            let next = if descending { range.next_back() } else { range.next() };
+            let Some(guard) = next else { return Ok(()) };
+            let (key, value) = guard.into_inner().map_err(read)?;
+            if visit(&key[1..], &Bytes::from(value)) == ControlFlow::Break(()) {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The body of a request, on its way into one segment.
+//!
+//! Each MiB is hashed and summed on a thread of the blocking pool while it is handed to the store and the next one
+//! comes in, so a push runs at the speed of the slowest of the three and holds two buffers. What is small stays in
+//! memory, to be kept in the index, and never touches the store. Called by [`super::upload`]; it knows nothing of
+//! uploads, and nothing it does can be seen by anyone before an entry names the segment.
+
+use std::error::Error;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use super::hash::Hasher;
+use crate::blobs::checksum::{CHUNK, ChecksumBuilder};
+use crate::blobs::{ObjectKey, ObjectWriter, Store, StoreError};
+use crate::index::command::{Place, Segment};
+
+/// Why a body ended early; what it says is for the log.
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// The body of a request as handlers see it.
+pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Hashing this much takes less time than handing it to another thread.
+const HASH_IN_PLACE: usize = 32 << 10;
+
+/// Why a body could not be received. What was written of it is removed, as far as that is possible.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the hash stopped")]
+    Hash(#[source] tokio::task::JoinError),
+}
+
+/// How a body ended.
+#[derive(Debug)]
+pub enum Ending {
+    Whole,
+    /// The client vanished or broke the protocol after what was received.
+    Broken(BodyError),
+}
+
+/// A body that was received and is neither kept nor discarded yet.
+pub struct Received {
+    /// The hash after the last byte received.
+    pub hasher: Hasher,
+    /// Bytes received.
+    pub length: u64,
+    pub ending: Ending,
+    sums: ChecksumBuilder,
+    stored: Stored,
+}
+
+enum Stored {
+    Memory(Bytes),
+    Object(ObjectKey, Box<dyn ObjectWriter>),
+}
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Received").field("length", &self.length).field("ending", &self.ending).finish_non_exhaustive()
+    }
+}
+
+impl Received {
+    /// Makes what was received durable and describes it; none when it was nothing.
+    pub async fn keep(self) -> Result<Option<Segment>, StoreError> {
+        let place = match self.stored {
+            Stored::Memory(bytes) if bytes.is_empty() => return Ok(None),
+            Stored::Memory(bytes) => Place::Inline(bytes),
+            Stored::Object(key, writer) => {
+                writer.finish().await?;
+                Place::Object(key)
+            }
+        };
+        Ok(Some(Segment { length: self.length, place, sums: self.sums.finish() }))
+    }
+
+    /// Removes what was received.
+    pub async fn discard(self) {
+        if let Stored::Object(_, writer) = self.stored {
+            writer.abort().await;
+        }
+    }
+}
+
+/// Receives `body`: in memory while it is at most `inline` bytes, else into the object `key`. `hasher` goes on from
+/// what came before this body.
+pub async fn receive(
+    store: &dyn Store,
+    key: ObjectKey,
+    inline: u64,
+    hasher: Hasher,
+    body: RequestBody,
+) -> Result<Received, ReceiveError> {
+    let mut source = Source { body, rest: Bytes::new() };
+    let mut work = Work { hasher, sums: ChecksumBuilder::default() };
+    let first = source.fill().await;
+    match first {
+        Filled { bytes, ending: Some(ending) } if bytes.len() as u64 <= inline => {
+            work = work.update(bytes.clone()).await?;
+            let length = bytes.len() as u64;
+            Ok(Received { hasher: work.hasher, length, ending, sums: work.sums, stored: Stored::Memory(bytes) })
+        }
+        first => {
+            let mut writer = store.create(&key).await?;
+            match pump(&mut source, writer.as_mut(), work, first).await {
+                Ok((work, length, ending)) => {
+                    let stored = Stored::Object(key, writer);
+                    Ok(Received { hasher: work.hasher, length, ending, sums: work.sums, stored })
+                }
+                Err(error) => {
+                    writer.abort().await;
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+/// Takes one buffer after the other to the hash and to the store, while the next one is filled.
+async fn pump(
+    source: &mut Source,
+    writer: &mut dyn ObjectWriter,
+    mut work: Work,
+    mut current: Filled,
+) -> Result<(Work, u64, Ending), ReceiveError> {
+    let mut length = 0;
+    loop {
+        let Filled { bytes, ending } = current;
+        length += bytes.len() as u64;
+        let hash = work.update(bytes.clone());
+        let store =
+            async { if bytes.is_empty() { Ok(()) } else { writer.write(bytes).await.map_err(ReceiveError::from) } };
+        if let Some(ending) = ending {
+            let (work, ()) = tokio::try_join!(hash, store)?;
+            return Ok((work, length, ending));
+        }
+        (work, (), current) = tokio::try_join!(hash, store, async { Ok(source.fill().await) })?;
+    }
+}
+
+/// What is computed of each byte.
+struct Work {
+    hasher: Hasher,
+    sums: ChecksumBuilder,
+}
+
+impl Work {
+    async fn update(mut self, bytes: Bytes) -> Result<Self, ReceiveError> {
+        if bytes.len() <= HASH_IN_PLACE {
+            self.hasher.update(&bytes);
+            self.sums.update(&bytes);
+            return Ok(self);
+        }
+        // A thread for each buffer and not for each body: one that trickles in must hold none.
+        tokio::task::spawn_blocking(move || {
+            self.hasher.update(&bytes);
+            self.sums.update(&bytes);
+            self
+        })
+        .await
+        .map_err(ReceiveError::Hash)
+    }
+}
+
+/// The body, cut into buffers of a MiB.
+struct Source {
+    body: RequestBody,
+    /// What of a frame did not fit into the buffer before.
+    rest: Bytes,
+}
+
+/// A buffer, and how the body ended if it did after it.
+struct Filled {
+    bytes: Bytes,
+    ending: Option<Ending>,
+}
+
+impl Source {
+    async fn fill(&mut self) -> Filled {
+        let mut buffer = BytesMut::new();
+        loop {
+            let room = CHUNK - buffer.len();
+            let taken = self.rest.split_to(self.rest.len().min(room));
+            buffer.extend_from_slice(&taken);
+            if buffer.len() == CHUNK {
+                return Filled { bytes: buffer.freeze(), ending: None };
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Filled { bytes: buffer.freeze(), ending: Some(Ending::Broken(error)) },
+                None => return Filled { bytes: buffer.freeze(), ending: Some(Ending::Whole) },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Black-box tests: the real binary, over the network, a module a rule.
+
+mod configuration;
+mod support;
