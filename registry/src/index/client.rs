@@ -206,7 +206,7 @@ fn unavailable(reason: impl ToString) -> IndexError {
 
 fn request(clock: &Clock) -> Result<RequestId, IndexError> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| unavailable(error))?;
+    getrandom::fill(&mut random).map_err(unavailable)?;
     Ok(RequestId::new(clock.now(), u128::from_be_bytes(random)))
 }
 
