@@ -1,4 +1,7 @@
-//! Black-box tests: the real binary, over the network, a module a rule.
+//! The registry from outside, over HTTP: modules named by the rules they test.
 
-mod configuration;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod pull_what_was_pushed;
 mod support;
+mod the_process_obeys;

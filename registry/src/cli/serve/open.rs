@@ -26,8 +26,7 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
     let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
-    let cluster = index.cluster().clone();
-    Ok(Arc::new(App { config, index, store, cluster, metrics }))
+    Ok(Arc::new(App { config, index, store, metrics }))
 }
 
 async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
