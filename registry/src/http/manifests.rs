@@ -41,7 +41,13 @@ pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, 
     }
 }
 
-pub async fn put(call: Call, repository: RepositoryName, reference: Reference, mut tags: Vec<Tag>) -> Reply {
+pub async fn put(
+    call: &Call,
+    body: RequestBody,
+    repository: RepositoryName,
+    reference: Reference,
+    mut tags: Vec<Tag>,
+) -> Reply {
     let condition = conditions::of_write(&call.headers)?;
     if condition.is_some() && (!tags.is_empty() || matches!(reference, Reference::Digest(_))) {
         let text = "a condition is about the tag in the path; push without tag parameters, by that tag";
@@ -52,7 +58,7 @@ pub async fn put(call: Call, repository: RepositoryName, reference: Reference, m
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let bytes = collect(call.body, limit).await?;
+    let bytes = collect(body, limit).await?;
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let manifest = manifest::parse(content_type, &bytes).map_err(|error| invalid(&error))?;
     let pushed = tags.clone();

@@ -17,17 +17,16 @@ use crate::error::{ApiError, Code};
 use crate::oci::action::{MountSource, UploadStart, UploadText};
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::name::RepositoryName;
+use crate::push::receive::RequestBody;
 use crate::push::upload::{self, Claim};
 use crate::push::upload_id::Upload;
 use crate::push::{PushError, mount};
 
-pub async fn start(call: Call, repository: RepositoryName, start: UploadStart) -> Reply {
+pub async fn start(call: &Call, body: RequestBody, repository: RepositoryName, start: UploadStart) -> Reply {
     match start {
         UploadStart::Session { algorithm } => begun(&call.app, &repository, algorithm.unwrap_or(Algorithm::Sha256)),
         UploadStart::Whole { digest } => {
-            let Call { app, headers, body } = call;
-            check_length(&headers, None)?;
-            let name = repository.clone();
+            let (app, name) = (call.app.clone(), repository.clone());
             detached(async move { upload::post(&app, &name, digest, body).await }).await??;
             reply::empty(blob_created(&repository, &digest))
         }
@@ -37,14 +36,12 @@ pub async fn start(call: Call, repository: RepositoryName, start: UploadStart) -
                 MountSource::Anywhere => mount::sources(&call.app, digest).await?,
                 MountSource::Nowhere => Vec::new(),
             };
-            let readable = from.into_iter().filter(|name| access::may_read(&call, name)).collect();
-            let Call { app, .. } = call;
-            let name = repository.clone();
-            let task_app = app.clone();
-            if detached(async move { mount::mount(&task_app, &name, digest, readable).await }).await?? {
+            let readable = from.into_iter().filter(|name| access::may_read(call, name)).collect();
+            let (app, name) = (call.app.clone(), repository.clone());
+            if detached(async move { mount::mount(&app, &name, digest, readable).await }).await?? {
                 return reply::empty(blob_created(&repository, &digest));
             }
-            begun(&app, &repository, digest.algorithm())
+            begun(&call.app, &repository, digest.algorithm())
         }
     }
 }
@@ -55,22 +52,28 @@ pub async fn status(call: &Call, repository: &RepositoryName, text: &UploadText)
     reply::empty(stands(StatusCode::NO_CONTENT, repository, &upload, offset))
 }
 
-pub async fn append(call: Call, repository: RepositoryName, text: UploadText) -> Reply {
-    let Call { app, headers, body } = call;
+pub async fn append(call: &Call, body: RequestBody, repository: RepositoryName, text: UploadText) -> Reply {
+    let app = call.app.clone();
     let upload = upload::named(&app, &repository, &text)?;
-    let claim = claim(&headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
-    check_length(&headers, claim)?;
+    let claim = claim(&call.headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
+    check_length(&call.headers, claim)?;
     let (name, named) = (repository.clone(), upload.clone());
     let result = detached(async move { upload::append(&app, &name, &named, claim, body).await }).await?;
     let offset = result.map_err(|error| refused(error, &repository, &upload))?;
     reply::empty(stands(StatusCode::ACCEPTED, &repository, &upload, offset).header(CONTENT_LENGTH, 0))
 }
 
-pub async fn finish(call: Call, repository: RepositoryName, text: UploadText, digest: Digest) -> Reply {
-    let Call { app, headers, body } = call;
+pub async fn finish(
+    call: &Call,
+    body: RequestBody,
+    repository: RepositoryName,
+    text: UploadText,
+    digest: Digest,
+) -> Reply {
+    let app = call.app.clone();
     let upload = upload::named(&app, &repository, &text)?;
-    let claim = claim(&headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
-    check_length(&headers, claim)?;
+    let claim = claim(&call.headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
+    check_length(&call.headers, claim)?;
     let (name, named) = (repository.clone(), upload.clone());
     let result = detached(async move { upload::finish(&app, &name, &named, digest, claim, body).await }).await?;
     result.map_err(|error| refused(error, &repository, &upload))?;

@@ -1,0 +1,6 @@
+//! The registry from outside, over HTTP: modules named by the rules they test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod pull_what_was_pushed;
+mod support;
