@@ -8,3 +8,4 @@ pub mod http;
 pub mod index;
 pub mod oci;
 pub mod push;
+pub mod reclaim;
