@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod oci;
 pub mod push;
 pub mod ready;
+pub mod reclaim;
 pub mod server;
 pub mod telemetry;

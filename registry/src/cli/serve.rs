@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::ready::Readiness;
+use crate::reclaim::{ReclaimMetrics, Reclaimer};
 use crate::server::accept::{self, Service};
 use crate::server::admin::Admin;
 use crate::server::drain::{Drain, Signals};
@@ -56,6 +58,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let admin_drain = Drain::new();
     let limits = Limits::new(&config.server);
     let app = open::open(config, &registry).await?;
+    // Before anything writes: a store that belongs to another cluster must not be touched.
+    crate::reclaim::claim(app.store.as_ref(), app.index.cluster()).await.context("could not make the store ours")?;
+    let reclaimer = Reclaimer {
+        index: app.index.clone(),
+        store: Arc::clone(&app.store),
+        metrics: ReclaimMetrics::register(&registry).context("could not set up the metrics of reclaiming")?,
+    };
+    let stop_reclaiming = CancellationToken::new();
+    let reclaiming = reclaimer.start(&app.config, &stop_reclaiming);
     let readiness = Readiness {
         index: app.index.clone(),
         store: Arc::clone(&app.store),
@@ -107,6 +118,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         drain.give_up();
         let _ = tokio::time::timeout(LAST_MOMENT, clients).await;
     }
+    stop_reclaiming.cancel();
+    let _ = tokio::time::timeout(LAST_MOMENT, futures::future::join_all(reclaiming)).await;
     if let Some(follow) = follow {
         follow.abort();
     }

@@ -231,7 +231,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
         let purged: Option<LogIdOf<Types>> = self.meta::<Position>(PURGED)?.map(Into::into);
-        let last = self.recent().last.or_else(|| purged);
+        let last = self.recent().last.or(purged);
         Ok(LogState { last_purged_log_id: purged, last_log_id: last })
     }
 
