@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod anonymous_access_has_levels;
+mod hostile_connections;
 mod pull_what_was_pushed;
 mod support;
 mod the_process_obeys;
