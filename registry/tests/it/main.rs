@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_request_lines_are_refused;
 mod pull_what_was_pushed;
 mod support;
+mod uploads_go_on;
