@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;
 mod deleting_is_careful;
