@@ -4,3 +4,4 @@
 
 mod pull_what_was_pushed;
 mod support;
+mod the_process_obeys;
