@@ -316,7 +316,7 @@ mod tests {
         let store = Directory::open(root.path()).await.unwrap();
         write(&store, &key("whole"), b"whole").await;
         std::mem::forget(store.create(&key("a")).await.unwrap());
-        assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_secs(3600)).await.unwrap(), 0);
+        assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_hours(1)).await.unwrap(), 0);
         assert_eq!(store.abort_stale("blobs/c/1/", Duration::ZERO).await.unwrap(), 1);
         let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
         assert_eq!(listed, [key("whole")]);
