@@ -2,7 +2,7 @@
 //! bounded part of the process. `cli/serve` starts them; handlers see only a request, its body and [`Connection`].
 //!
 //! The life of a connection: [`accept`] takes it when a place is free, [`tls`] shakes hands, [`connection`] finds out
-//! whether it speaks HTTP/1.1 or HTTP/2 and serves it, [`watch`] ends it when it hangs, [`drain`] when the process is
+//! whether it speaks HTTP/1.1 or HTTP/2 and serves it, [`head`] refuses what could be read in two ways, [`watch`] ends it when it hangs, [`drain`] when the process is
 //! to end. [`admin`] answers health and metrics on a listener of its own.
 
 pub mod accept;
@@ -11,6 +11,7 @@ pub mod api;
 pub mod body;
 pub mod connection;
 pub mod drain;
+pub mod head;
 pub mod metrics;
 pub mod stream;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! [`decide`]: may this caller do this? One table over every action, so that an endpoint without a permission does not
 //! compile. Pure: it must never look at what is stored.
 
-use crate::config::Anonymous;
+use crate::config::{Access, Anonymous};
 use crate::oci::action::Action;
 
 /// Who a caller is.
@@ -15,6 +15,13 @@ pub enum Identity {
 pub struct Policy {
     /// What callers without an identity may do.
     pub anonymous: Anonymous,
+}
+
+impl Policy {
+    /// What the configuration grants. Nothing said means everything: `config::check` lets that pass on loopback only.
+    pub fn new(access: &Access) -> Self {
+        Self { anonymous: access.anonymous.unwrap_or(Anonymous::Delete) }
+    }
 }
 
 /// What is done about a request.
@@ -62,6 +69,13 @@ pub fn decide(identity: &Identity, action: &Action, policy: Policy) -> Decision 
         // Whoever may not read must not learn what exists from the difference between "no" and "not there".
         Some(_) if granted < Anonymous::Pull => Decision::AsIfAbsent,
         Some(_) => Decision::Deny,
+    }
+}
+
+/// Whether `identity` may read what is stored.
+pub fn may_pull(identity: &Identity, policy: Policy) -> bool {
+    match identity {
+        Identity::Anonymous => policy.anonymous >= Anonymous::Pull,
     }
 }
 

@@ -99,7 +99,9 @@ fn parse(parts: &Parts) -> Result<Action, ApiError> {
 }
 
 async fn answer(call: Call, body: RequestBody, action: Result<Action, ApiError>) -> Reply {
-    dispatch(&call, body, action?).await
+    let action = action?;
+    access::check(&call, &action)?;
+    dispatch(&call, body, action).await
 }
 
 async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {

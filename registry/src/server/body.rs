@@ -46,13 +46,23 @@ impl Patience {
 #[derive(Debug)]
 pub struct WatchedBody {
     inner: Incoming,
+    watch: Arc<Watch>,
+    ended: bool,
     patience: Patience,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl WatchedBody {
-    pub fn new(inner: Incoming, limits: Limits) -> Self {
-        Self { inner, patience: Patience::new(limits), waiting: None }
+    pub fn new(inner: Incoming, limits: Limits, watch: Arc<Watch>) -> Self {
+        Self { inner, watch, ended: false, patience: Patience::new(limits), waiting: None }
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        if !self.ended && !self.inner.is_end_stream() {
+            self.watch.body_was_left();
+        }
     }
 }
 
@@ -65,6 +75,7 @@ impl Body for WatchedBody {
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 let waited = this.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+                this.ended = frame.is_none();
                 if let Some(Ok(frame)) = &frame {
                     this.patience.received(frame.data_ref().map_or(0, |data| data.len() as u64), waited);
                 }
@@ -98,9 +109,10 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn begin(watch: Arc<Watch>) -> Self {
-        let request = watch.request_began();
-        Self { watch, request, last: 0 }
+    /// Also says whether the head of the request was found good, see [`Watch::request_began`].
+    pub fn begin(watch: Arc<Watch>) -> (Self, bool) {
+        let (request, good) = watch.request_began();
+        (Self { watch, request, last: 0 }, good)
     }
 }
 

@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::accept::{Handler, Service};
 use super::body::{AnswerBody, Running, WatchedBody};
+use super::head::Refusal;
 use super::stream::{ClientStream, Socket, canonical};
 use super::watch::{Expired, Watch};
 use super::{Connection, Limits, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
@@ -146,8 +147,8 @@ fn http1_builder(limits: Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Counts from the end of the last request, so it is an idle timeout too; the finer ones are `Watch`'s.
-        .header_read_timeout(limits.idle.max(limits.head))
+        // Counts from the end of the last request; `Watch` is finer and comes first.
+        .header_read_timeout(limits.idle + limits.head)
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .max_buf_size(HTTP1_BUFFER);
@@ -178,38 +179,55 @@ async fn answer<H: Handler>(
     connection: Connection,
     watch: Arc<Watch>,
 ) -> Result<Response<AnswerBody<H::Body>>, Infallible> {
-    let running = Running::begin(watch);
-    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
-        let message = "the address is longer than 8 KiB";
-        return Ok(refuse(StatusCode::URI_TOO_LONG, Code::Unsupported, message, request.version(), running));
-    }
     let version = request.version();
-    let request = request.map(|body| WatchedBody::new(body, service.limits));
+    let (running, head_good) = Running::begin(Arc::clone(&watch));
+    if let Some(refusal) = refusal(&request, head_good) {
+        let text = refusal.json();
+        return Ok(refuse(refusal.status(), text, version, running));
+    }
+    let request = request.map(|body| WatchedBody::new(body, service.limits, Arc::clone(&watch)));
     // A task of its own: a panic ends in it, and a client that leaves does not stop what must be finished.
     let handling = service.requests.spawn(service.handler.handle(request, connection));
     Ok(match handling.await {
-        Ok(response) => response.map(|body| AnswerBody::handler(body, running)),
+        Ok(mut response) => {
+            if watch.is_astray() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.map(|body| AnswerBody::handler(body, running))
+        }
         Err(error) => {
             if error.is_panic() {
                 service.metrics.panics.inc();
                 tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
             }
             let message = "the registry failed; what happened is in its log";
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, Code::Unsupported, message, version, running)
+            let code = Code::Unsupported.as_str();
+            let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running)
         }
     })
 }
 
+/// What is wrong with a request although it could be parsed.
+fn refusal<B>(request: &Request<B>, head_good: bool) -> Option<Refusal> {
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+        return Some(Refusal::TargetTooLong);
+    }
+    if request.version() >= Version::HTTP_2 {
+        return None;
+    }
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(Refusal::Host);
+    }
+    // A request sent before the last one was answered: its head was not looked at, and nobody sends bodies so.
+    (!head_good && headers.contains_key(header::TRANSFER_ENCODING)).then_some(Refusal::Length)
+}
+
 /// An answer of the server itself. The body of the request was not read, so over HTTP/1.1 the connection ends.
-fn refuse<B>(
-    status: StatusCode,
-    code: Code,
-    message: &str,
-    version: Version,
-    running: Running,
-) -> Response<AnswerBody<B>> {
-    let text = serde_json::json!({ "errors": [{ "code": code.as_str(), "message": message, "detail": null }] });
-    let mut response = Response::new(AnswerBody::text(Bytes::from(text.to_string()), running));
+fn refuse<B>(status: StatusCode, json: String, version: Version, running: Running) -> Response<AnswerBody<B>> {
+    let mut response = Response::new(AnswerBody::text(json, running));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -219,3 +237,6 @@ fn refuse<B>(
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,14 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::head::{Head, Refusal, Seen};
 use super::watch::Watch;
 
 /// How long, and for how many bytes, we read on after our side is closed.
@@ -38,13 +39,17 @@ pub enum Socket {
 pub struct ClientStream {
     socket: Socket,
     watch: Arc<Watch>,
+    /// The head of an HTTP/1.1 request that is coming in.
+    head: Option<Head>,
+    /// An answer of our own, being written; hyper sees the end of the stream.
+    refusing: Option<Vec<u8>>,
     /// The client closed its side, or the connection broke: there is nobody to linger for.
     ended: bool,
 }
 
 impl ClientStream {
     pub fn new(socket: Socket, watch: Arc<Watch>) -> Self {
-        Self { socket, watch, ended: false }
+        Self { socket, watch, head: None, refusing: None, ended: false }
     }
 
     fn poll_socket_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -52,6 +57,36 @@ impl ClientStream {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Socket::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Looks at bytes that belong to the head of a request, or begin with it.
+    fn look(&mut self, bytes: &[u8]) -> Option<Refusal> {
+        match self.head.get_or_insert_default().feed(bytes) {
+            Seen::Part => None,
+            Seen::Whole => {
+                self.head = None;
+                self.watch.head_was_good();
+                None
+            }
+            Seen::Refused(refusal) => Some(refusal),
+        }
+    }
+
+    /// Writes the answer of our own, then ends the stream.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(answer) = self.refusing.as_mut().filter(|answer| !answer.is_empty()) {
+            let written = match &mut self.socket {
+                Socket::Plain(stream) => Pin::new(stream).poll_write(cx, answer),
+                Socket::Tls(stream) => Pin::new(stream).poll_write(cx, answer),
+                Socket::Gone => return Poll::Ready(Ok(())),
+            };
+            let count = ready!(written)?;
+            answer.drain(..count);
+        }
+        match &mut self.socket {
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Plain(_) | Socket::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -67,10 +102,22 @@ impl ClientStream {
 
 impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.refusing.is_some() {
+            return self.poll_refuse(cx);
+        }
+        let expects_head = self.watch.expects_head();
         let before = buffer.filled().len();
         let result = self.poll_socket_read(cx, buffer);
         match &result {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => self.watch.received(Instant::now()),
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                self.watch.received(Instant::now());
+                if expects_head && let Some(refusal) = self.look(&buffer.filled()[before..]) {
+                    tracing::debug!(reason = refusal.message(), "a request was refused");
+                    buffer.set_filled(before);
+                    self.refusing = Some(refusal.answer());
+                    return self.poll_refuse(cx);
+                }
+            }
             Poll::Ready(_) => self.ended = true,
             Poll::Pending => {}
         }

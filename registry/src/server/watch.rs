@@ -56,6 +56,10 @@ struct State {
     head_since: Option<Instant>,
     /// Since when the socket has taken no byte of those we want to send.
     blocked_since: Option<Instant>,
+    /// HTTP/1.1: the head of the next request was looked at and found good.
+    head_good: bool,
+    /// HTTP/1.1: the body of some request was not read to its end, so nobody knows what the next bytes are.
+    astray: bool,
     /// Until when the client must have asked for more of each answer.
     unread: HashMap<u64, Instant>,
 }
@@ -69,6 +73,8 @@ impl Watch {
             quiet_since: now,
             head_since: None,
             blocked_since: None,
+            head_good: false,
+            astray: false,
             unread: HashMap::new(),
         };
         Self { limits, state: Mutex::new(state) }
@@ -98,13 +104,35 @@ impl Watch {
         self.state().blocked_since.get_or_insert(now);
     }
 
-    /// The headers of a request are complete. Gives the number of the request.
-    pub fn request_began(&self) -> u64 {
+    /// The headers of a request are complete. Gives the number of the request, and whether its head was found good.
+    pub fn request_began(&self) -> (u64, bool) {
         let mut state = self.state();
         state.running += 1;
         state.begun += 1;
         state.head_since = None;
-        state.begun
+        (state.begun, std::mem::take(&mut state.head_good))
+    }
+
+    /// HTTP/1.1: the head of a request is whole and good.
+    pub fn head_was_good(&self) {
+        self.state().head_good = true;
+    }
+
+    /// HTTP/1.1: the next bytes are the head of a request and of nothing else.
+    pub fn expects_head(&self) -> bool {
+        let state = self.state();
+        state.http1 && state.running == 0 && !state.astray && !state.head_good
+    }
+
+    /// HTTP/1.1: whether the connection can serve no other request, since nobody knows where the next one begins.
+    pub fn is_astray(&self) -> bool {
+        let state = self.state();
+        state.http1 && state.astray
+    }
+
+    /// A handler gave up the body of a request before its end.
+    pub fn body_was_left(&self) {
+        self.state().astray = true;
     }
 
     /// The client asked for more of the answer to this request.
@@ -192,7 +220,7 @@ mod tests {
         let start = Instant::now();
         let watch = watch(start);
         watch.received(start);
-        let request = watch.request_began();
+        let (request, _) = watch.request_began();
         assert_eq!(watch.next(), None);
         watch.received(start);
         assert_eq!(watch.next(), None, "bytes of a body are no head");
@@ -204,7 +232,7 @@ mod tests {
     fn an_answer_must_be_taken_at_the_least_rate() {
         let start = Instant::now();
         let watch = watch(start);
-        let request = watch.request_began();
+        let (request, _) = watch.request_began();
         watch.gave(request, 5000, start);
         assert_eq!(watch.next().unwrap(), (start + IDLE + Duration::from_secs(5), Expired::Unread));
         watch.asked(request);
@@ -231,7 +259,7 @@ mod tests {
         let start = Instant::now();
         let watch = watch(start);
         watch.is_http2();
-        let request = watch.request_began();
+        let (request, _) = watch.request_began();
         watch.request_ended(request, 0, start);
         watch.received(start + Duration::from_secs(50));
         assert_eq!(watch.next().unwrap(), (start + IDLE, Expired::Idle));
@@ -241,7 +269,7 @@ mod tests {
     fn one_stalled_stream_ends_the_connection_although_others_move() {
         let start = Instant::now();
         let watch = watch(start);
-        let (stalled, moving) = (watch.request_began(), watch.request_began());
+        let ((stalled, _), (moving, _)) = (watch.request_began(), watch.request_began());
         watch.gave(stalled, 0, start);
         watch.gave(moving, 0, start + IDLE);
         assert_eq!(watch.next().unwrap(), (start + IDLE, Expired::Unread));

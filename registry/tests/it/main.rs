@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anonymous_access_has_levels;
 mod pull_what_was_pushed;
 mod support;
 mod the_process_obeys;
