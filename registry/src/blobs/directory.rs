@@ -56,6 +56,8 @@ impl Directory {
 fn failed(operation: &'static str, key: &ObjectKey, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::NotFound => StoreError::NotFound { key: key.clone() },
+        // An object that is shorter than its record is damaged: that must not look like its end, nor like trouble that passes.
+        io::ErrorKind::UnexpectedEof => StoreError::Truncated { key: key.clone() },
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
         _ => StoreError::Unavailable { operation, key: key.clone(), source: Box::new(error) },
     }
@@ -140,7 +142,6 @@ impl Store for Directory {
                 let take = left.min(BUFFER);
                 let (file, bytes) = blocking("read", &key, move || {
                     let mut buffer = BytesMut::zeroed(take as usize);
-                    // An object that is shorter than its record is damaged: that must not look like its end.
                     file.read_exact(&mut buffer)?;
                     Ok((file, buffer.freeze()))
                 })
@@ -315,7 +316,7 @@ mod tests {
         let store = Directory::open(root.path()).await.unwrap();
         write(&store, &key("whole"), b"whole").await;
         std::mem::forget(store.create(&key("a")).await.unwrap());
-        assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_secs(3600)).await.unwrap(), 0);
+        assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_hours(1)).await.unwrap(), 0);
         assert_eq!(store.abort_stale("blobs/c/1/", Duration::ZERO).await.unwrap(), 1);
         let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
         assert_eq!(listed, [key("whole")]);
@@ -339,7 +340,7 @@ mod tests {
         let store = Directory::open(root.path()).await.unwrap();
         write(&store, &key("a"), b"short").await;
         let read: Result<Vec<_>, _> = store.read(&key("a"), 2..9).await.unwrap().try_collect().await;
-        assert!(matches!(read, Err(StoreError::Unavailable { .. })));
+        assert!(matches!(read, Err(StoreError::Truncated { .. })));
         let read: Vec<_> = store.read(&key("a"), 2..5).await.unwrap().try_collect().await.unwrap();
         assert_eq!(read.concat(), b"ort");
     }

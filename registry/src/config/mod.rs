@@ -274,7 +274,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self { format: LogFormat::Text, filter: "info,openraft=warn,fjall=warn,lsm_tree=warn".into() }
     }
 }
 

@@ -20,7 +20,7 @@ const PAUSE: u64 = 2 * DAY;
 const FULL_FIRST: u64 = 3_600_000;
 const FULL_EVERY: u64 = 30 * DAY;
 /// Unfinished writes older than this are removed.
-const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
+const STALE: Duration = Duration::from_hours(48);
 /// Keys asked for at once.
 const STEP: usize = 500;
 

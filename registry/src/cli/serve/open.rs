@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use prometheus::Registry;
 
 use crate::app::App;
-use crate::blobs::Store;
-use crate::blobs::directory::Directory;
-use crate::config::{Config, StorageKind};
+use crate::blobs;
+use crate::blobs::measured::StoreMetrics;
+use crate::config::Config;
 use crate::http::HttpMetrics;
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
@@ -21,22 +21,13 @@ const DAY: u64 = 24 * 3600 * SECOND;
 pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<Arc<App>> {
     let metrics = HttpMetrics::register(registry).context("could not set up the metrics of requests")?;
     let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
-    let store = store(&config).await?;
+    let store_metrics = StoreMetrics::register(registry).context("could not set up the metrics of the store")?;
+    let store = blobs::open::open(&config, store_metrics).await.context("could not open the store")?;
     let options =
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
     let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
     Ok(Arc::new(App { config, index, store, metrics }))
-}
-
-async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    match config.storage.kind {
-        StorageKind::Directory => {
-            let root = config.server.data.join("blobs");
-            Ok(Arc::new(Directory::open(&root).await.context("could not open the directory of blobs")?))
-        }
-        StorageKind::S3 => bail!("storage.kind = \"s3\" is not in this build"),
-    }
 }
 
 /// What the index shall enforce; index time counts milliseconds.

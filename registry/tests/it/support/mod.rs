@@ -8,7 +8,7 @@ pub mod raw;
 pub mod server;
 pub mod wait;
 
-pub use client::Client;
+pub use client::{Answer, Client};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -38,7 +38,7 @@ pub async fn rest(socket: &mut TcpStream) -> String {
 pub async fn flood(socket: &mut TcpStream, bytes: &[u8], most: usize) -> usize {
     let mut taken = 0;
     while taken < most {
-        match tokio::time::timeout(Duration::from_secs(10), socket.write_all(bytes)).await {
+        match tokio::time::timeout(Duration::from_secs(3), socket.write_all(bytes)).await {
             Ok(Ok(())) => taken += bytes.len(),
             Ok(Err(_)) | Err(_) => break,
         }
