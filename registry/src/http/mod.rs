@@ -165,8 +165,11 @@ fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Res
 fn log(error: &ApiError) {
     let status = error.status.as_u16();
     match &error.cause {
-        Some(cause) if error.status.is_server_error() => {
+        Some(cause) if error.status == StatusCode::INTERNAL_SERVER_ERROR => {
             tracing::error!(status, error = format!("{cause:#}"), "request failed");
+        }
+        Some(cause) if error.status.is_server_error() => {
+            tracing::warn!(status, error = format!("{cause:#}"), "request not possible now");
         }
         Some(cause) => tracing::info!(status, error = format!("{cause:#}"), "request failed"),
         None => tracing::debug!(status, code = error.code.as_str(), message = error.message, "request refused"),
