@@ -2,11 +2,12 @@
 
 mod frame;
 mod log;
-mod machine;
+pub mod machine;
 mod network;
 pub mod node;
-mod states;
-mod types;
+pub mod states;
+pub mod transfer;
+pub mod types;
 mod writer;
 
-pub use node::{Node, NodeError};
+pub use node::{Node, NodeError, NodeHealth};
