@@ -89,8 +89,10 @@ pub async fn put(
     if let Some(subject) = manifest.subject {
         builder = builder.header(OCI_SUBJECT, subject.to_string());
     }
-    for tag in pushed {
-        builder = builder.header(OCI_TAG, tag.as_str());
+    if !pushed.is_empty() {
+        // One header for all: clients refuse an answer of more than about a hundred.
+        let tags: Vec<&str> = pushed.iter().map(Tag::as_str).collect();
+        builder = builder.header(OCI_TAG, tags.join(", "));
     }
     reply::empty(builder)
 }

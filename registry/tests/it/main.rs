@@ -3,6 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod anonymous_access_has_levels;
+mod bad_request_lines_are_refused;
+mod blobs_are_downloaded;
+mod deleting_is_careful;
+mod known_attacks;
+mod lists_come_in_pages;
+mod manifests_are_checked;
 mod pull_what_was_pushed;
 mod support;
+mod tags_are_conditional;
 mod the_process_obeys;
+mod uploads_go_on;

@@ -7,7 +7,7 @@ pub mod memory;
 pub mod server;
 pub mod wait;
 
-pub use client::Client;
+pub use client::{Answer, Client};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
