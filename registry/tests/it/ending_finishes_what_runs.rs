@@ -57,7 +57,7 @@ async fn an_upload_that_runs_is_finished_and_nothing_new_begins() {
 #[tokio::test]
 async fn what_does_not_finish_in_time_is_given_up() {
     let mut server = Server::with(Options::set(&["server.drain_seconds=1"])).await;
-    let _running = half(&server, &[9; 300_000]).await;
+    let _running = half(&server, &vec![9; 300_000]).await;
     let began = Instant::now();
     assert!(server.terminate().await.success());
     assert!((Duration::from_secs(1)..Duration::from_secs(15)).contains(&began.elapsed()), "{:?}", began.elapsed());
@@ -68,7 +68,7 @@ async fn what_does_not_finish_in_time_is_given_up() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let mut server = Server::with(Options::set(&["server.drain_seconds=600"])).await;
-    let _running = half(&server, &[9; 300_000]).await;
+    let _running = half(&server, &vec![9; 300_000]).await;
     server.signal(Signal::INT);
     eventually("the drain has begun", async || server.admin("/readyz").await.0 == 503).await;
     assert!(server.terminate().await.success());
