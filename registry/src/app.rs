@@ -6,7 +6,6 @@ use crate::blobs::Store;
 use crate::config::Config;
 use crate::http::HttpMetrics;
 use crate::index::Index;
-use crate::index::query::Cluster;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -14,7 +13,5 @@ pub struct App {
     pub config: Config,
     pub index: Index,
     pub store: Arc<dyn Store>,
-    /// Fixed at bootstrap, so `serve` asks the index for it once.
-    pub cluster: Cluster,
     pub metrics: HttpMetrics,
 }

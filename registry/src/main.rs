@@ -1,3 +1,7 @@
-//! The binary `roadstead`.
+//! The binary `roadstead`: parses the command line and leaves with an exit code that says what kind of end it was.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    roadstead::cli::run()
+}

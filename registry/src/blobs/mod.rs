@@ -4,9 +4,14 @@
 //! append, no copy and no conditional write in the contract, and any S3 will do. The push path writes, readers read
 //! ranges, the reclaimer lists days and deletes. Nothing here knows of digests, repositories or the index.
 
+pub mod budget;
 pub mod checksum;
+pub mod directory;
 pub mod key;
+pub mod measured;
+pub mod open;
 pub mod reader;
+pub mod s3;
 
 use std::fmt;
 use std::ops::Range;
@@ -40,6 +45,9 @@ pub enum StoreError {
     /// There is no such object.
     #[error("object {key} is not in the store")]
     NotFound { key: ObjectKey },
+    /// The object has fewer bytes than its record says: it is damaged.
+    #[error("object {key} is shorter than it was")]
+    Truncated { key: ObjectKey },
     /// The store has no room; nothing was stored.
     #[error("the store is full")]
     Full,

@@ -112,7 +112,11 @@ impl Reader {
                     let key = key.clone();
                     let chunk = (piece.range.start / CHUNK as u64) as usize;
                     let end = piece.range.end.next_multiple_of(CHUNK as u64).min(piece.segment.length);
-                    let stream = self.store.read(&key, chunk as u64 * CHUNK as u64..end).await?;
+                    let stream = match self.store.read(&key, chunk as u64 * CHUNK as u64..end).await {
+                        Ok(stream) => stream,
+                        Err(StoreError::Truncated { key }) => return Err(ReadError::Damaged { key, chunk }),
+                        Err(error) => return Err(error.into()),
+                    };
                     self.open = Some(Open { key, piece, stream, chunk, rest: Bytes::new() });
                 }
             }
@@ -165,7 +169,11 @@ impl Open {
                 return Ok(buffer.freeze());
             }
             match self.stream.next().await {
-                Some(bytes) => self.rest = bytes?,
+                Some(Ok(bytes)) => self.rest = bytes,
+                Some(Err(StoreError::Truncated { key })) => {
+                    return Err(ReadError::Damaged { key, chunk: self.chunk });
+                }
+                Some(Err(error)) => return Err(error.into()),
                 None => return Err(ReadError::Damaged { key: self.key.clone(), chunk: self.chunk }),
             }
             if buffer.is_empty() && self.rest.len() >= length {

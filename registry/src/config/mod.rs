@@ -2,6 +2,11 @@
 //!
 //! Only the parts of the program that `serve` starts read it, once; nothing reads the environment later.
 
+pub mod check;
+pub mod keys;
+pub mod load;
+pub mod show;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -269,7 +274,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self { format: LogFormat::Text, filter: "info,openraft=warn,fjall=warn,lsm_tree=warn".into() }
     }
 }
 

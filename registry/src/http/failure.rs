@@ -80,7 +80,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => full(error),
-            StoreError::NotFound { .. } => internal().cause(error),
+            StoreError::NotFound { .. } | StoreError::Truncated { .. } => internal().cause(error),
             error @ StoreError::Unavailable { .. } => unavailable(error),
         }
     }

@@ -41,7 +41,13 @@ pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, 
     }
 }
 
-pub async fn put(call: Call, repository: RepositoryName, reference: Reference, mut tags: Vec<Tag>) -> Reply {
+pub async fn put(
+    call: &Call,
+    body: RequestBody,
+    repository: RepositoryName,
+    reference: Reference,
+    mut tags: Vec<Tag>,
+) -> Reply {
     let condition = conditions::of_write(&call.headers)?;
     if condition.is_some() && (!tags.is_empty() || matches!(reference, Reference::Digest(_))) {
         let text = "a condition is about the tag in the path; push without tag parameters, by that tag";
@@ -52,7 +58,7 @@ pub async fn put(call: Call, repository: RepositoryName, reference: Reference, m
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let bytes = collect(call.body, limit).await?;
+    let bytes = collect(body, limit).await?;
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let manifest = manifest::parse(content_type, &bytes).map_err(|error| invalid(&error))?;
     let pushed = tags.clone();
@@ -83,8 +89,10 @@ pub async fn put(call: Call, repository: RepositoryName, reference: Reference, m
     if let Some(subject) = manifest.subject {
         builder = builder.header(OCI_SUBJECT, subject.to_string());
     }
-    for tag in pushed {
-        builder = builder.header(OCI_TAG, tag.as_str());
+    if !pushed.is_empty() {
+        // One header for all: clients refuse an answer of more than about a hundred.
+        let tags: Vec<&str> = pushed.iter().map(Tag::as_str).collect();
+        builder = builder.header(OCI_TAG, tags.join(", "));
     }
     reply::empty(builder)
 }

@@ -53,7 +53,6 @@ pub struct Connection {
 struct Call {
     app: Arc<App>,
     headers: HeaderMap,
-    body: RequestBody,
 }
 
 /// Answers one request. It never fails and never panics.
@@ -74,9 +73,10 @@ where
         received.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
         frame
     });
-    let call = Call { app: app.clone(), headers: parts.headers, body: RequestBody::new(body.map_err(Into::into)) };
+    let call = Call { app: app.clone(), headers: parts.headers };
+    let body = RequestBody::new(body.map_err(Into::into));
     let answer = async {
-        match AssertUnwindSafe(answer(call, action)).catch_unwind().await {
+        match AssertUnwindSafe(answer(call, body, action)).catch_unwind().await {
             Ok(reply) => reply,
             Err(_) => Err(reply::internal().cause(anyhow::anyhow!("the handler panicked"))),
         }
@@ -98,30 +98,36 @@ fn parse(parts: &Parts) -> Result<Action, ApiError> {
     Action::parse(&parts.method, parts.uri.path(), parts.uri.query()).map_err(|error: ActionError| error.into())
 }
 
-async fn answer(call: Call, action: Result<Action, ApiError>) -> Reply {
-    dispatch(call, action?).await
+async fn answer(call: Call, body: RequestBody, action: Result<Action, ApiError>) -> Reply {
+    let action = action?;
+    access::check(&call, &action)?;
+    dispatch(&call, body, action).await
 }
 
-async fn dispatch(call: Call, action: Action) -> Reply {
+async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {
     match action {
         Action::CheckVersion => reply::json(Response::builder(), "application/json", &serde_json::json!({})),
-        Action::ListRepositories { page } => catalog::list(&call, &page).await,
-        Action::GetBlob { repository, digest, head: false } => blobs::get(&call, repository, digest).await,
-        Action::GetBlob { repository, digest, head: true } => blobs::head(&call, repository, digest).await,
-        Action::DeleteBlob { repository, digest } => blobs::delete(&call, repository, digest).await,
-        Action::StartUpload { repository, start } => uploads::start(call, repository, start).await,
-        Action::UploadStatus { repository, upload } => uploads::status(&call, &repository, &upload).await,
-        Action::AppendUpload { repository, upload } => uploads::append(call, repository, upload).await,
-        Action::FinishUpload { repository, upload, digest } => uploads::finish(call, repository, upload, digest).await,
-        Action::CancelUpload { repository, upload } => uploads::cancel(&call, &repository, &upload).await,
-        Action::GetManifest { repository, reference, head } => manifests::get(&call, repository, reference, head).await,
-        Action::PutManifest { repository, reference, tags } => manifests::put(call, repository, reference, tags).await,
-        Action::DeleteManifest { repository, digest } => manifests::delete(&call, repository, digest).await,
-        Action::DeleteTag { repository, tag } => manifests::delete_tag(&call, repository, tag).await,
-        Action::ListTags { repository, page } => tags::list(&call, repository, &page).await,
-        Action::TagHistory { repository, tag, page } => tags::history(&call, repository, tag, &page).await,
+        Action::ListRepositories { page } => catalog::list(call, &page).await,
+        Action::GetBlob { repository, digest, head: false } => blobs::get(call, repository, digest).await,
+        Action::GetBlob { repository, digest, head: true } => blobs::head(call, repository, digest).await,
+        Action::DeleteBlob { repository, digest } => blobs::delete(call, repository, digest).await,
+        Action::StartUpload { repository, start } => uploads::start(call, body, repository, start).await,
+        Action::UploadStatus { repository, upload } => uploads::status(call, &repository, &upload).await,
+        Action::AppendUpload { repository, upload } => uploads::append(call, body, repository, upload).await,
+        Action::FinishUpload { repository, upload, digest } => {
+            uploads::finish(call, body, repository, upload, digest).await
+        }
+        Action::CancelUpload { repository, upload } => uploads::cancel(call, &repository, &upload).await,
+        Action::GetManifest { repository, reference, head } => manifests::get(call, repository, reference, head).await,
+        Action::PutManifest { repository, reference, tags } => {
+            manifests::put(call, body, repository, reference, tags).await
+        }
+        Action::DeleteManifest { repository, digest } => manifests::delete(call, repository, digest).await,
+        Action::DeleteTag { repository, tag } => manifests::delete_tag(call, repository, tag).await,
+        Action::ListTags { repository, page } => tags::list(call, repository, &page).await,
+        Action::TagHistory { repository, tag, page } => tags::history(call, repository, tag, &page).await,
         Action::ListReferrers { repository, subject, artifact_type, page } => {
-            referrers::list(&call, repository, subject, artifact_type, &page).await
+            referrers::list(call, repository, subject, artifact_type, &page).await
         }
     }
 }

@@ -106,12 +106,21 @@ pub enum OpenError {
 impl Index {
     /// Starts the node of this process and makes it a cluster when it is new.
     pub async fn open(options: &IndexOptions, metrics: IndexMetrics) -> Result<Self, OpenError> {
+        Self::open_ahead(options, metrics, 0).await
+    }
+
+    /// Opens the index with its clock set ahead, in milliseconds: tests do not wait for days.
+    pub(crate) async fn open_ahead(
+        options: &IndexOptions,
+        metrics: IndexMetrics,
+        ahead: u64,
+    ) -> Result<Self, OpenError> {
         let node = Node::start(&options.directory, &metrics).await?;
         // Everything that was acknowledged is applied before the clock is read from it.
         let late = || NodeError::NoLeader("the log was not applied in time".into());
         tokio::time::timeout(REPLAY_DEADLINE, node.read_barrier()).await.map_err(|_| late())??;
         let status = answer(&node, &GetStatus).map_err(OpenError::Prepare)?;
-        let clock = Clock::after(status.time);
+        let clock = Clock::after(status.time, ahead);
         let cluster = if let Some(cluster) = status.cluster { cluster } else { found(&node, &clock).await? };
         let (barrier, waiting) = mpsc::unbounded_channel();
         tokio::spawn(rounds(node.clone(), waiting, metrics.clone()));

@@ -18,9 +18,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that goes on from `last`, the time of the newest entry.
-    pub fn after(last: Time) -> Self {
-        Self { base: last.max(wall()), began: Instant::now(), stepped: Mutex::new(false) }
+    /// A clock that goes on from `last`, the time of the newest entry, or from the wall clock set `ahead` by so many
+    /// milliseconds.
+    pub fn after(last: Time, ahead: u64) -> Self {
+        Self { base: last.max(wall().after(ahead)), began: Instant::now(), stepped: Mutex::new(false) }
     }
 
     /// The index time now.

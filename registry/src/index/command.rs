@@ -292,7 +292,7 @@ pub struct PutManifest {
     /// Tags that will point here. With a condition there is exactly one.
     pub tags: Vec<Tag>,
     pub condition: Option<Condition>,
-    /// Children may be missing.
+    /// Blobs and children may be missing.
     pub sparse: bool,
 }
 

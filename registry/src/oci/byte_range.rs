@@ -5,11 +5,11 @@ use std::ops::Range;
 /// What of the content a request wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// Everything: there is no range, or one that is to be ignored (another unit, several parts, ill-formed).
+    /// Everything: the range is to be ignored (another unit, several parts, ill-formed).
     Whole,
     /// These bytes, at least one.
     Part(Range<u64>),
-    /// A well-formed range of which the content has no byte.
+    /// A range of which the content has no byte, or that ends before it begins.
     Unsatisfiable,
 }
 
@@ -26,8 +26,7 @@ pub fn parse(header: &str, size: u64) -> ByteRange {
         (None, Some(0)) => ByteRange::Unsatisfiable,
         (None, Some(_)) if size == 0 => ByteRange::Unsatisfiable,
         (None, Some(suffix)) => ByteRange::Part(size.saturating_sub(suffix)..size),
-        (Some(first), Some(last)) if last < first => ByteRange::Whole,
-        (Some(first), _) if first >= size => ByteRange::Unsatisfiable,
+        (Some(first), last) if first >= size || last.is_some_and(|last| last < first) => ByteRange::Unsatisfiable,
         (Some(first), Some(last)) => ByteRange::Part(first..size.min(last.saturating_add(1))),
         (Some(first), None) => ByteRange::Part(first..size),
     }
@@ -55,7 +54,7 @@ mod tests {
             ("bytes=-0", ByteRange::Unsatisfiable),
             ("bytes=100-", ByteRange::Unsatisfiable),
             ("bytes=99999999999999999999-", ByteRange::Unsatisfiable),
-            ("bytes=9-5", ByteRange::Whole),
+            ("bytes=9-5", ByteRange::Unsatisfiable),
             ("bytes=0-1,5-6", ByteRange::Whole),
             ("bytes=", ByteRange::Whole),
             ("bytes=-", ByteRange::Whole),

@@ -40,13 +40,13 @@ struct Standing {
 pub fn begin(app: &App, repository: &RepositoryName, algorithm: Algorithm) -> Result<Upload, PushError> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
-    Upload::begin(&app.cluster.upload_key, repository, app.index.time(), algorithm, random)
+    Upload::begin(&app.index.cluster().upload_key, repository, app.index.time(), algorithm, random)
         .ok_or_else(|| PushError::Hash(anyhow::anyhow!("the upload key of the cluster cannot be used")))
 }
 
 /// Finds out which upload a client means.
 pub fn named(app: &App, repository: &RepositoryName, text: &UploadText) -> Result<Upload, PushError> {
-    let upload = Upload::check(&app.cluster.upload_key, repository, text).ok_or(PushError::UploadUnknown)?;
+    let upload = Upload::check(&app.index.cluster().upload_key, repository, text).ok_or(PushError::UploadUnknown)?;
     if upload.expires(app.config.uploads.ttl_seconds) <= app.index.time() {
         return Err(PushError::UploadUnknown);
     }
@@ -179,7 +179,7 @@ async fn receive_after(app: &App, offset: u64, hasher: Hasher, body: RequestBody
 fn new_key(app: &App) -> Result<ObjectKey, PushError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
-    let cluster = &app.cluster;
+    let cluster = app.index.cluster();
     Ok(ObjectKey::new(&cluster.id, cluster.epoch, app.index.time(), u128::from_le_bytes(random)))
 }
 

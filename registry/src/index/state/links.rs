@@ -10,6 +10,10 @@ use crate::index::command::{LinkName, Outcome, Policy, Refusal, Reply, Time};
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
 
+/// Kind of [`Table::Counts`]: manifests of a repository that need a blob which is not linked there. With the sparse option
+/// such manifests are accepted; the link that comes later is referenced from its beginning.
+const WANTED: u8 = b'w';
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Manifests of the repository that need the blob.
@@ -51,7 +55,14 @@ pub fn add_or_renew(
         repository.links += 1;
         repository.bytes += size;
     })?;
-    restart_grace(transaction, now, policy, name, digest, Link::default());
+    let wanted = keys::count(WANTED, &keys::in_repository(name, digest));
+    let references = load(transaction, Table::Counts, &wanted)?.unwrap_or_default();
+    if references > 0 {
+        transaction.remove(Table::Counts, &wanted);
+        save(transaction, name, digest, &Link { references, ..Link::default() });
+    } else {
+        restart_grace(transaction, now, policy, name, digest, Link::default());
+    }
     Ok(())
 }
 
@@ -76,13 +87,16 @@ fn restart_grace(
     save(transaction, name, digest, &link);
 }
 
-/// One more manifest needs the blob. The link must be there.
+/// One more manifest needs the blob, whether it is linked or, with the sparse option, only wanted.
 pub fn reference(
     transaction: &mut Transaction<'_>,
     name: &RepositoryName,
     digest: &Digest,
 ) -> Result<(), RecordsError> {
-    let Some(mut link) = get(transaction, name, digest)? else { return Ok(()) };
+    let Some(mut link) = get(transaction, name, digest)? else {
+        settings::add(transaction, &keys::count(WANTED, &keys::in_repository(name, digest)), 1)?;
+        return Ok(());
+    };
     if let Some(due) = link.due.take() {
         queue::take_out(transaction, due, &item(name, digest));
     }
@@ -100,7 +114,10 @@ pub fn unreference(
     name: &RepositoryName,
     digest: &Digest,
 ) -> Result<(), RecordsError> {
-    let Some(mut link) = get(transaction, name, digest)? else { return Ok(()) };
+    let Some(mut link) = get(transaction, name, digest)? else {
+        settings::add(transaction, &keys::count(WANTED, &keys::in_repository(name, digest)), -1)?;
+        return Ok(());
+    };
     link.references = link.references.saturating_sub(1);
     if link.references == 0 {
         restart_grace(transaction, now, policy, name, digest, link);

@@ -46,7 +46,9 @@ fn check_parts(records: &dyn Records, put: &PutManifest) -> Result<Result<(), Re
         |part: &Part, actual: u64| Err(Refusal::SizeMismatch { digest: part.digest, claimed: part.size, actual });
     for part in &put.blobs {
         if !exists(records, Table::Links, &keys::in_repository(&put.repository, &part.digest))? {
-            missing.push(part.digest);
+            if !put.sparse {
+                missing.push(part.digest);
+            }
         } else if let Some(blob) = blobs::get(records, &part.digest)?
             && blob.size != part.size
         {

@@ -35,6 +35,28 @@ fn a_blob_that_a_manifest_needs_is_not_deleted() {
 }
 
 #[test]
+fn a_blob_that_comes_after_its_sparse_manifest_is_needed_by_it() {
+    let mut world = World::new();
+    let blob = Digest::of(b"data");
+    let sparse = PutManifest { sparse: true, ..manifest("a", b"", &[(blob, 4)], &[], &[]) };
+    let image = sparse.digest;
+    world.ok(put(sparse));
+    assert!(!has_blob(&world, "a", blob));
+    world.push_blob("a", b"data");
+    world.later(2 * DAY);
+    world.expire();
+    assert_eq!(world.refused(Command::DeleteBlob(link("a", blob))), Refusal::BlobInUse { digest: blob });
+    world.ok(delete_manifest("a", image));
+    world.ok(Command::DeleteBlob(link("a", blob)));
+    // A manifest that is gone before its blob came leaves no claim.
+    let again = PutManifest { sparse: true, ..manifest("a", b"", &[(blob, 4)], &[], &[]) };
+    world.ok(put(again));
+    world.ok(delete_manifest("a", image));
+    world.push_blob("a", b"data");
+    world.ok(Command::DeleteBlob(link("a", blob)));
+}
+
+#[test]
 fn a_blob_deleted_in_one_repository_stays_in_the_others() {
     let mut world = World::new();
     let key = object(world.now, 1);

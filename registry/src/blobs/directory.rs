@@ -1,0 +1,347 @@
+//! Objects as files under a directory: the store of a single process, and of tests.
+//!
+//! An object is written to `<key>.part`, made durable, renamed to its key, and the directories are made durable: so a
+//! file under a key is always whole. A part file that nobody finishes is found by `abort_stale`.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::task::spawn_blocking;
+
+use super::{ObjectKey, ObjectWriter, Store, StoreError};
+
+/// Bytes read at once.
+const BUFFER: u64 = 1 << 20;
+const PART: &str = ".part";
+
+/// A store under one directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// Opens the store, and makes its directory.
+    pub async fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: root.to_owned() };
+        let key = ObjectKey(String::new());
+        let root = store.root.clone();
+        blocking("open the directory of", &key, move || make_directory(&root)).await?;
+        Ok(store)
+    }
+
+    /// The file of an object. Keys come from the index, which may come from a backup: none may lead elsewhere.
+    fn path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
+        let fits = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.len() <= 128
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        if key.0.split('/').all(fits) && !key.0.ends_with(PART) {
+            Ok(self.root.join(&key.0))
+        } else {
+            Err(failed("name a file for", key, io::Error::new(io::ErrorKind::InvalidInput, "not a key of ours")))
+        }
+    }
+}
+
+fn failed(operation: &'static str, key: &ObjectKey, error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::NotFound { key: key.clone() },
+        // An object that is shorter than its record is damaged: that must not look like its end, nor like trouble that passes.
+        io::ErrorKind::UnexpectedEof => StoreError::Truncated { key: key.clone() },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::Unavailable { operation, key: key.clone(), source: Box::new(error) },
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    key: &ObjectKey,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| failed(operation, key, error)),
+        Err(error) => Err(failed(operation, key, io::Error::other(error))),
+    }
+}
+
+/// Makes a directory and those above it, each durable in its parent.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = path.parent() {
+                make_directory(parent)?;
+            }
+            match fs::create_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+        }
+        other => other?,
+    }
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Store for Directory {
+    async fn create(&self, key: &ObjectKey) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        let path = self.path(key)?;
+        let mut part = path.clone().into_os_string();
+        part.push(PART);
+        let part = PathBuf::from(part);
+        let temporary = part.clone();
+        let file = blocking("create", key, move || {
+            if let Some(parent) = temporary.parent() {
+                make_directory(parent)?;
+            }
+            File::options().write(true).create_new(true).open(&temporary)
+        })
+        .await?;
+        Ok(Box::new(Writer { key: key.clone(), path, part: Some(part), file: Some(file) }))
+    }
+
+    async fn read(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
+        let path = self.path(key)?;
+        let start = range.start;
+        let file = blocking("open", key, move || {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(start))?;
+            Ok(file)
+        })
+        .await?;
+        let key = key.clone();
+        let left = range.end.saturating_sub(range.start);
+        let chunks = stream::try_unfold((file, left), move |(mut file, left)| {
+            let key = key.clone();
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let take = left.min(BUFFER);
+                let (file, bytes) = blocking("read", &key, move || {
+                    let mut buffer = BytesMut::zeroed(take as usize);
+                    file.read_exact(&mut buffer)?;
+                    Ok((file, buffer.freeze()))
+                })
+                .await?;
+                Ok(Some((bytes, (file, left - take))))
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        blocking("delete", key, move || match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<BoxStream<'static, Result<ObjectKey, StoreError>>, StoreError> {
+        let (root, prefix) = (self.root.clone(), prefix.trim_end_matches('/').to_owned());
+        let key = ObjectKey(prefix.clone());
+        let keys = blocking("list", &key, move || {
+            let mut keys = Vec::new();
+            files(&root, &prefix, &mut |key, _| {
+                if !key.ends_with(PART) {
+                    keys.push(Ok(ObjectKey(key)));
+                }
+                Ok(())
+            })?;
+            Ok(keys)
+        })
+        .await?;
+        Ok(stream::iter(keys).boxed())
+    }
+
+    async fn abort_stale(&self, prefix: &str, age: Duration) -> Result<u64, StoreError> {
+        let (root, prefix) = (self.root.clone(), prefix.trim_end_matches('/').to_owned());
+        let key = ObjectKey(prefix.clone());
+        blocking("remove unfinished files of", &key, move || {
+            let mut removed = 0;
+            files(&root, &prefix, &mut |key, entry| {
+                let written = entry.metadata()?.modified()?;
+                let old = SystemTime::now().duration_since(written).is_ok_and(|since| since >= age);
+                if key.ends_with(PART) && old {
+                    fs::remove_file(entry.path())?;
+                    removed += 1;
+                }
+                Ok(())
+            })?;
+            Ok(removed)
+        })
+        .await
+    }
+}
+
+/// Visits the files under `prefix`, with their keys.
+fn files(root: &Path, prefix: &str, visit: &mut dyn FnMut(String, &fs::DirEntry) -> io::Result<()>) -> io::Result<()> {
+    let entries = match fs::read_dir(root.join(prefix)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            files(root, &key, visit)?;
+        } else {
+            visit(key, &entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file being written.
+struct Writer {
+    key: ObjectKey,
+    path: PathBuf,
+    /// None once it is renamed or removed.
+    part: Option<PathBuf>,
+    file: Option<File>,
+}
+
+#[async_trait]
+impl ObjectWriter for Writer {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let Some(mut file) = self.file.take() else {
+            return Err(failed("write", &self.key, io::Error::other("an earlier write failed")));
+        };
+        let file = blocking("write", &self.key, move || {
+            file.write_all(&bytes)?;
+            Ok(file)
+        })
+        .await?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let (Some(file), Some(part)) = (self.file.take(), self.part.clone()) else {
+            return Err(failed("finish", &self.key, io::Error::other("an earlier write failed")));
+        };
+        let path = self.path.clone();
+        blocking("finish", &self.key, move || {
+            fail::fail_point!("blobs::directory::before_sync");
+            file.sync_all()?;
+            fail::fail_point!("blobs::directory::before_rename");
+            fs::rename(part, &path)?;
+            fail::fail_point!("blobs::directory::after_rename");
+            sync_parent(&path)
+        })
+        .await?;
+        self.part = None;
+        Ok(())
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        self.remove();
+    }
+}
+
+impl Writer {
+    fn remove(&mut self) {
+        if let Some(part) = self.part.take()
+            && let Err(error) = fs::remove_file(&part)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(key = %self.key, %error, "could not remove an unfinished file; it will be found later");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    async fn write(store: &Directory, key: &ObjectKey, content: &'static [u8]) {
+        let mut writer = store.create(key).await.unwrap();
+        writer.write(Bytes::from_static(content)).await.unwrap();
+        writer.finish().await.unwrap();
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey(format!("blobs/c/1/20260101/{name}"))
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_object_is_not_seen_and_its_file_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).await.unwrap();
+        let mut writer = store.create(&key("a")).await.unwrap();
+        writer.write(Bytes::from_static(b"half")).await.unwrap();
+        assert!(matches!(store.read(&key("a"), 0..4).await, Err(StoreError::NotFound { .. })));
+        let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
+        assert_eq!(listed, []);
+        drop(writer);
+        assert_eq!(fs::read_dir(root.path().join("blobs/c/1/20260101")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_found_by_its_age() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).await.unwrap();
+        write(&store, &key("whole"), b"whole").await;
+        std::mem::forget(store.create(&key("a")).await.unwrap());
+        assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_hours(1)).await.unwrap(), 0);
+        assert_eq!(store.abort_stale("blobs/c/1/", Duration::ZERO).await.unwrap(), 1);
+        let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
+        assert_eq!(listed, [key("whole")]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_leads_elsewhere_opens_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).await.unwrap();
+        for text in ["../x", "/etc/passwd", "a//b", "a/../../b", "", ".hidden", "a/b\0c", "x.part", "a/."] {
+            let key = ObjectKey(text.into());
+            assert!(matches!(store.create(&key).await, Err(StoreError::Unavailable { .. })), "{text:?}");
+            assert!(store.read(&key, 0..1).await.is_err(), "{text:?}");
+            assert!(store.delete(&key).await.is_err(), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_shorter_than_its_range_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).await.unwrap();
+        write(&store, &key("a"), b"short").await;
+        let read: Result<Vec<_>, _> = store.read(&key("a"), 2..9).await.unwrap().try_collect().await;
+        assert!(matches!(read, Err(StoreError::Truncated { .. })));
+        let read: Vec<_> = store.read(&key("a"), 2..5).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(read.concat(), b"ort");
+    }
+}

@@ -1,0 +1,43 @@
+//! What the SDK's errors mean to a caller of the store.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::blobs::{ObjectKey, StoreError};
+
+/// What was asked of the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    Write,
+    Read,
+    Delete,
+    List,
+    Abort,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Delete => "delete",
+            Self::List => "list",
+            Self::Abort => "abort an upload of",
+        }
+    }
+}
+
+/// Sorts an error by what can be done about it.
+pub fn failed<E>(operation: Operation, key: &ObjectKey, error: SdkError<E, HttpResponse>) -> StoreError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    let code = error.code().unwrap_or_default();
+    match (status, code) {
+        (_, "NoSuchKey" | "NoSuchUpload") | (404, "" | "NotFound") => StoreError::NotFound { key: key.clone() },
+        (416, _) => StoreError::Truncated { key: key.clone() },
+        (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull") => StoreError::Full,
+        _ => StoreError::Unavailable { operation: operation.name(), key: key.clone(), source: Box::new(error) },
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line: one file a verb. `main` calls [`run`]; nothing else may.
+//!
+//! Exit codes: 0 it did what was asked; 1 it failed while running; 2 the command line is wrong; 78 (`EX_CONFIG` of
+//! sysexits.h) the configuration is wrong, so starting again without a change cannot help.
+
+mod config;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::config::check::check;
+use crate::config::load::{LoadError, Sources, load};
+
+#[derive(Debug, Parser)]
+#[command(name = "roadstead", version, about = "An OCI image registry whose tags are linearizable")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the registry; without any option on 127.0.0.1:5000 with its data in ./data.
+    Serve(ConfigArgs),
+    /// Check or show the configuration that `serve` with the same options would use.
+    #[command(subcommand)]
+    Config(config::Verb),
+}
+
+/// Where the configuration comes from. Each source wins over those before it: the defaults, the file, the environment
+/// (ROADSTEAD_SERVER_LISTEN for server.listen), --set, the other options.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// A configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "ROADSTEAD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Set any key of the configuration; may be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Where clients connect (server.listen).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where health and metrics are (server.admin_listen).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+    /// The directory of all data (server.data).
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<String>,
+}
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("could not read the configuration file {path}")]
+    ReadConfig {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the configuration is not usable:\n{}", list(.0))]
+    Check(Vec<String>),
+    #[error(transparent)]
+    Run(#[from] anyhow::Error),
+}
+
+fn list(problems: &[String]) -> String {
+    problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Load(_) | Self::ReadConfig { .. } | Self::Check(_) => ExitCode::from(78),
+            Self::Run(_) => ExitCode::from(1),
+        }
+    }
+}
+
+/// Does what the command line asks.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
+        Verb::Config(verb) => config::run(verb),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // `{:#}` of anyhow gives the chain of causes on one line.
+            let code = failure.exit_code();
+            eprintln!("roadstead: {:#}", anyhow::Error::from(failure));
+            code
+        }
+    }
+}
+
+impl ConfigArgs {
+    /// Reads all sources and checks the result.
+    fn load(self) -> Result<Config, Failure> {
+        let mut sources = Sources { environment: environment(), set: self.set, ..Sources::default() };
+        if let Some(path) = self.config {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => sources.file = Some((path.display().to_string(), text)),
+                Err(source) => return Err(Failure::ReadConfig { path, source }),
+            }
+        }
+        for (key, value) in
+            [("server.listen", self.listen), ("server.admin_listen", self.admin_listen), ("server.data", self.data)]
+        {
+            sources.flags.extend(value.map(|value| (key, value)));
+        }
+        let config = load(&sources)?;
+        let problems = check(&config);
+        if problems.is_empty() { Ok(config) } else { Err(Failure::Check(problems)) }
+    }
+}
+
+/// The variables that belong to us. A variable that is not UTF-8 cannot be one of them.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("ROADSTEAD_") && name != "ROADSTEAD_CONFIG")
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! Opens what requests need: the store, the index, and the policy that the index shall enforce.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use prometheus::Registry;
+
+use crate::app::App;
+use crate::blobs;
+use crate::blobs::measured::StoreMetrics;
+use crate::config::Config;
+use crate::http::HttpMetrics;
+use crate::index::command::Policy;
+use crate::index::metrics::IndexMetrics;
+use crate::index::{Index, client::IndexOptions};
+
+const SECOND: u64 = 1000;
+const DAY: u64 = 24 * 3600 * SECOND;
+
+/// Opens everything; what is new is made.
+pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<Arc<App>> {
+    let metrics = HttpMetrics::register(registry).context("could not set up the metrics of requests")?;
+    let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
+    let store_metrics = StoreMetrics::register(registry).context("could not set up the metrics of the store")?;
+    let store = blobs::open::open(&config, store_metrics).await.context("could not open the store")?;
+    let options =
+        IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
+    let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
+    index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
+    Ok(Arc::new(App { config, index, store, metrics }))
+}
+
+/// What the index shall enforce; index time counts milliseconds.
+fn policy(config: &Config) -> Policy {
+    Policy {
+        grace: config.reclaim.grace_seconds.saturating_mul(SECOND),
+        reader_pause: config.reclaim.reader_pause_seconds.saturating_mul(SECOND),
+        untagged: config.reclaim.untagged_seconds.map(|seconds| seconds.saturating_mul(SECOND)),
+        history_count: config.history.per_tag,
+        history_age: config.history.days.saturating_mul(DAY),
+        events_age: config.history.event_days.saturating_mul(DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_asks_for_the_default_policy() {
+        assert_eq!(policy(&Config::default()), Policy::default());
+    }
+}

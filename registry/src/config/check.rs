@@ -1,0 +1,115 @@
+//! What a configuration must fulfil beyond the types of its keys. Pure; called by every verb that reads the
+//! configuration. Each message says what to change.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, StorageKind};
+
+const MIB: u64 = 1 << 20;
+
+/// The smallest part that S3 takes, but for the last of an upload.
+const MIN_PART_BYTES: u64 = 5 * MIB;
+/// The largest part that S3 takes.
+const MAX_PART_BYTES: u64 = 5 << 30;
+/// What fits into one entry of the log with room to spare.
+const MAX_INLINE_BYTES: u64 = 4 * MIB;
+
+/// Every rule that is broken, as a sentence for the person who wrote the configuration; empty when all is good.
+pub fn check(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut rule = |broken: bool, message: &str| {
+        if broken {
+            problems.push(message.to_owned());
+        }
+    };
+
+    let server = &config.server;
+    let open = !server.listen.ip().is_loopback();
+    rule(
+        open && config.access.anonymous.is_none(),
+        "server.listen is reachable from other machines, and access.anonymous does not say what anyone there may do: set it to \"nothing\", \"pull\", \"push\" or \"delete\" (each includes those before it), or listen on 127.0.0.1",
+    );
+    rule(
+        server.listen == server.admin_listen && server.listen.port() != 0,
+        "server.listen and server.admin_listen are the same address: give them different ports",
+    );
+    rule(server.data.as_os_str().is_empty(), "server.data is empty: name the directory that keeps the data");
+    for (key, value) in [
+        ("server.max_connections", server.max_connections as u64),
+        ("server.header_seconds", server.header_seconds),
+        ("server.idle_seconds", server.idle_seconds),
+        ("server.min_body_rate", server.min_body_rate),
+        ("storage.s3.attempt_seconds", config.storage.s3.attempt_seconds),
+        ("storage.s3.attempts", config.storage.s3.attempts.into()),
+        ("uploads.ttl_seconds", config.uploads.ttl_seconds),
+        ("reclaim.interval_seconds", config.reclaim.interval_seconds),
+        ("history.per_tag", config.history.per_tag),
+    ] {
+        rule(value == 0, &format!("{key} is 0: it must be at least 1"));
+    }
+
+    rule(
+        config.tls.certificate.is_some() != config.tls.key.is_some(),
+        "only one of tls.certificate and tls.key is set: set both for HTTPS, or none for HTTP",
+    );
+
+    let s3 = &config.storage.s3;
+    match config.storage.kind {
+        StorageKind::Directory => {
+            rule(
+                !s3.bucket.is_empty(),
+                "storage.s3.bucket is set, but storage.kind is \"directory\": set storage.kind to \"s3\", or remove storage.s3",
+            );
+            rule(config.uploads.budget_bytes < 4 * MIB, "uploads.budget_bytes is less than 4 MiB (4194304)");
+        }
+        StorageKind::S3 => {
+            rule(s3.bucket.is_empty(), "storage.kind is \"s3\", but storage.s3.bucket is not set: name the bucket");
+            rule(
+                config.uploads.budget_bytes < s3.part_bytes.saturating_mul(2),
+                "uploads.budget_bytes is less than two parts of storage.s3.part_bytes: uploads would wait for each part; raise it",
+            );
+        }
+    }
+    rule(
+        !(MIN_PART_BYTES..=MAX_PART_BYTES).contains(&s3.part_bytes),
+        "storage.s3.part_bytes must be between 5 MiB (5242880) and 5 GiB (5368709120), the limits of S3",
+    );
+    for (key, address) in
+        [("storage.s3.endpoint", &s3.endpoint), ("blobs.public_endpoint", &config.blobs.public_endpoint)]
+    {
+        let bad = address.as_deref().is_some_and(|address| !is_http_address(address));
+        rule(bad, &format!("{key} is no address: write it as http://host:port or https://host"));
+    }
+    rule(
+        s3.access_key_id.is_some() != s3.secret_access_key.is_some(),
+        "only one of storage.s3.access_key_id and storage.s3.secret_access_key is set: set both, or none to use the credentials of the environment",
+    );
+
+    let blobs = &config.blobs;
+    rule(
+        blobs.redirect && config.storage.kind != StorageKind::S3,
+        "blobs.redirect needs storage.kind = \"s3\": a directory has no addresses to send clients to",
+    );
+    rule(
+        blobs.redirect && blobs.public_endpoint.is_none(),
+        "blobs.redirect needs blobs.public_endpoint: the address at which clients reach the object storage",
+    );
+    rule(blobs.inline_limit > MAX_INLINE_BYTES, "blobs.inline_limit is more than 4 MiB (4194304)");
+    rule(
+        !(4 * MIB..=8 * MIB).contains(&config.manifests.max_bytes),
+        "manifests.max_bytes must be between 4 MiB (4194304), which the specification asks for, and 8 MiB (8388608), which fits into the log",
+    );
+    rule(
+        EnvFilter::try_new(&config.log.filter).is_err(),
+        "log.filter cannot be read: write it as info, or as warn,roadstead=debug",
+    );
+    problems
+}
+
+fn is_http_address(text: &str) -> bool {
+    let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    text.parse::<http::Uri>().as_ref().is_ok_and(is_http)
+}
+
+#[cfg(test)]
+mod tests;

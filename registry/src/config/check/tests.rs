@@ -1,0 +1,75 @@
+#![allow(clippy::unwrap_used)]
+
+use super::super::load::{Sources, load};
+use super::*;
+
+fn problems(set: &[&str]) -> Vec<String> {
+    check(&load(&Sources { set: set.iter().map(ToString::to_string).collect(), ..Sources::default() }).unwrap())
+}
+
+#[test]
+fn the_defaults_are_good() {
+    assert_eq!(problems(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn each_rule_says_what_to_change() {
+    let s3 = "storage.kind=s3";
+    let bucket = "storage.s3.bucket=images";
+    for (set, named) in [
+        (&["server.listen=0.0.0.0:5000"][..], "access.anonymous"),
+        (&["server.listen=[::]:5000"], "access.anonymous"),
+        (&["server.listen=192.0.2.1:5000"], "access.anonymous"),
+        (&["server.admin_listen=127.0.0.1:5000"], "server.admin_listen"),
+        (&["server.data="], "server.data"),
+        (&["server.max_connections=0"], "server.max_connections"),
+        (&["server.header_seconds=0"], "server.header_seconds"),
+        (&["server.idle_seconds=0"], "server.idle_seconds"),
+        (&["tls.certificate=/tls.crt"], "tls.key"),
+        (&["tls.key=/tls.key"], "tls.certificate"),
+        (&[s3], "storage.s3.bucket"),
+        (&[bucket], "storage.kind"),
+        (&[s3, bucket, "storage.s3.part_bytes=5242879"], "storage.s3.part_bytes"),
+        (
+            &[s3, bucket, "storage.s3.part_bytes=6000000000", "uploads.budget_bytes=20000000000"],
+            "storage.s3.part_bytes",
+        ),
+        (&[s3, bucket, "uploads.budget_bytes=16777215"], "uploads.budget_bytes"),
+        (&["uploads.budget_bytes=1000"], "uploads.budget_bytes"),
+        (&[s3, bucket, "storage.s3.endpoint=minio:9000"], "storage.s3.endpoint"),
+        (&[s3, bucket, "storage.s3.access_key_id=AKIA"], "storage.s3.secret_access_key"),
+        (&["blobs.redirect=true", "blobs.public_endpoint=https://s3.example.com"], "storage.kind"),
+        (&[s3, bucket, "blobs.redirect=true"], "blobs.public_endpoint"),
+        (&["blobs.inline_limit=5000000"], "blobs.inline_limit"),
+        (&["manifests.max_bytes=4194303"], "manifests.max_bytes"),
+        (&["log.filter=a=b=c"], "log.filter"),
+    ] {
+        let problems = problems(set);
+        assert_eq!(problems.len(), 1, "{set:?}: {problems:?}");
+        assert!(problems[0].contains(named), "{set:?}: {problems:?}");
+    }
+}
+
+#[test]
+fn every_broken_rule_is_told_at_once() {
+    assert_eq!(problems(&["server.listen=0.0.0.0:5000", "tls.key=/k", "storage.kind=s3"]).len(), 3);
+}
+
+#[test]
+fn good_configurations_pass() {
+    for set in [
+        &["server.listen=0.0.0.0:5000", "access.anonymous=nothing"][..],
+        &["server.listen=[::1]:5000"],
+        &["server.listen=127.0.0.1:0", "server.admin_listen=127.0.0.1:0"],
+        &["tls.key=/k", "tls.certificate=/c"],
+        &["storage.kind=s3", "storage.s3.bucket=images", "storage.s3.endpoint=http://127.0.0.1:9000"],
+        &[
+            "storage.kind=s3",
+            "storage.s3.bucket=b",
+            "blobs.redirect=true",
+            "blobs.public_endpoint=https://s3.example.com",
+        ],
+    ] {
+        assert_eq!(problems(set), Vec::<String>::new(), "{set:?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether this process can serve: `/readyz` asks, and a load balancer acts on it.
+//!
+//! Ready means that a pull and a push would work now: the index answers a linearizable question, the store answers at
+//! all, there is room to write, and the process is not ending.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde::Serialize;
+
+use crate::blobs::{ObjectKey, Store, StoreError};
+use crate::index::Index;
+use crate::index::query::GetStatus;
+use crate::server::drain::Drain;
+
+/// A dependency that does not answer in this time counts as gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What readiness depends on.
+#[derive(Debug)]
+pub struct Readiness {
+    pub index: Index,
+    pub store: Arc<dyn Store>,
+    pub drain: Drain,
+    /// Where the index is kept, and the free bytes that it needs there.
+    pub data: PathBuf,
+    pub min_free_bytes: u64,
+}
+
+/// The state of one thing that readiness depends on; `ok` or what is wrong, for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct State(String);
+
+impl State {
+    fn good() -> Self {
+        Self("ok".into())
+    }
+
+    fn is_good(&self) -> bool {
+        self.0 == "ok"
+    }
+}
+
+/// The answer of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    ready: bool,
+    index: State,
+    store: State,
+    space: State,
+    process: State,
+}
+
+impl Report {
+    fn new(index: State, store: State, space: State, process: State) -> Self {
+        let ready = [&index, &store, &space, &process].into_iter().all(State::is_good);
+        Self { ready, index, store, space, process }
+    }
+
+    pub fn ready(&self) -> bool {
+        self.ready
+    }
+}
+
+impl Readiness {
+    /// Asks everything at once.
+    pub async fn look(&self) -> Report {
+        let (index, store) = tokio::join!(self.index(), self.store());
+        let process = if self.drain.is_begun() { State("ending".into()) } else { State::good() };
+        Report::new(index, store, self.space(), process)
+    }
+
+    async fn index(&self) -> State {
+        match tokio::time::timeout(PATIENCE, self.index.query(GetStatus)).await {
+            Ok(Ok(_)) => State::good(),
+            Ok(Err(error)) => State(error.to_string()),
+            Err(_) => State("the index does not answer".into()),
+        }
+    }
+
+    /// Reads an object that need not be there: an orderly "no" is as good as a byte.
+    async fn store(&self) -> State {
+        let probe = ObjectKey("OWNER".into());
+        let read = async {
+            match self.store.read(&probe, 0..1).await {
+                Ok(mut bytes) => bytes.next().await.unwrap_or(Ok(bytes::Bytes::new())).map(drop),
+                Err(error) => Err(error),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(()) | Err(StoreError::NotFound { .. })) => State::good(),
+            Ok(Err(error)) => State(error.to_string()),
+            Err(_) => State("the store does not answer".into()),
+        }
+    }
+
+    fn space(&self) -> State {
+        match free_bytes(&self.data) {
+            Ok(free) if free < self.min_free_bytes => State(format!(
+                "{free} bytes are free where the data is, and {} are needed: writes are refused until there is room, \
+                 deleting works",
+                self.min_free_bytes
+            )),
+            Ok(_) => State::good(),
+            Err(error) => State(format!("the free space cannot be asked for: {error}")),
+        }
+    }
+}
+
+/// The bytes that this process may still write on the volume of `path`.
+pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    let volume = rustix::fs::statvfs(path)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}

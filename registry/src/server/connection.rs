@@ -1,0 +1,259 @@
+//! Serves one connection: handshake, HTTP/1.1 or HTTP/2, requests to the handler, and its end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use super::accept::{Handler, Service};
+use super::body::{AnswerBody, Running, WatchedBody};
+use super::head::Refusal;
+use super::stream::{ClientStream, Socket, canonical};
+use super::watch::{Expired, Watch};
+use super::{Connection, Limits, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
+use crate::error::Code;
+
+/// The first bytes of HTTP/2 without TLS; no method of HTTP/1.1 begins so.
+const PREFACE: &[u8] = b"PRI ";
+
+/// What a client is told that speaks HTTP to the HTTPS listener.
+const PLAIN_TO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 44\r\n\
+    connection: close\r\n\r\nthis address speaks HTTPS, and you sent HTTP\n";
+
+const HTTP1_BUFFER: usize = 256 << 10;
+const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+const HTTP2_CONNECTION_WINDOW: u32 = 8 << 20;
+const HTTP2_FRAME: u32 = 64 << 10;
+const HTTP2_STREAMS: u32 = 128;
+/// Streams that the client opened and reset before we took them (CVE-2023-44487), and that we reset for its errors.
+const HTTP2_RESETS: usize = 20;
+const HTTP2_ERRORS: usize = 200;
+/// Bytes of one stream that wait to be sent.
+const HTTP2_SEND_BUFFER: usize = 512 << 10;
+
+enum Speaks {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection to its end.
+pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
+    let Ok(peer) = socket.peer_addr() else { return };
+    let connection = Connection { peer: canonical(peer), tls: service.certificates.is_some() };
+    let drain = service.drain.clone();
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(service.limits.head, open(socket, &service)) => opened,
+        () = drain.begun() => return,
+    };
+    let (socket, speaks) = match opened {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return,
+        Err(_) => return cut(&service, peer, Expired::Silent),
+    };
+    let watch = Arc::new(Watch::new(service.limits, Instant::now()));
+    let stream = TokioIo::new(ClientStream::new(socket, Arc::clone(&watch)));
+    let answer = {
+        let (service, watch) = (Arc::clone(&service), Arc::clone(&watch));
+        service_fn(move |request| answer(Arc::clone(&service), request, connection, Arc::clone(&watch)))
+    };
+    match speaks {
+        Speaks::Http1 => {
+            let mut serving = std::pin::pin!(http1_builder(service.limits).serve_connection(stream, answer));
+            let mut draining = false;
+            loop {
+                tokio::select! {
+                    result = serving.as_mut() => return ended(peer, result),
+                    why = watch.expired() => return cut(&service, peer, why),
+                    () = drain.begun(), if !draining => {
+                        draining = true;
+                        serving.as_mut().graceful_shutdown();
+                    }
+                    () = drain.over() => return,
+                }
+            }
+        }
+        Speaks::Http2 => {
+            watch.is_http2();
+            let mut serving = std::pin::pin!(http2_builder(service.limits).serve_connection(stream, answer));
+            let mut draining = false;
+            loop {
+                tokio::select! {
+                    result = serving.as_mut() => return ended(peer, result),
+                    why = watch.expired() => return cut(&service, peer, why),
+                    () = drain.begun(), if !draining => {
+                        draining = true;
+                        serving.as_mut().graceful_shutdown();
+                    }
+                    () = drain.over() => return,
+                }
+            }
+        }
+    }
+}
+
+fn ended(peer: std::net::SocketAddr, result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+fn cut<H>(service: &Service<H>, peer: std::net::SocketAddr, why: Expired) {
+    service.metrics.cut.with_label_values(&[why.name()]).inc();
+    tracing::debug!(%peer, reason = why.name(), "a connection was ended");
+}
+
+/// Shakes hands and finds out what the client speaks; none when it went away.
+async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Speaks)> {
+    let Some(certificates) = &service.certificates else {
+        let speaks = speaks(&socket).await?;
+        return Some((Socket::Plain(socket), speaks));
+    };
+    if speaks_plain(&socket).await {
+        let _ = socket.writable().await;
+        let _ = socket.try_write(PLAIN_TO_TLS);
+        // Reads on for a moment, so that the client sees the answer.
+        drop(ClientStream::new(Socket::Plain(socket), Arc::new(Watch::new(service.limits, Instant::now()))));
+        return None;
+    }
+    match certificates.acceptor().accept(socket).await {
+        Ok(stream) => {
+            let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
+            Some((Socket::Tls(Box::new(stream)), speaks))
+        }
+        Err(error) => {
+            service.metrics.cut.with_label_values(&["handshake"]).inc();
+            tracing::debug!(%error, "a tls handshake failed");
+            None
+        }
+    }
+}
+
+/// Looks at the first bytes without taking them.
+async fn speaks(socket: &TcpStream) -> Option<Speaks> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let count = socket.peek(&mut first).await.ok()?;
+        if count == 0 {
+            return None;
+        }
+        if first[..count] != PREFACE[..count] {
+            return Some(Speaks::Http1);
+        }
+        if count == PREFACE.len() {
+            return Some(Speaks::Http2);
+        }
+        // A preface in pieces: what was peeked stays readable, so there is nothing to wait for but time.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a client of an HTTPS listener begins with a method instead of a handshake.
+async fn speaks_plain(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(socket.peek(&mut first).await, Ok(1)) && first[0].is_ascii_uppercase()
+}
+
+fn http1_builder(limits: Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // Counts from the end of the last request; `Watch` is finer and comes first.
+        .header_read_timeout(limits.idle + limits.head)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HTTP1_BUFFER);
+    builder
+}
+
+fn http2_builder(limits: Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME)
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_pending_accept_reset_streams(HTTP2_RESETS)
+        .max_local_error_reset_streams(HTTP2_ERRORS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .max_send_buf_size(HTTP2_SEND_BUFFER)
+        .keep_alive_interval(limits.idle / 2)
+        .keep_alive_timeout(limits.head);
+    builder
+}
+
+/// Answers one request, whatever happens in the handler.
+async fn answer<H: Handler>(
+    service: Arc<Service<H>>,
+    request: Request<Incoming>,
+    connection: Connection,
+    watch: Arc<Watch>,
+) -> Result<Response<AnswerBody<H::Body>>, Infallible> {
+    let version = request.version();
+    let (running, head_good) = Running::begin(Arc::clone(&watch));
+    if let Some(refusal) = refusal(&request, head_good) {
+        let text = refusal.json();
+        return Ok(refuse(refusal.status(), text, version, running));
+    }
+    let request = request.map(|body| WatchedBody::new(body, service.limits, Arc::clone(&watch)));
+    // A task of its own: a panic ends in it, and a client that leaves does not stop what must be finished.
+    let handling = service.requests.spawn(service.handler.handle(request, connection));
+    Ok(match handling.await {
+        Ok(mut response) => {
+            if watch.is_astray() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.map(|body| AnswerBody::handler(body, running))
+        }
+        Err(error) => {
+            if error.is_panic() {
+                service.metrics.panics.inc();
+                tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
+            }
+            let message = "the registry failed; what happened is in its log";
+            let code = Code::Unsupported.as_str();
+            let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running)
+        }
+    })
+}
+
+/// What is wrong with a request although it could be parsed.
+fn refusal<B>(request: &Request<B>, head_good: bool) -> Option<Refusal> {
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+        return Some(Refusal::TargetTooLong);
+    }
+    if request.version() >= Version::HTTP_2 {
+        return None;
+    }
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(Refusal::Host);
+    }
+    // A request sent before the last one was answered: its head was not looked at, and nobody sends bodies so.
+    (!head_good && headers.contains_key(header::TRANSFER_ENCODING)).then_some(Refusal::Length)
+}
+
+/// An answer of the server itself. The body of the request was not read, so over HTTP/1.1 the connection ends.
+fn refuse<B>(status: StatusCode, json: String, version: Version, running: Running) -> Response<AnswerBody<B>> {
+    let mut response = Response::new(AnswerBody::text(json, running));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    if version < Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! What the listeners count.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Made once by `serve`; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerMetrics {
+    /// Connections being served.
+    pub connections: IntGauge,
+    pub accepted: IntCounter,
+    /// Connections that we ended, by reason.
+    pub cut: IntCounterVec,
+    /// Requests whose handler panicked.
+    pub panics: IntCounter,
+}
+
+impl ServerMetrics {
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            connections: IntGauge::new("roadstead_connections", "Connections being served")?,
+            accepted: IntCounter::new("roadstead_connections_accepted_total", "Connections accepted")?,
+            cut: IntCounterVec::new(
+                Opts::new("roadstead_connections_cut_total", "Connections that the server ended, by reason"),
+                &["reason"],
+            )?,
+            panics: IntCounter::new("roadstead_panics_total", "Requests that ended in a panic and were answered 500")?,
+        };
+        registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.accepted.clone()))?;
+        registry.register(Box::new(metrics.cut.clone()))?;
+        registry.register(Box::new(metrics.panics.clone()))?;
+        Ok(metrics)
+    }
+}

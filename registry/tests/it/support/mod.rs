@@ -1,0 +1,122 @@
+//! A whole registry on a port of its own, and a client that speaks plain HTTP to it.
+
+#![allow(dead_code, reason = "not every rule needs every helper")]
+
+pub mod client;
+pub mod memory;
+pub mod raw;
+pub mod server;
+pub mod wait;
+
+pub use client::{Answer, Client};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use memory::MemoryStore;
+use roadstead::app::App;
+use roadstead::config::Config;
+use roadstead::http::{Connection, HttpMetrics, handle};
+use roadstead::index::Index;
+use roadstead::index::client::IndexOptions;
+use roadstead::index::command::Policy;
+use roadstead::index::metrics::IndexMetrics;
+use roadstead::oci::digest::Digest;
+use serde_json::{Value, json};
+
+pub const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A running registry; it ends when it is dropped.
+pub struct Registry {
+    pub address: SocketAddr,
+    pub store: MemoryStore,
+    pub index: Index,
+    client: Client,
+    server: tokio::task::JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Registry {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Registry {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts a registry whose configuration `change` has changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        change(&mut config);
+        let metrics = prometheus::Registry::new();
+        let options = IndexOptions { directory: directory.path().join("index"), min_free_bytes: 0 };
+        let index = Index::open(&options, IndexMetrics::register(&metrics).unwrap()).await.unwrap();
+        let policy = Policy { grace: config.reclaim.grace_seconds * 1000, ..Policy::default() };
+        index.set_policy(policy).await.unwrap();
+        let store = MemoryStore::default();
+        let app = Arc::new(App {
+            config,
+            index: index.clone(),
+            store: Arc::new(store.clone()),
+            metrics: HttpMetrics::register(&metrics).unwrap(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                let app = app.clone();
+                let service = hyper::service::service_fn(move |request| {
+                    let app = app.clone();
+                    async move {
+                        Ok::<_, std::convert::Infallible>(handle(app, request, Connection { peer, tls: false }).await)
+                    }
+                });
+                tokio::spawn(async move {
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        let client = Client::new(&format!("http://{address}"));
+        Self { address, store, index, client, server, _directory: directory }
+    }
+}
+
+/// The manifest of an image of one layer with `content`.
+pub fn image(content: &str) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_IMAGE,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", b"{}"),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", content.as_bytes())],
+    })
+}
+
+pub fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(content).to_string(), "size": content.len() })
+}
+
+/// The descriptor of a manifest.
+pub fn descriptor_of(manifest: &Value) -> Value {
+    descriptor(manifest["mediaType"].as_str().unwrap(), &serde_json::to_vec(manifest).unwrap())
+}
+
+pub fn digest_of(manifest: &Value) -> Digest {
+    Digest::of(&serde_json::to_vec(manifest).unwrap())
+}

@@ -1,0 +1,144 @@
+//! How the process starts, says what it is, and ends.
+
+use crate::support::server::{Options, Server, roadstead};
+use crate::support::wait::eventually;
+
+#[tokio::test]
+async fn an_image_survives_a_clean_end_and_a_kill() {
+    let mut server = Server::start().await;
+    let digest = server.client().push_image("team/app", "v1", "a layer").await;
+    assert!(server.terminate().await.success());
+    server.restart().await;
+    let pulled = server.client().get("/v2/team/app/manifests/v1").await.expect(200);
+    assert_eq!(pulled.header("docker-content-digest"), digest.to_string());
+    let later = server.client().push_image("team/app", "v2", "another layer").await;
+    server.kill();
+    server.restart().await;
+    let pulled = server.client().get("/v2/team/app/manifests/v2").await.expect(200);
+    assert_eq!(pulled.header("docker-content-digest"), later.to_string());
+}
+
+/// Runs to its end and gives exit code, stdout and stderr.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = roadstead().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn bad_configuration_ends_with_78_and_says_what_to_change() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[server]\nlissten = \"127.0.0.1:0\"\n").unwrap();
+    for (arguments, said) in [
+        (&["serve", "--listen", "0.0.0.0:0"][..], "access.anonymous"),
+        (&["serve", "--set", "server.lissten=x"], "did you mean `server.listen`"),
+        (&["serve", "--config", file.path().to_str().unwrap()], "did you mean `server.listen`"),
+        (&["serve", "--config", "/does/not/exist.toml"], "/does/not/exist.toml"),
+        (&["config", "check", "--set", "tls.key=/k"], "tls.certificate"),
+    ] {
+        let (code, _, said_of) = run(arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {said_of}");
+        assert!(said_of.contains(said), "{arguments:?}: {said_of}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    assert_eq!(run(&["serve", "--lissten", "x"]).0, Some(2));
+    assert_eq!(run(&["sevre"]).0, Some(2));
+    assert_eq!(run(&[]).0, Some(2));
+}
+
+#[test]
+fn config_show_tells_what_is_in_force_without_secrets() {
+    let (code, shown, _) = run(&[
+        "config",
+        "show",
+        "--listen",
+        "127.0.0.1:7000",
+        "--set",
+        "storage.kind=s3",
+        "--set",
+        "storage.s3.bucket=images",
+        "--set",
+        "storage.s3.access_key_id=me",
+        "--set",
+        "storage.s3.secret_access_key=hunter2",
+    ]);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("listen = \"127.0.0.1:7000\"") && shown.contains("bucket = \"images\""), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_is_refused() {
+    let server = Server::start().await;
+    let data = server.data().to_str().unwrap();
+    let (code, _, said) = run(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", data]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("in use by another roadstead") && said.contains(&server.pid().to_string()), "{said}");
+    server.client().get("/v2/").await.expect(200);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_a_failure_that_names_the_key() {
+    let server = Server::start().await;
+    let other = tempfile::tempdir().unwrap();
+    let (code, _, said) = run(&[
+        "serve",
+        "--listen",
+        server.address(),
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--data",
+        other.path().to_str().unwrap(),
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("server.listen"), "{said}");
+}
+
+#[tokio::test]
+async fn health_and_metrics_are_on_the_admin_port_only() {
+    let server = Server::start().await;
+    assert_eq!(server.admin("/livez").await.0, 200);
+    let (status, report) = server.admin("/readyz").await;
+    assert_eq!((status, report.contains("\"ready\":true")), (200, true), "{report}");
+    server.client().push_image("a", "v1", "layer").await;
+    let (status, metrics) = server.admin("/metrics").await;
+    assert_eq!(status, 200);
+    for name in [
+        "roadstead_build_info{version=",
+        "process_resident_memory_bytes",
+        "roadstead_connections ",
+        "roadstead_requests_total{action=\"put_manifest\",status=\"201\"} 1",
+        "roadstead_request_seconds_bucket",
+        "roadstead_received_bytes_total",
+        "roadstead_sent_bytes_total",
+        "roadstead_panics_total 0",
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "{name} is missing in\n{metrics}");
+    }
+    assert_eq!(server.admin("/v2/").await.0, 404);
+    for path in ["/metrics", "/livez", "/readyz"] {
+        server.client().get(path).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_the_process_is_not_ready_and_says_so() {
+    let options = Options::set(&["server.min_free_bytes=0"]);
+    let mut server = Server::with(options).await;
+    assert!(server.terminate().await.success());
+    // The same data with a floor that no volume has.
+    let mut full = Server::unready(Options {
+        data: Some(server.data().to_owned()),
+        ..Options::set(&["server.min_free_bytes=4611686018427387904"])
+    });
+    eventually("the report names the space", async || {
+        let (status, report) = full.admin("/readyz").await;
+        status == 503 && report.contains("bytes are free")
+    })
+    .await;
+    assert_eq!(full.admin("/livez").await.0, 200, "a restart would not help");
+    assert!(full.terminate().await.success());
+}
