@@ -15,11 +15,11 @@ use super::{Call, access};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::oci::action::{MountSource, UploadStart, UploadText};
-use crate::oci::content_range::{ContentRange, ContentRangeError};
+use crate::oci::content_range;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::name::RepositoryName;
 use crate::push::receive::RequestBody;
-use crate::push::upload;
+use crate::push::upload::{self, Claim};
 use crate::push::upload_id::Upload;
 use crate::push::{PushError, mount};
 
@@ -142,21 +142,25 @@ fn at_offset(error: ApiError, repository: &RepositoryName, upload: &Upload, offs
     }
 }
 
-/// What the request says it brings.
-fn claim(headers: &HeaderMap) -> Result<Option<ContentRange>, ApiError> {
+/// What a chunk says it brings.
+fn claim(headers: &HeaderMap) -> Result<Option<Claim>, ApiError> {
     let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
-    let parsed = value.to_str().map_err(|_| ContentRangeError).and_then(str::parse);
-    parsed
-        .map(Some)
-        .map_err(|error| ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, error.to_string()))
+    match value.to_str().ok().and_then(content_range::parse) {
+        Some(bytes) => Ok(Some(Claim { start: bytes.start, end: bytes.end })),
+        None => Err(ApiError::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            Code::BlobUploadInvalid,
+            "Content-Range is <first byte>-<last byte> of what this request brings",
+        )),
+    }
 }
 
 /// Refuses a body early whose announced length contradicts its range.
-fn check_length(headers: &HeaderMap, claim: Option<ContentRange>) -> Result<(), ApiError> {
+fn check_length(headers: &HeaderMap, claim: Option<Claim>) -> Result<(), ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     match (announced, claim) {
-        (Some(actual), Some(claim)) if actual != claim.length() => {
-            Err(PushError::Size { expected: claim.length(), actual }.into())
+        (Some(actual), Some(claim)) if actual != claim.end - claim.start => {
+            Err(PushError::Size { expected: claim.end - claim.start, actual }.into())
         }
         _ => Ok(()),
     }
@@ -168,11 +172,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_malformed_content_range_is_refused_as_unsatisfiable() {
+        let of = |text: &str| claim(&HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::try_from(text).unwrap())]));
+        assert_eq!(of("0-9").unwrap(), Some(Claim { start: 0, end: 10 }));
+        assert_eq!(claim(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(of("bytes 0-1/2").unwrap_err().status, StatusCode::RANGE_NOT_SATISFIABLE);
+    }
+
+    #[test]
     fn a_length_that_contradicts_the_range_is_refused_before_the_body_is_read() {
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("5"))]);
-        assert!(check_length(&headers, Some(ContentRange { start: 10, end: 15 })).is_ok());
+        assert!(check_length(&headers, Some(Claim { start: 10, end: 15 })).is_ok());
         assert!(check_length(&headers, None).is_ok());
-        let error = check_length(&headers, Some(ContentRange { start: 10, end: 16 })).unwrap_err();
+        let error = check_length(&headers, Some(Claim { start: 10, end: 16 })).unwrap_err();
         assert_eq!((error.status, error.code), (StatusCode::BAD_REQUEST, Code::SizeInvalid));
     }
 

@@ -19,9 +19,15 @@ use crate::index::command::{
 };
 use crate::index::query::{self, GetUpload};
 use crate::oci::action::UploadText;
-use crate::oci::content_range::ContentRange;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::name::RepositoryName;
+
+/// The bytes that a request says it brings: `start` up to and without `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub start: u64,
+    pub end: u64,
+}
 
 /// Where an open upload stands.
 struct Standing {
@@ -61,14 +67,14 @@ pub async fn append(
     app: &App,
     repository: &RepositoryName,
     upload: &Upload,
-    claim: Option<ContentRange>,
+    claim: Option<Claim>,
     body: RequestBody,
 ) -> Result<u64, PushError> {
     let standing = open(find(app, repository, upload).await?)?;
     check_claim(claim, standing.offset)?;
     let hasher = resume(&standing, upload.algorithm)?;
     let received = receive_after(app, standing.offset, hasher, body).await?;
-    let expected = claim.map(ContentRange::length);
+    let expected = claim.map(|claim| claim.end - claim.start);
     let received = match (&received.ending, expected) {
         (Ending::Whole, Some(expected)) if expected != received.length => {
             let actual = received.length;
@@ -86,7 +92,7 @@ pub async fn finish(
     repository: &RepositoryName,
     upload: &Upload,
     digest: Digest,
-    claim: Option<ContentRange>,
+    claim: Option<Claim>,
     body: RequestBody,
 ) -> Result<(), PushError> {
     let found = find(app, repository, upload).await?;
@@ -106,7 +112,7 @@ pub async fn finish(
         // The client may ask where it stands and go on from there.
         return record(app, repository, upload, standing.offset, received).await.map(|_| ());
     }
-    let expected = claim.map_or(received.length, ContentRange::length);
+    let expected = claim.map_or(received.length, |claim| claim.end - claim.start);
     let segment = keep_if_right(received, digest, expected).await?;
     let commit = CommitBlob {
         repository: repository.clone(),
@@ -150,7 +156,7 @@ fn open(found: Option<query::Upload>) -> Result<Standing, PushError> {
     }
 }
 
-fn check_claim(claim: Option<ContentRange>, offset: u64) -> Result<(), PushError> {
+fn check_claim(claim: Option<Claim>, offset: u64) -> Result<(), PushError> {
     match claim {
         Some(claim) if claim.start != offset => Err(PushError::Offset { offset }),
         _ => Ok(()),

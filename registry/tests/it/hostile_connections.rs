@@ -247,7 +247,7 @@ async fn an_endless_manifest_is_refused_while_it_is_being_sent() {
     assert!(server.resident_bytes() < before + 48 * MIB as u64, "{before} {}", server.resident_bytes());
     // Said beforehand, it is refused before it is sent, and the client can read why.
     let head = "PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n";
-    assert_eq!(status(&raw::exchange(server.address(), &[head.as_bytes(), &[b' '; 100_000]].concat()).await), 413);
+    assert_eq!(status(&raw::exchange(server.address(), &[head.as_bytes(), &vec![b' '; 100_000]].concat()).await), 413);
     others_are_served(&server).await;
 }
 
