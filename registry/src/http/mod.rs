@@ -149,11 +149,16 @@ fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Res
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    if *method == Method::HEAD {
-        if response.status().is_success() && !response.headers().contains_key(CONTENT_LENGTH) {
-            let length = response.body().left();
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        } else if !response.status().is_success() && response.status() != StatusCode::NOT_MODIFIED {
+    let head = *method == Method::HEAD;
+    let status = response.status();
+    let tells_length = status != StatusCode::NOT_MODIFIED && (!head || status.is_success());
+    // Said here, since nobody says it for an empty body over HTTP/2.
+    if tells_length && !response.headers().contains_key(CONTENT_LENGTH) {
+        let length = response.body().left();
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    if head {
+        if !tells_length && status != StatusCode::NOT_MODIFIED {
             response.headers_mut().remove(CONTENT_TYPE);
         }
         *response.body_mut() = Body::empty();
