@@ -15,6 +15,7 @@ use super::{Call, access};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::oci::action::{MountSource, UploadStart, UploadText};
+use crate::oci::content_range;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::name::RepositoryName;
 use crate::push::receive::RequestBody;
@@ -141,20 +142,11 @@ fn at_offset(error: ApiError, repository: &RepositoryName, upload: &Upload, offs
     }
 }
 
-/// Parses `Content-Range: <start>-<end>` ("Pushing a blob in chunks"): both inclusive, nothing around them.
+/// What a chunk says it brings.
 fn claim(headers: &HeaderMap) -> Result<Option<Claim>, ApiError> {
     let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
-    let parse = |text: &str| {
-        let (start, last) = text.split_once('-')?;
-        let number = |text: &str| {
-            (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u64>().ok()).flatten()
-        };
-        let (start, last) = (number(start)?, number(last)?);
-        // Offsets are kept far from where they could overflow.
-        (start <= last && last < 1 << 62).then(|| Claim { start, end: last + 1 })
-    };
-    match value.to_str().ok().and_then(parse) {
-        Some(claim) => Ok(Some(claim)),
+    match value.to_str().ok().and_then(content_range::parse) {
+        Some(bytes) => Ok(Some(Claim { start: bytes.start, end: bytes.end })),
         None => Err(ApiError::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
             Code::BlobUploadInvalid,
@@ -180,28 +172,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_two_plain_numbers_in_order() {
+    fn a_malformed_content_range_is_refused_as_unsatisfiable() {
         let of = |text: &str| claim(&HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::try_from(text).unwrap())]));
         assert_eq!(of("0-9").unwrap(), Some(Claim { start: 0, end: 10 }));
-        assert_eq!(of("7-7").unwrap(), Some(Claim { start: 7, end: 8 }));
         assert_eq!(claim(&HeaderMap::new()).unwrap(), None);
-        for text in [
-            "",
-            "-",
-            "0-",
-            "-5",
-            "a-b",
-            "9-8",
-            "0-9223372036854775808",
-            "0-18446744073709551616",
-            "bytes 0-1/2",
-            " 0-1",
-            "+0-1",
-            "0-1-2",
-            "0x0-1",
-        ] {
-            assert_eq!(of(text).unwrap_err().status, StatusCode::RANGE_NOT_SATISFIABLE, "{text}");
-        }
+        assert_eq!(of("bytes 0-1/2").unwrap_err().status, StatusCode::RANGE_NOT_SATISFIABLE);
     }
 
     #[test]

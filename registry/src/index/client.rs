@@ -9,16 +9,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::clock::Clock;
-use super::command::{Bootstrap, Command, Outcome, Policy, Proposal, Refusal, RequestId, Time};
+use super::command::{Bootstrap, Command, Outcome, Policy, Proposal, Refusal, Reply, RequestId, Time};
 use super::metrics::IndexMetrics;
 use super::query::{Cluster, GetStatus, Query};
-use super::raft::{Node, NodeError};
+use super::raft::transfer::{self, TransferError};
+use super::raft::{Node, NodeError, NodeHealth};
+use super::snapshot::Totals;
 use super::state::records::RecordsError;
+use super::weight;
 
-/// Commands on their way at once; more wait.
+/// Commands on their way at once, and their bytes, about; more wait.
 const IN_FLIGHT: usize = 1024;
+const IN_FLIGHT_BYTES: usize = 32 << 20;
+/// How long to wait before a leader is asked for again.
+const NO_LEADER_PAUSE: Duration = Duration::from_millis(25);
 /// How long a command or a read may take before the client hears that the index is not available.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the replay of the log may take at the start.
+const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
 /// How long a reading of the free space holds.
 const SPACE_CHECK: Duration = Duration::from_secs(1);
 
@@ -35,6 +43,7 @@ struct Inner {
     cluster: Cluster,
     metrics: IndexMetrics,
     in_flight: Semaphore,
+    in_flight_bytes: Semaphore,
     barrier: mpsc::UnboundedSender<oneshot::Sender<Result<(), String>>>,
     space: Space,
 }
@@ -45,6 +54,25 @@ pub struct IndexOptions {
     pub directory: PathBuf,
     /// Free bytes of the volume below which nothing is added.
     pub min_free_bytes: u64,
+}
+
+/// How the node of this process is: for `/readyz` and for people.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub node: NodeHealth,
+    /// Without space only what frees some is taken.
+    pub has_space: bool,
+}
+
+impl Health {
+    /// What keeps the node from serving; none when it can.
+    pub fn fault(&self) -> Option<String> {
+        match (&self.node.stopped, self.node.leader) {
+            (Some(reason), _) => Some(format!("the index has stopped: {reason}")),
+            (None, None) => Some("the index has no leader".into()),
+            (None, Some(_)) => None,
+        }
+    }
 }
 
 /// Why the index did not answer.
@@ -89,15 +117,25 @@ impl Index {
     ) -> Result<Self, OpenError> {
         let node = Node::start(&options.directory, &metrics).await?;
         // Everything that was acknowledged is applied before the clock is read from it.
-        node.read_barrier().await?;
+        let late = || NodeError::NoLeader("the log was not applied in time".into());
+        tokio::time::timeout(REPLAY_DEADLINE, node.read_barrier()).await.map_err(|_| late())??;
         let status = answer(&node, &GetStatus).map_err(OpenError::Prepare)?;
         let clock = Clock::after(status.time, ahead);
         let cluster = if let Some(cluster) = status.cluster { cluster } else { found(&node, &clock).await? };
         let (barrier, waiting) = mpsc::unbounded_channel();
         tokio::spawn(rounds(node.clone(), waiting, metrics.clone()));
         let space = Space::new(&options.directory, options.min_free_bytes);
-        let in_flight = Semaphore::new(IN_FLIGHT);
-        Ok(Self { inner: Arc::new(Inner { node, clock, cluster, metrics, in_flight, barrier, space }) })
+        let inner = Inner {
+            node,
+            clock,
+            cluster,
+            metrics,
+            in_flight: Semaphore::new(IN_FLIGHT),
+            in_flight_bytes: Semaphore::new(IN_FLIGHT_BYTES),
+            barrier,
+            space,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Which cluster this is. Fixed since its first command.
@@ -133,10 +171,14 @@ impl Index {
         if adds(&command) && !inner.space.is_enough() {
             return Err(IndexError::Full { command: name });
         }
-        let Ok(_permit) = inner.in_flight.acquire().await else { return Err(unavailable("it is closing")) };
+        let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
+        let (Ok(_one), Ok(_bytes)) = (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await)
+        else {
+            return Err(unavailable("it is closing"));
+        };
         let timer = inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
         let proposal = Proposal { time: inner.clock.now(), request, who: who.map(str::to_owned), command };
-        let reply = match tokio::time::timeout(DEADLINE, inner.node.write(proposal)).await {
+        let reply = match tokio::time::timeout(DEADLINE, propose(&inner.node, proposal)).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => return Err(unavailable(&error)),
             Err(_) => return Err(unavailable("a command was not applied in time")),
@@ -157,6 +199,11 @@ impl Index {
             }
         }
         self.barrier().await?;
+        if query.scans() {
+            let node = self.inner.node.clone();
+            let scan = tokio::task::spawn_blocking(move || answer(&node, &query));
+            return scan.await.map_err(|error| unavailable(&error))?;
+        }
         answer(&self.inner.node, &query)
     }
 
@@ -185,6 +232,19 @@ impl Index {
     /// Whether there is room for what adds to the index.
     pub fn has_space(&self) -> bool {
         self.inner.space.is_enough()
+    }
+
+    /// How the node of this process is.
+    pub fn health(&self) -> Health {
+        Health { node: self.inner.node.health(), has_space: self.inner.space.is_enough() }
+    }
+
+    /// Writes the whole state, as it is now, as a snapshot (see [`super::snapshot`]). Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the state cannot be read or `output` takes no more.
+    pub fn write_snapshot<W: std::io::Write>(&self, output: W) -> Result<(W, Totals), TransferError> {
+        transfer::send(&self.inner.node.view(), &self.inner.cluster.id, output)
     }
 
     /// Bytes of the log and of the state on disk.
@@ -217,6 +277,16 @@ fn request(clock: &Clock) -> Result<RequestId, IndexError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(unavailable)?;
     Ok(RequestId::new(clock.now(), u128::from_be_bytes(random)))
+}
+
+/// Proposes until there is a leader to take it: a command that found none was not proposed, and its id stays the same.
+async fn propose(node: &Node, proposal: Proposal) -> Result<Reply, NodeError> {
+    loop {
+        match node.write(proposal.clone()).await {
+            Err(NodeError::NoLeader(_)) => tokio::time::sleep(NO_LEADER_PAUSE).await,
+            result => return result,
+        }
+    }
 }
 
 fn answer<Q: Query>(node: &Node, query: &Q) -> Result<Q::Answer, IndexError> {
@@ -274,7 +344,16 @@ async fn rounds(
     let mut round = Vec::new();
     while waiting.recv_many(&mut round, usize::MAX).await > 0 {
         metrics.read_rounds.inc();
-        let result = node.read_barrier().await.map_err(|error| error.to_string());
+        let result = loop {
+            match tokio::time::timeout(DEADLINE, node.read_barrier()).await {
+                // They would only ask again; each of them has a deadline of its own.
+                Ok(Err(NodeError::NoLeader(_))) if round.iter().any(|waiter| !waiter.is_closed()) => {
+                    tokio::time::sleep(NO_LEADER_PAUSE).await;
+                }
+                Ok(result) => break result.map_err(|error| error.to_string()),
+                Err(_) => break Err("no quorum answered in time".to_owned()),
+            }
+        };
         for waiter in round.drain(..) {
             let _ = waiter.send(result.clone()); // whoever asked may have gone
         }

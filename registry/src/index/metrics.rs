@@ -10,6 +10,8 @@ pub struct IndexMetrics {
     pub entries_appended: IntCounter,
     pub entries_applied: IntCounter,
     pub applied_position: IntGauge,
+    /// Entries applied to the state as one batch.
+    pub apply_entries: Histogram,
     /// Entries made durable by one fsync.
     pub batch_entries: Histogram,
     pub fsync_seconds: Histogram,
@@ -55,6 +57,11 @@ impl IndexMetrics {
             entries_appended: counter("roadstead_index_entries_appended_total", "Entries written to the log")?,
             entries_applied: counter("roadstead_index_entries_applied_total", "Entries applied to the state")?,
             applied_position,
+            apply_entries: histogram(
+                "roadstead_index_apply_entries",
+                "Entries applied to the state as one batch",
+                exponential_buckets(1.0, 2.0, 10)?,
+            )?,
             batch_entries: histogram(
                 "roadstead_index_batch_entries",
                 "Entries made durable by one fsync",

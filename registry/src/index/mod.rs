@@ -7,11 +7,15 @@
 pub mod client;
 mod clock;
 pub mod command;
+pub mod crash;
+mod journal;
 pub mod metrics;
 pub mod query;
 pub mod raft;
+pub mod snapshot;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod weight;
 
-pub use client::{Index, IndexError, IndexOptions, OpenError};
+pub use client::{Health, Index, IndexError, IndexOptions, OpenError};

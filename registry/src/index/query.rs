@@ -27,6 +27,11 @@ pub trait Query: Send + 'static {
         false
     }
 
+    /// Whether many records may be visited: then it is answered away from the threads that serve connections.
+    fn scans(&self) -> bool {
+        false
+    }
+
     /// Whether `answer` may be given although the state it was read from may be behind: true only for content named
     /// by its digest that was found, because such content never changes.
     fn settled(&self, _answer: &Self::Answer) -> bool {

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod byte_range;
+pub mod content_range;
 pub mod digest;
 pub mod manifest;
 pub mod name;

@@ -18,7 +18,7 @@ const STEP: usize = 50;
 /// The background scrub reads at least this many bytes a second while it reads.
 const SLOWEST: u64 = 1 << 20;
 /// How long it waits before it begins, and after a round that failed.
-const PAUSE: Duration = Duration::from_secs(600);
+const PAUSE: Duration = Duration::from_mins(10);
 
 /// What a round found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,9 +86,8 @@ async fn check(reclaimer: &Reclaimer, blob: &StoredBlob) -> Result<bool, Reclaim
         let Place::Object(key) = &segment.place else { continue };
         let wrong = match read(reclaimer, segment).await {
             Ok(()) => continue,
-            Err(error @ (ReadError::Damaged { .. } | ReadError::InlineDamaged)) => error,
-            Err(error @ ReadError::Store(StoreError::NotFound { .. })) => error,
-            Err(ReadError::Store(error)) => return Err(error.into()),
+            Err(ReadError::Store(error)) if !matches!(error, StoreError::NotFound { .. }) => return Err(error.into()),
+            Err(error) => error,
         };
         let mark = MarkDamaged { digest: blob.digest, key: key.clone() };
         return match reclaimer.index.submit(None, Command::MarkDamaged(mark)).await {

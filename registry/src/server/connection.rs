@@ -23,6 +23,10 @@ use crate::error::Code;
 /// The first bytes of HTTP/2 without TLS; no method of HTTP/1.1 begins so.
 const PREFACE: &[u8] = b"PRI ";
 
+/// What a client is told that speaks HTTP to the HTTPS listener.
+const PLAIN_TO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 44\r\n\
+    connection: close\r\n\r\nthis address speaks HTTPS, and you sent HTTP\n";
+
 const HTTP1_BUFFER: usize = 256 << 10;
 const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
 const HTTP2_CONNECTION_WINDOW: u32 = 8 << 20;
@@ -111,6 +115,13 @@ async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Spe
         let speaks = speaks(&socket).await?;
         return Some((Socket::Plain(socket), speaks));
     };
+    if speaks_plain(&socket).await {
+        let _ = socket.writable().await;
+        let _ = socket.try_write(PLAIN_TO_TLS);
+        // Reads on for a moment, so that the client sees the answer.
+        drop(ClientStream::new(Socket::Plain(socket), Arc::new(Watch::new(service.limits, Instant::now()))));
+        return None;
+    }
     match certificates.acceptor().accept(socket).await {
         Ok(stream) => {
             let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
@@ -141,6 +152,12 @@ async fn speaks(socket: &TcpStream) -> Option<Speaks> {
         // A preface in pieces: what was peeked stays readable, so there is nothing to wait for but time.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Whether a client of an HTTPS listener begins with a method instead of a handshake.
+async fn speaks_plain(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(socket.peek(&mut first).await, Ok(1)) && first[0].is_ascii_uppercase()
 }
 
 fn http1_builder(limits: Limits) -> http1::Builder {

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod a_full_disk_loses_nothing;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;
 mod deleting_is_careful;
+mod ending_finishes_what_runs;
+mod hostile_connections;
 mod known_attacks;
 mod lists_come_in_pages;
 mod manifests_are_checked;
@@ -13,4 +16,5 @@ mod pull_what_was_pushed;
 mod support;
 mod tags_are_conditional;
 mod the_process_obeys;
+mod tls_is_served;
 mod uploads_go_on;

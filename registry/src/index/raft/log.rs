@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use futures::{Stream, StreamExt, stream};
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
@@ -21,14 +22,22 @@ use serde::de::DeserializeOwned;
 use super::frame;
 use super::types::{Position, StoredEntry, StoredVote, Types};
 use super::writer::{Job, Writer};
+use crate::index::journal::{self, Behind, JournalError};
 use crate::index::metrics::IndexMetrics;
 
-const VOTE: &[u8] = b"vote";
-const COMMITTED: &[u8] = b"committed";
-const PURGED: &[u8] = b"purged";
+pub const VOTE: &[u8] = b"vote";
+pub const COMMITTED: &[u8] = b"committed";
+pub const PURGED: &[u8] = b"purged";
 
 /// Bytes of durable entries kept in memory for those who read right behind the writer.
 const RECENT_BYTES: usize = 16 << 20;
+
+/// Bytes of entries gathered before they are written in order, and of the journal that holds them until then.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Entries read together when many are wanted: a replay must not hold the whole log in memory.
+const READ_AHEAD: u64 = 32;
 
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +50,17 @@ pub enum LogError {
     },
     #[error("could not read the log")]
     Read(#[source] fjall::Error),
+    #[error("could not prepare the log in {directory}")]
+    Prepare {
+        directory: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the log cannot be used: {0}. Do not start this node again: restore it from a backup, or remove its volume and let \
+         it join as a new node"
+    )]
+    Journal(JournalError),
     #[error("could not start the thread that writes the log")]
     Thread(#[source] io::Error),
     #[error(
@@ -100,22 +120,32 @@ impl Recent {
 }
 
 impl Log {
-    /// Opens the log and checks what will be replayed.
+    /// Opens the log and checks what will be replayed onto a state that has applied `applied`.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] when an entry is not what was written: the node must be rebuilt. An append that a crash cut
-    /// short was never acknowledged, and fjall's journal has cut it off before we look.
-    pub fn open(directory: &Path, metrics: &IndexMetrics) -> Result<Self, LogError> {
+    /// [`LogError::Journal`] and [`LogError::Damaged`] when an entry is not what was written: the node must be rebuilt.
+    /// An append that a crash cut short was never acknowledged: it is removed as a whole, and the log says so.
+    pub fn open(directory: &Path, applied: u64, metrics: &IndexMetrics) -> Result<Self, LogError> {
+        journal::remove_unfinished(directory)
+            .map_err(|source| LogError::Prepare { directory: directory.to_owned(), source })?;
+        if let Some(cut) = journal::mend(directory, Behind::Refuse).map_err(LogError::Journal)? {
+            tracing::warn!(file = %cut.file.display(), at = cut.at, "removed an append that a crash had cut short");
+        }
         let open = || {
-            let database = Database::builder(directory).cache_size(8 << 20).open()?;
-            let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
-            let meta = database.keyspace("meta", KeyspaceCreateOptions::default)?;
+            let database = Database::builder(directory)
+                .cache_size(4 << 20)
+                .worker_threads(1)
+                .max_journaling_size(JOURNAL_BYTES)
+                .open()?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            let entries = database.keyspace("entries", options)?;
+            let meta = database.keyspace("meta", options)?;
             Ok((database, entries, meta))
         };
         let (database, entries, meta) =
             open().map_err(|source| LogError::Open { directory: directory.to_owned(), source })?;
         let mut recent = Recent::default();
-        if let Some((position, sum)) = check(&entries)? {
+        if let Some((position, sum)) = check(&entries, applied)? {
             recent.last = Some(position.into());
             recent.last_sum = sum;
         }
@@ -143,6 +173,16 @@ impl Log {
         wait.await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
     }
 
+    /// The position up to which the log was cut.
+    pub fn purged(&self) -> Result<Option<Position>, io::Error> {
+        self.meta(PURGED)
+    }
+
+    /// Ends the thread that writes. Everything that was acknowledged is durable.
+    pub async fn close(&self) -> Result<(), io::Error> {
+        self.write(|done| Job::End { done }).await
+    }
+
     /// The last entry of the log.
     pub fn last(&self) -> Option<Position> {
         self.recent().last.as_ref().map(Position::from)
@@ -153,6 +193,36 @@ impl Log {
         self.shared.database.disk_space().unwrap_or_default()
     }
 
+    /// The part of a range that the log may hold.
+    fn bounds(&self, range: &impl RangeBounds<u64>) -> Range<u64> {
+        let first = match range.start_bound() {
+            Bound::Included(first) => *first,
+            Bound::Excluded(before) => before + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = self.recent().last.as_ref().map_or(0, |id| id.index + 1);
+        let end = match range.end_bound() {
+            Bound::Included(last) => end.min(last + 1),
+            Bound::Excluded(past) => end.min(*past),
+            Bound::Unbounded => end,
+        };
+        first..end
+    }
+
+    /// The entries of a range; those at its beginning that were purged are left out.
+    fn entries(&self, range: Range<u64>) -> Result<Vec<EntryOf<Types>>, io::Error> {
+        let mut found = Vec::with_capacity(range.end.saturating_sub(range.start).min(READ_AHEAD) as usize);
+        for index in range {
+            let recent = self.recent().entries.get(&index).map(|(entry, _)| entry.clone());
+            match recent.map_or_else(|| self.read(index), |entry| Ok(Some(entry)))? {
+                Some(entry) => found.push(entry),
+                None if found.is_empty() => {}
+                None => return Err(io::Error::other(format!("entry {index} is missing from the log"))),
+            }
+        }
+        Ok(found)
+    }
+
     fn read(&self, index: u64) -> Result<Option<EntryOf<Types>>, io::Error> {
         let Some(bytes) = self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? else {
             return Ok(None);
@@ -161,12 +231,17 @@ impl Log {
     }
 }
 
-/// Reads the whole log once: every frame whole, no gap, each naming its predecessor. Returns the last entry.
-fn check(entries: &Keyspace) -> Result<Option<(Position, u32)>, LogError> {
+/// Reads what comes after `applied`: every frame whole, no gap, each naming its predecessor. What is older is checked when
+/// it is read. Returns the last entry.
+fn check(entries: &Keyspace, applied: u64) -> Result<Option<(Position, u32)>, LogError> {
     let mut last: Option<(Position, u32)> = None;
-    for guard in entries.iter() {
+    let begin = match entries.last_key_value() {
+        Some(guard) => applied.min(index_of(&guard.key().map_err(LogError::Read)?)),
+        None => return Ok(None),
+    };
+    for guard in entries.range(begin.to_be_bytes()..) {
         let (key, value) = guard.into_inner().map_err(LogError::Read)?;
-        let index = key.as_ref().try_into().map_or(0, u64::from_be_bytes);
+        let index = index_of(&key);
         let damaged = |reason: &str| LogError::Damaged { index, reason: reason.to_owned() };
         let frame = frame::decode(&value).map_err(|error| damaged(&error.to_string()))?;
         if frame.entry.position.index != index {
@@ -185,6 +260,10 @@ fn check(entries: &Keyspace) -> Result<Option<(Position, u32)>, LogError> {
     Ok(last)
 }
 
+fn index_of(key: &[u8]) -> u64 {
+    key.try_into().map_or(0, u64::from_be_bytes)
+}
+
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, io::Error> {
     rmp_serde::to_vec_named(value).map_err(io::Error::other)
 }
@@ -194,31 +273,32 @@ impl RaftLogReader<Types> for Log {
         &mut self,
         range: RB,
     ) -> Result<Vec<EntryOf<Types>>, io::Error> {
-        let first = match range.start_bound() {
-            Bound::Included(first) => *first,
-            Bound::Excluded(before) => before + 1,
-            Bound::Unbounded => 0,
-        };
-        let last = self.recent().last.as_ref().map(|id| id.index);
-        let Some(mut end) = last.map(|index| index + 1) else { return Ok(Vec::new()) };
-        match range.end_bound() {
-            Bound::Included(last) => end = end.min(last + 1),
-            Bound::Excluded(past) => end = end.min(*past),
-            Bound::Unbounded => {}
-        }
-        let mut found = Vec::new();
-        for index in first..end {
-            let recent = self.recent().entries.get(&index).map(|(entry, _)| entry.clone());
-            match recent {
-                Some(entry) => found.push(entry),
-                None => match self.read(index)? {
-                    Some(entry) => found.push(entry),
-                    // Purged: what was asked for begins before the log does.
-                    None => found.clear(),
-                },
-            }
-        }
-        Ok(found)
+        self.entries(self.bounds(&range))
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<EntryOf<Types>, io::Error>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let range = self.bounds(&range);
+        let log = self.clone();
+        stream::unfold(range, move |range| {
+            let read = if range.is_empty() {
+                None
+            } else {
+                let middle = range.end.min(range.start + READ_AHEAD);
+                let items = match log.entries(range.start..middle) {
+                    Ok(entries) => entries.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error)],
+                };
+                Some((stream::iter(items), middle..range.end))
+            };
+            std::future::ready(read)
+        })
+        .flatten()
     }
 
     async fn read_vote(&mut self) -> Result<Option<VoteOf<Types>>, io::Error> {
@@ -241,14 +321,14 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &VoteOf<Types>) -> Result<(), io::Error> {
         let value = encode(&StoredVote::from(vote))?;
-        self.write(|done| Job::Meta { key: VOTE, value, durable: true, done: Some(done) }).await
+        self.write(|done| Job::Vote { vote: value, done }).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
         // Not awaited and not durable: it only spares work after a restart.
         let Some(committed) = committed else { return Ok(()) };
         let value = encode(&Position::from(&committed))?;
-        self.shared.writer.send(Job::Meta { key: COMMITTED, value, durable: false, done: None })
+        self.shared.writer.send(Job::Committed(value))
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<Types>>, io::Error> {
@@ -302,7 +382,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn purge(&mut self, upto: LogIdOf<Types>) -> Result<(), io::Error> {
         let first = match self.shared.entries.first_key_value() {
-            Some(guard) => guard.key().map_err(io::Error::other)?.as_ref().try_into().map_or(0, u64::from_be_bytes),
+            Some(guard) => index_of(&guard.key().map_err(io::Error::other)?),
             None => upto.index + 1,
         };
         let purged = Some(encode(&Position::from(&upto))?);
@@ -320,14 +400,4 @@ impl RaftLogStorage<Types> for Log {
         }
         Ok(())
     }
-}
-
-/// The key of what was purged, for the writer.
-pub const fn purged_key() -> &'static [u8] {
-    PURGED
-}
-
-/// Makes the log durable: for a clean end.
-pub fn sync(log: &Log) -> Result<(), io::Error> {
-    log.shared.database.persist(PersistMode::SyncAll).map_err(io::Error::other)
 }

@@ -3,21 +3,24 @@
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
-use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
 
 use super::states::States;
 use super::types::{Applied, Members, Types};
 use crate::index::command::{Outcome, Reply};
+use crate::index::crash::{self, disk_failed};
 use crate::index::metrics::IndexMetrics;
 use crate::index::state;
 use crate::index::state::records::Transaction;
 use crate::index::state::store::{Store, View};
+use crate::index::weight;
 
-/// Entries applied as one batch at most.
+/// Entries applied as one batch at most, and their bytes, about.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// The state machine. Clones share one state.
 #[derive(Clone, Debug)]
@@ -59,18 +62,39 @@ impl Machine {
     fn snapshot(&self) -> Result<SnapshotOf<Types, StateSnapshot>, io::Error> {
         let store = self.store();
         let view = store.view();
-        fail::fail_point!("index::snapshot::before_sync");
-        store.sync().map_err(io::Error::other)?;
-        fail::fail_point!("index::snapshot::after_sync");
-        let applied = applied(view.applied().map_err(io::Error::other)?.as_deref())?;
+        crash::point("index::snapshot::before_sync");
+        if let Err(error) = store.sync() {
+            disk_failed("could not make the state durable", &error);
+        }
+        crash::point("index::snapshot::after_sync");
+        let applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;
         Ok(Snapshot { meta: Self::meta(applied), snapshot: StateSnapshot::View(view) })
+    }
+
+    /// Applies a batch and tells all who wait.
+    async fn apply_and_answer(&self, batch: Batch) -> Result<(), io::Error> {
+        let Batch { entries, responders, .. } = batch;
+        let last = entries.last().map_or(0, |entry| entry.log_id.index);
+        let machine = self.clone();
+        let replies = blocking(move || machine.apply_batch(&entries)).await.inspect_err(|error| {
+            tracing::error!(%error, "could not apply entries: this node stops");
+        })?;
+        self.shared.metrics.apply_entries.observe(replies.len() as f64);
+        self.shared.metrics.entries_applied.inc_by(replies.len() as u64);
+        self.shared.metrics.applied_position.set(last as i64);
+        for (responder, reply) in responders.into_iter().zip(replies) {
+            if let Some(responder) = responder {
+                responder.send(reply);
+            }
+        }
+        Ok(())
     }
 
     /// Applies entries as one batch and returns the replies in their order.
     fn apply_batch(&self, entries: &[EntryOf<Types>]) -> Result<Vec<Reply>, io::Error> {
         let store = self.store();
         let view = store.view();
-        let mut applied = applied(view.applied().map_err(io::Error::other)?.as_deref())?;
+        let mut applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;
         let mut transaction = Transaction::new(&view);
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -90,20 +114,45 @@ impl Machine {
             });
         }
         let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;
-        fail::fail_point!("index::state::before_commit");
-        store.write(transaction.into_changes(), &applied).map_err(io::Error::other)?;
-        fail::fail_point!("index::state::after_commit");
+        crash::point("index::state::before_commit");
+        if let Err(error) = store.write(transaction.into_changes(), &applied) {
+            disk_failed("could not write the state", &error);
+        }
+        crash::point("index::state::after_commit");
         Ok(replies)
     }
 }
 
-fn applied(bytes: Option<&[u8]>) -> Result<Applied, io::Error> {
+/// Decodes what a state says of its position; that of a new state is the beginning.
+pub fn decode_applied(bytes: Option<&[u8]>) -> Result<Applied, io::Error> {
     bytes.map_or_else(|| Ok(Applied::default()), |bytes| rmp_serde::from_slice(bytes).map_err(io::Error::other))
 }
 
 /// Reads where a state stands.
 pub fn applied_of(store: &Store) -> Result<Applied, io::Error> {
-    applied(store.applied().map_err(io::Error::other)?.as_deref())
+    decode_applied(store.applied().map_err(io::Error::other)?.as_deref())
+}
+
+/// Entries to be applied together, and who waits for their replies.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<EntryOf<Types>>,
+    responders: Vec<Option<ApplyResponder<Types>>>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, (entry, responder): EntryResponder<Types>) {
+        if let EntryPayload::Normal(proposal) = &entry.payload {
+            self.bytes += weight::of(&proposal.command);
+        }
+        self.entries.push(entry);
+        self.responders.push(responder);
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
 }
 
 /// Runs what may wait for the disk away from the threads that serve connections.
@@ -126,27 +175,18 @@ impl RaftStateMachine<Types> for Machine {
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut batches = entries.ready_chunks(BATCH);
-        while let Some(batch) = batches.next().await {
-            let mut entries = Vec::with_capacity(batch.len());
-            let mut responders = Vec::with_capacity(batch.len());
-            for item in batch {
-                let (entry, responder) = item?;
-                entries.push(entry);
-                responders.push(responder);
+        // It is asked again after its end.
+        let mut entries = entries.fuse();
+        let mut batch = Batch::default();
+        while let Some(item) = entries.next().await {
+            batch.push(item?);
+            // What is ready goes into the same batch, as far as it may grow.
+            while !batch.is_full()
+                && let Some(Some(item)) = entries.next().now_or_never()
+            {
+                batch.push(item?);
             }
-            let last = entries.last().map_or(0, |entry| entry.log_id.index);
-            let machine = self.clone();
-            let replies = blocking(move || machine.apply_batch(&entries)).await.inspect_err(|error| {
-                tracing::error!(%error, "could not apply entries: this node stops");
-            })?;
-            self.shared.metrics.entries_applied.inc_by(replies.len() as u64);
-            self.shared.metrics.applied_position.set(last as i64);
-            for (responder, reply) in responders.into_iter().zip(replies) {
-                if let Some(responder) = responder {
-                    responder.send(reply);
-                }
-            }
+            self.apply_and_answer(std::mem::take(&mut batch)).await?;
         }
         Ok(())
     }
@@ -172,7 +212,9 @@ impl RaftStateMachine<Types> for Machine {
             if applied_of(&received)?.position != position {
                 return Err(io::Error::other("the received state does not stand where its sender said"));
             }
-            received.sync().map_err(io::Error::other)?;
+            if let Err(error) = received.sync() {
+                disk_failed("could not make the received state durable", &error);
+            }
             shared.states.switch_to(received.directory()).map_err(io::Error::other)?;
             *shared.store.write().unwrap_or_else(PoisonError::into_inner) = received;
             Ok(())

@@ -1,12 +1,13 @@
 //! Consensus: the only code that names openraft. [`node::Node`] is what the rest of the index holds.
 
-mod frame;
+pub mod frame;
 mod log;
-mod machine;
+pub mod machine;
 mod network;
 pub mod node;
-mod states;
-mod types;
+pub mod states;
+pub mod transfer;
+pub mod types;
 mod writer;
 
-pub use node::{Node, NodeError};
+pub use node::{Node, NodeError, NodeHealth};

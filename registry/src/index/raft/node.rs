@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::RaftError;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
-use super::log::{self, Log, LogError};
+use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
 use super::network::Network;
 use super::states::States;
@@ -32,6 +33,18 @@ pub struct Identity {
     pub cluster: String,
     pub node: NodeId,
     pub format: u32,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Why it stopped for good.
+    pub stopped: Option<String>,
+    pub leader: Option<NodeId>,
+    pub term: u64,
+    /// The position of the last applied entry, and of the last one in the log.
+    pub applied: u64,
+    pub end: u64,
 }
 
 /// Why a node could not start, or stopped.
@@ -56,6 +69,11 @@ pub enum NodeError {
          start this node again: restore it from a backup"
     )]
     LogBehindState { log: u64, state: u64 },
+    #[error(
+        "the state has applied {state} but the log begins behind {log}: acknowledged entries are missing. Do not start \
+         this node again: restore it from a backup"
+    )]
+    StateBehindLog { log: u64, state: u64 },
     #[error("consensus stopped: {0}")]
     Stopped(String),
     #[error("there is no leader: {0}")]
@@ -88,14 +106,18 @@ impl Node {
         let identity = identity(directory)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
-        let log = Log::open(&directory.join("log"), metrics)?;
-
-        let applied = applied_of(&store).map_err(failed)?.position.map_or(0, |position| position.index);
-        let end = log.last().map(|position| position.index);
-        if let Some(end) = end
-            && end < applied
-        {
+        let stands = applied_of(&store).map_err(failed)?;
+        let applied = stands.position.map_or(0, |position| position.index);
+        let log = Log::open(&directory.join("log"), applied, metrics)?;
+        // The directories themselves must be durable before anything in them is.
+        sync_directories(directory).map_err(failed)?;
+        let purged = log.purged().map_err(failed)?.map_or(0, |position| position.index);
+        let end = log.last().map_or(purged, |position| position.index);
+        if end < applied && applied > stands.installed.unwrap_or_default() {
             return Err(NodeError::LogBehindState { log: end, state: applied });
+        }
+        if applied < purged {
+            return Err(NodeError::StateBehindLog { log: purged, state: applied });
         }
         metrics.applied_position.set(applied as i64);
 
@@ -161,6 +183,7 @@ impl Node {
     pub async fn read_barrier(&self) -> Result<(), NodeError> {
         match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
             Ok(_) => Ok(()),
+            Err(RaftError::Fatal(error)) => Err(NodeError::Stopped(error.to_string())),
             Err(error) => Err(NodeError::NoLeader(error.to_string())),
         }
     }
@@ -168,6 +191,19 @@ impl Node {
     /// A consistent view of the state as it is applied here now.
     pub fn view(&self) -> View {
         self.machine.store().view()
+    }
+
+    /// How this node is, as far as it knows without asking others.
+    pub fn health(&self) -> NodeHealth {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        NodeHealth {
+            stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            applied: metrics.last_applied.as_ref().map_or(0, |position| position.index),
+            end: metrics.last_log_index.unwrap_or_default(),
+        }
     }
 
     /// Bytes of log and state on disk.
@@ -191,12 +227,21 @@ impl Node {
     /// Ends cleanly: everything written is durable afterwards, so that a start has little to replay.
     pub async fn stop(&self) -> Result<(), NodeError> {
         self.raft.shutdown().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
-        let (machine, log) = (self.machine.clone(), self.log.clone());
+        self.log.close().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
+        let machine = self.machine.clone();
         let ended = tokio::task::spawn_blocking(move || {
-            machine.store().sync().map_err(|error| NodeError::Stopped(error.to_string()))?;
-            log::sync(&log).map_err(|error| NodeError::Stopped(error.to_string()))
+            machine.store().sync().map_err(|error| NodeError::Stopped(error.to_string()))
         });
         ended.await.map_err(|error| NodeError::Stopped(error.to_string()))?
+    }
+}
+
+/// Makes the names of the databases durable, and that of the volume's directory.
+fn sync_directories(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()?;
+    match directory.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::index::crash;
+
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "state-";
 
@@ -68,10 +70,10 @@ impl States {
         let mut file = File::create(&temporary)?;
         writeln!(file, "{name}")?;
         file.sync_all()?;
-        fail::fail_point!("index::snapshot::before_switch");
+        crash::point("index::snapshot::before_switch");
         fs::rename(&temporary, self.directory.join(CURRENT))?;
         File::open(&self.directory)?.sync_all()?;
-        fail::fail_point!("index::snapshot::after_switch");
+        crash::point("index::snapshot::after_switch");
         Ok(())
     }
 }

@@ -144,4 +144,7 @@ impl From<StoredVote> for VoteOf<Types> {
 pub struct Applied {
     pub position: Option<Position>,
     pub members: Members,
+    /// The index up to which the state came as a snapshot: the log need not hold what led there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<u64>,
 }

@@ -1,5 +1,8 @@
 //! The thread that writes the log: takes everything that waits, writes it as one batch, makes it durable with one fsync,
 //! and only then says so.
+//!
+//! Every batch is durable before the next one is begun. So a crash leaves at most one batch incomplete, which is what
+//! `index::journal` relies on to tell a torn end from damage.
 
 use std::io;
 use std::ops::Range;
@@ -10,8 +13,9 @@ use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
 use openraft::storage::IOFlushed;
 use tokio::sync::oneshot;
 
-use super::log::{Shared, purged_key};
+use super::log::{COMMITTED, PURGED, Shared, VOTE};
 use super::types::Types;
+use crate::index::crash::{self, disk_failed};
 use crate::index::metrics::IndexMetrics;
 
 /// Frames written with one fsync, in bytes, about: so that the first of them need not wait for too many.
@@ -23,16 +27,20 @@ pub enum Job {
         frames: Vec<(u64, Vec<u8>)>,
         flushed: IOFlushed<Types>,
     },
-    Meta {
-        key: &'static [u8],
-        value: Vec<u8>,
-        durable: bool,
-        done: Option<oneshot::Sender<()>>,
+    Vote {
+        vote: Vec<u8>,
+        done: oneshot::Sender<()>,
     },
+    /// What is committed: only spares work after a restart, so it waits for the next batch.
+    Committed(Vec<u8>),
     /// Removes entries; `purged` is the position up to which, when it is the beginning that goes.
     Remove {
         range: Range<u64>,
         purged: Option<Vec<u8>>,
+        done: oneshot::Sender<()>,
+    },
+    /// Ends the thread.
+    End {
         done: oneshot::Sender<()>,
     },
 }
@@ -47,7 +55,7 @@ impl Writer {
     pub fn start(database: Database, entries: Keyspace, meta: Keyspace, metrics: IndexMetrics) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let shared = Arc::new(Mutex::new(Weak::new()));
-        let thread = Thread { database, entries, meta, metrics, shared: shared.clone() };
+        let mut thread = Thread { database, entries, meta, metrics, shared: shared.clone(), committed: None };
         std::thread::Builder::new().name("log-writer".into()).spawn(move || thread.run(&queue))?;
         Ok(Self { jobs, shared })
     }
@@ -68,59 +76,72 @@ struct Thread {
     meta: Keyspace,
     metrics: IndexMetrics,
     shared: Arc<Mutex<Weak<Shared>>>,
+    /// What is committed and not yet written.
+    committed: Option<Vec<u8>>,
 }
 
 /// Whom to tell when a batch is durable.
 #[derive(Default)]
 struct Waiting {
     flushed: Vec<IOFlushed<Types>>,
-    done: Vec<oneshot::Sender<()>>,
     last: Option<u64>,
     bytes: usize,
     entries: usize,
-    durable: bool,
 }
 
 impl Thread {
-    fn run(&self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
-            if let Err(error) = self.batch(first, queue) {
-                // Neither the page cache nor the disk can be trusted now. Whoever waits was never told "durable".
-                tracing::error!(%error, "could not write the log: this process ends, restart it when the disk is well");
-                std::process::exit(1);
+    fn run(&mut self, queue: &Receiver<Job>) {
+        let mut held = None;
+        while let Some(job) = held.take().or_else(|| queue.recv().ok()) {
+            let result = match job {
+                Job::Append { frames, flushed } => self.append(frames, flushed, queue, &mut held),
+                Job::Committed(position) => {
+                    self.committed = Some(position);
+                    Ok(())
+                }
+                Job::Vote { vote, done } => self.vote(vote, done),
+                Job::Remove { range, purged, done } => self.remove(range, purged, done),
+                Job::End { done } => {
+                    let _ = done.send(()); // whoever asked may have gone
+                    return;
+                }
+            };
+            if let Err(error) = result {
+                disk_failed("could not write the log", &error);
             }
         }
     }
 
-    fn batch(&self, first: Job, queue: &Receiver<Job>) -> Result<(), fjall::Error> {
+    /// Writes these frames and all that wait behind them; what is no append is held back for its turn.
+    fn append(
+        &mut self,
+        frames: Vec<(u64, Vec<u8>)>,
+        flushed: IOFlushed<Types>,
+        queue: &Receiver<Job>,
+        held: &mut Option<Job>,
+    ) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch();
         let mut waiting = Waiting::default();
-        self.put(first, &mut batch, &mut waiting);
+        self.put(frames, flushed, &mut batch, &mut waiting);
         while waiting.bytes < BATCH_BYTES {
             match queue.try_recv() {
-                Ok(job) => self.put(job, &mut batch, &mut waiting),
+                Ok(Job::Append { frames, flushed }) => self.put(frames, flushed, &mut batch, &mut waiting),
+                Ok(Job::Committed(position)) => self.committed = Some(position),
+                Ok(other) => {
+                    *held = Some(other);
+                    break;
+                }
                 Err(_) => break,
             }
         }
-        fail::fail_point!("index::log::before_append");
-        batch.commit()?;
-        fail::fail_point!("index::log::after_append");
-        if waiting.durable {
-            let timer = self.metrics.fsync_seconds.start_timer();
-            fail::fail_point!("index::log::before_sync");
-            self.database.persist(PersistMode::SyncData)?;
-            fail::fail_point!("index::log::after_sync");
-            timer.observe_duration();
+        if let Some(committed) = self.committed.take() {
+            batch.insert(&self.meta, COMMITTED, committed);
         }
-        if waiting.entries > 0 {
-            self.metrics.entries_appended.inc_by(waiting.entries as u64);
-            self.metrics.batch_entries.observe(waiting.entries as f64);
-        }
+        self.write(batch)?;
+        self.metrics.entries_appended.inc_by(waiting.entries as u64);
+        self.metrics.batch_entries.observe(waiting.entries as f64);
         for flushed in waiting.flushed {
             flushed.io_completed(Ok(()));
-        }
-        for done in waiting.done {
-            let _ = done.send(()); // whoever asked may have gone
         }
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         if let (Some(last), Some(shared)) = (waiting.last, shared) {
@@ -129,33 +150,61 @@ impl Thread {
         Ok(())
     }
 
-    fn put(&self, job: Job, batch: &mut OwnedWriteBatch, waiting: &mut Waiting) {
-        match job {
-            Job::Append { frames, flushed } => {
-                for (index, frame) in frames {
-                    waiting.bytes += frame.len();
-                    waiting.entries += 1;
-                    waiting.last = Some(index);
-                    batch.insert(&self.entries, index.to_be_bytes(), frame);
-                }
-                waiting.flushed.push(flushed);
-                waiting.durable = true;
-            }
-            Job::Meta { key, value, durable, done } => {
-                batch.insert(&self.meta, key, value);
-                waiting.durable |= durable;
-                waiting.done.extend(done);
-            }
-            Job::Remove { range, purged, done } => {
-                for index in range {
-                    batch.remove(&self.entries, index.to_be_bytes());
-                }
-                if let Some(purged) = purged {
-                    batch.insert(&self.meta, purged_key(), purged);
-                }
-                waiting.durable = true;
-                waiting.done.push(done);
-            }
+    fn put(
+        &self,
+        frames: Vec<(u64, Vec<u8>)>,
+        flushed: IOFlushed<Types>,
+        batch: &mut OwnedWriteBatch,
+        waiting: &mut Waiting,
+    ) {
+        for (index, frame) in frames {
+            waiting.bytes += frame.len();
+            waiting.entries += 1;
+            waiting.last = Some(index);
+            batch.insert(&self.entries, index.to_be_bytes(), frame);
         }
+        waiting.flushed.push(flushed);
+    }
+
+    fn vote(&self, vote: Vec<u8>, done: oneshot::Sender<()>) -> Result<(), fjall::Error> {
+        crash::point("index::vote::before_save");
+        let mut batch = self.database.batch();
+        batch.insert(&self.meta, VOTE, vote);
+        self.write(batch)?;
+        crash::point("index::vote::after_save");
+        let _ = done.send(()); // whoever asked may have gone
+        Ok(())
+    }
+
+    fn remove(
+        &self,
+        range: Range<u64>,
+        purged: Option<Vec<u8>>,
+        done: oneshot::Sender<()>,
+    ) -> Result<(), fjall::Error> {
+        crash::point("index::log::before_purge");
+        let mut batch = self.database.batch();
+        for index in range {
+            batch.remove(&self.entries, index.to_be_bytes());
+        }
+        if let Some(purged) = purged {
+            batch.insert(&self.meta, PURGED, purged);
+        }
+        self.write(batch)?;
+        crash::point("index::log::after_purge");
+        let _ = done.send(()); // whoever asked may have gone
+        Ok(())
+    }
+
+    fn write(&self, batch: OwnedWriteBatch) -> Result<(), fjall::Error> {
+        crash::point("index::log::before_append");
+        batch.commit()?;
+        crash::point("index::log::after_append");
+        let timer = self.metrics.fsync_seconds.start_timer();
+        crash::point("index::log::before_sync");
+        self.database.persist(PersistMode::SyncData)?;
+        crash::point("index::log::after_sync");
+        timer.observe_duration();
+        Ok(())
     }
 }

@@ -144,6 +144,10 @@ fn text<T: std::str::FromStr>(table: Table, key: &[u8]) -> Result<T, RecordsErro
 impl Query for ListTags {
     type Answer = Option<Page<Tag>>;
 
+    fn scans(&self) -> bool {
+        true
+    }
+
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         if !repositories::is_there(records, &self.repository)? {
             return Ok(None);
@@ -157,6 +161,10 @@ impl Query for ListTags {
 impl Query for ListRepositories {
     type Answer = Page<RepositoryName>;
 
+    fn scans(&self) -> bool {
+        true
+    }
+
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let last = self.last.as_ref().map(String::as_bytes);
         list(records, Table::Repositories, &[], last, self.limit, |key, _| text(Table::Repositories, key))
@@ -166,6 +174,10 @@ impl Query for ListRepositories {
 impl Query for ListReferrers {
     type Answer = Page<Referrer>;
 
+    fn scans(&self) -> bool {
+        true
+    }
+
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         referrers::list(records, self)
     }
@@ -173,6 +185,10 @@ impl Query for ListReferrers {
 
 impl Query for TagHistory {
     type Answer = Found<Vec<TagChange>>;
+
+    fn scans(&self) -> bool {
+        true
+    }
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let changes = tags::history(records, &self.repository, &self.tag, self.limit)?;
@@ -182,6 +198,10 @@ impl Query for TagHistory {
 
 impl Query for BlobRepositories {
     type Answer = Vec<RepositoryName>;
+
+    fn scans(&self) -> bool {
+        true
+    }
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let prefix = keys::digest(&self.digest);
@@ -194,6 +214,10 @@ impl Query for BlobRepositories {
 impl Query for DueObjects {
     type Answer = Vec<ObjectKey>;
 
+    fn scans(&self) -> bool {
+        true
+    }
+
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         queue::condemned(records, settings::clock(records)?.time, self.limit)
     }
@@ -201,6 +225,10 @@ impl Query for DueObjects {
 
 impl Query for KnownObjects {
     type Answer = Vec<ObjectKey>;
+
+    fn scans(&self) -> bool {
+        true
+    }
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let mut known = Vec::new();
@@ -215,6 +243,10 @@ impl Query for KnownObjects {
 
 impl Query for ListBlobs {
     type Answer = Page<StoredBlob>;
+
+    fn scans(&self) -> bool {
+        true
+    }
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let last = self.last.as_ref().map(keys::digest);

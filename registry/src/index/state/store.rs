@@ -8,12 +8,21 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
+
+use crate::index::journal::{self, Behind, JournalError};
 
 use super::records::{Change, Records, RecordsError, Table, Visit};
 
 /// The key, outside of all tables, under which the log position and membership are kept.
 const APPLIED: &[u8] = &[0];
+
+/// Memory for what is read often, and for what is gathered before it is written in order; the journal holds the latter.
+const CACHE_BYTES: u64 = 32 << 20;
+const MEMTABLE_BYTES: u64 = 16 << 20;
+const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// A state database, open.
 #[derive(Clone)]
@@ -40,6 +49,16 @@ pub enum StoreError {
         #[source]
         source: fjall::Error,
     },
+    #[error("could not prepare the state in {directory}")]
+    Prepare {
+        directory: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "the state cannot be used: restore this node from a backup, or remove its volume and let it join as a new node"
+    )]
+    Journal(#[source] JournalError),
     #[error("could not write to the state")]
     Write(#[source] fjall::Error),
     #[error("could not make the state durable")]
@@ -47,12 +66,22 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Opens the database in `directory`, or makes it.
+    /// Opens the database in `directory`, or makes it. What a crash left incomplete is cut: the log still has it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        journal::remove_unfinished(directory)
+            .map_err(|source| StoreError::Prepare { directory: directory.to_owned(), source })?;
+        if let Some(cut) = journal::mend(directory, Behind::Cut).map_err(StoreError::Journal)? {
+            tracing::warn!(file = %cut.file.display(), at = cut.at, "cut the end of the state, it is made again from the log");
+        }
         let open = || {
-            let database = Database::builder(directory).cache_size(64 << 20).open()?;
-            let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
-            let large = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
+            let database = Database::builder(directory)
+                .cache_size(CACHE_BYTES)
+                .worker_threads(2)
+                .max_journaling_size(JOURNAL_BYTES)
+                .open()?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            let large = || options().with_kv_separation(Some(KvSeparationOptions::default()));
+            let records = database.keyspace("records", options)?;
             let bytes = database.keyspace("bytes", large)?;
             Ok(Self { database, records, bytes, directory: directory.to_owned() })
         };
@@ -69,6 +98,17 @@ impl Store {
 
     /// Writes changes, and the position they lead to, as one.
     pub fn write(&self, changes: impl IntoIterator<Item = Change>, applied: &[u8]) -> Result<(), StoreError> {
+        let mut batch = self.batch(changes);
+        batch.insert(&self.records, APPLIED, applied);
+        batch.commit().map_err(StoreError::Write)
+    }
+
+    /// Writes records of a state that stands nowhere yet, since more of it is to come.
+    pub fn fill(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), StoreError> {
+        self.batch(changes).commit().map_err(StoreError::Write)
+    }
+
+    fn batch(&self, changes: impl IntoIterator<Item = Change>) -> OwnedWriteBatch {
         let mut batch = self.database.batch();
         for ((table, key), value) in changes {
             let keyspace = self.keyspace(table);
@@ -78,8 +118,7 @@ impl Store {
                 None => batch.remove(keyspace, key),
             }
         }
-        batch.insert(&self.records, APPLIED, applied);
-        batch.commit().map_err(StoreError::Write)
+        batch
     }
 
     /// What the last [`Store::write`] said of its position; none for a new state.

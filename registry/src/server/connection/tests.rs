@@ -22,6 +22,7 @@ struct Odd;
 impl Handler for Odd {
     type Body = Full<Bytes>;
 
+    #[allow(clippy::manual_async_fn, reason = "the trait's future borrows nothing")]
     fn handle(
         &self,
         request: Request<WatchedBody>,

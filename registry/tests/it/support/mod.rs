@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod memory;
+pub mod raw;
 pub mod server;
 pub mod wait;
 

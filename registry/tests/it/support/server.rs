@@ -18,6 +18,8 @@ pub struct Options {
     /// `section.key=value`.
     pub set: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Keeps the data on a volume of its own of this many MiB, which only the process sees: see [`Server::inside`].
+    pub volume_mib: Option<u32>,
     /// The data directory; none: a new one that goes with the server.
     pub data: Option<PathBuf>,
 }
@@ -25,6 +27,14 @@ pub struct Options {
 impl Options {
     pub fn set(settings: &[&str]) -> Self {
         Self { set: settings.iter().map(ToString::to_string).collect(), ..Self::default() }
+    }
+}
+
+impl Options {
+    /// On a volume of its own.
+    pub fn on_a_volume(mut self, mib: u32) -> Self {
+        self.volume_mib = Some(mib);
+        self
     }
 }
 
@@ -126,6 +136,11 @@ impl Server {
         }
     }
 
+    /// A path as the process sees it, which may have mounted a volume over its data directory.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        Path::new("/proc").join(self.pid().to_string()).join("root").join(path.strip_prefix("/").unwrap())
+    }
+
     pub fn pid(&self) -> u32 {
         self.process().child.id()
     }
@@ -220,12 +235,24 @@ pub fn roadstead() -> Command {
 }
 
 fn command(data: &Path, options: &Options) -> Command {
-    let mut command = roadstead();
+    let mut command = match options.volume_mib {
+        None => roadstead(),
+        Some(mib) => on_a_volume(data, mib),
+    };
     command.arg("serve").args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).arg("--data").arg(data);
     for setting in &options.set {
         command.args(["--set", setting]);
     }
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// `roadstead` in a mount namespace of its own, where a small volume is mounted at `data`. Each program replaces the one
+/// before, so that the process we started is the server. With a user namespace nobody needs to be root for that.
+fn on_a_volume(data: &Path, mib: u32) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o size={mib}m none \"$0\" && exec \"$@\"");
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(data).arg(env!("CARGO_BIN_EXE_roadstead"));
     command
 }
 

@@ -1,0 +1,132 @@
+//! Journals that a crash or a bad disk left.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::{Bad, Behind, JournalError, bad_batch, journals, mend, remove_unfinished};
+
+fn open(directory: &Path) -> (Database, Keyspace) {
+    let database = Database::builder(directory).open().unwrap();
+    let keyspace = database.keyspace("k", KeyspaceCreateOptions::default).unwrap();
+    (database, keyspace)
+}
+
+/// Writes batches of two records each and returns where each ends in the journal.
+fn written(directory: &Path, batches: u32) -> (PathBuf, Vec<u64>) {
+    let (database, keyspace) = open(directory);
+    let mut ends = Vec::new();
+    for number in 0..batches {
+        let mut batch = database.batch();
+        batch.insert(&keyspace, number.to_be_bytes(), vec![number as u8 + 1; 3000]);
+        // Compressed in the journal.
+        batch.insert(&keyspace, [b"large", number.to_be_bytes().as_slice()].concat(), vec![number as u8 + 1; 9000]);
+        batch.commit().unwrap();
+        database.persist(PersistMode::SyncData).unwrap();
+        ends.push(end_of_data(&journals(directory).unwrap()[0]));
+    }
+    drop(keyspace);
+    drop(database);
+    (journals(directory).unwrap().pop().unwrap(), ends)
+}
+
+fn end_of_data(journal: &Path) -> u64 {
+    let mut content = vec![0; 128 << 10];
+    let read = File::open(journal).unwrap().read(&mut content).unwrap();
+    content[..read].iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1)
+}
+
+fn overwrite(file: &Path, at: u64, bytes: &[u8]) {
+    let mut file = OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_whole_journal_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, ends) = written(directory.path(), 5);
+    assert!(bad_batch(&journal).unwrap().is_none());
+    assert_eq!(mend(directory.path(), Behind::Refuse).unwrap(), None);
+    assert_eq!(end_of_data(&journal), ends[4]);
+}
+
+#[test]
+fn a_last_batch_that_is_cut_short_is_cut_off() {
+    for missing in [1, 5, 12, 13, 14, 60] {
+        let directory = tempfile::tempdir().unwrap();
+        let (journal, ends) = written(directory.path(), 5);
+        OpenOptions::new().write(true).open(&journal).unwrap().set_len(ends[4] - missing).unwrap();
+        let cut = mend(directory.path(), Behind::Refuse).unwrap().unwrap();
+        assert_eq!(cut.at, ends[3], "{missing} bytes missing");
+        let (_database, keyspace) = open(directory.path());
+        assert_eq!(keyspace.len().unwrap(), 8);
+    }
+}
+
+#[test]
+fn a_last_batch_with_a_hole_is_cut_off_where_the_database_alone_would_not_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, ends) = written(directory.path(), 5);
+    overwrite(&journal, ends[3] + 1000, &[0; 4]);
+    assert!(Database::builder(directory.path()).open().is_err(), "otherwise this file is not needed");
+    assert!(mend(directory.path(), Behind::Refuse).unwrap().is_some());
+    let (_database, keyspace) = open(directory.path());
+    assert_eq!(keyspace.len().unwrap(), 8);
+}
+
+#[test]
+fn a_bad_batch_with_a_good_one_behind_it_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, ends) = written(directory.path(), 5);
+    for at in [ends[1], ends[1] + 20, ends[2] - 3] {
+        let before = fs::read(&journal).unwrap()[at as usize];
+        overwrite(&journal, at, &[before ^ 0x55]);
+        let error = mend(directory.path(), Behind::Refuse).unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { at, .. } if at == ends[1]), "{error}");
+        overwrite(&journal, at, &[before]);
+    }
+    assert!(bad_batch(&journal).unwrap().is_none());
+
+    overwrite(&journal, ends[1], b"garbage");
+    assert!(matches!(bad_batch(&journal).unwrap(), Some(Bad { good_behind: true, .. })));
+    let cut = mend(directory.path(), Behind::Cut).unwrap().unwrap();
+    assert_eq!(cut.at, ends[1], "what can be made again is cut as a whole");
+    let (_database, keyspace) = open(directory.path());
+    assert_eq!(keyspace.len().unwrap(), 4);
+}
+
+#[test]
+fn a_journal_of_another_version_is_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, ends) = written(directory.path(), 2);
+    overwrite(&directory.path().join("version"), 3, &[9]);
+    overwrite(&journal, ends[0], b"garbage");
+    assert_eq!(mend(directory.path(), Behind::Cut).unwrap(), None);
+    assert!(end_of_data(&journal) >= ends[1]);
+}
+
+#[test]
+fn a_database_whose_making_was_cut_short_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let new = directory.path().join("new");
+    let (_, _) = written(&new, 0);
+    fs::remove_file(new.join("version")).unwrap();
+    fs::write(new.join("0.jnl"), [0; 100]).unwrap();
+    for journal in journals(&new).unwrap() {
+        overwrite(&journal, 0, &[0; 4096]);
+    }
+    remove_unfinished(&new).unwrap();
+    assert!(!new.exists());
+
+    let used = directory.path().join("used");
+    written(&used, 1);
+    remove_unfinished(&used).unwrap();
+    fs::write(used.join("version"), b"").unwrap();
+    remove_unfinished(&used).unwrap();
+    assert!(used.exists(), "what holds data is never removed");
+}
