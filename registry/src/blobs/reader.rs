@@ -35,7 +35,7 @@ impl ReadError {
     /// The object that was found damaged.
     pub const fn damaged(&self) -> Option<&ObjectKey> {
         match self {
-            Self::Damaged { key, .. } => Some(key),
+            Self::Damaged { key, .. } | Self::Store(StoreError::Truncated { key, .. }) => Some(key),
             Self::Store(_) | Self::InlineDamaged => None,
         }
     }
@@ -182,3 +182,6 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,13 +149,17 @@ fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Res
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    if *method == Method::HEAD {
-        if response.status().is_success() && !response.headers().contains_key(CONTENT_LENGTH) {
-            let length = response.body().left();
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        } else if !response.status().is_success() && response.status() != StatusCode::NOT_MODIFIED {
-            response.headers_mut().remove(CONTENT_TYPE);
-        }
+    let (head, status) = (*method == Method::HEAD, response.status());
+    // An error has no body to a HEAD, and these two never have one (RFC 9110 §8.6).
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if head && !status.is_success() {
+        response.headers_mut().remove(CONTENT_TYPE);
+    } else if !bodiless && !response.headers().contains_key(CONTENT_LENGTH) {
+        // Said here, since nobody says it for an empty body over HTTP/2.
+        let length = response.body().left();
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    if head {
         *response.body_mut() = Body::empty();
     }
     response.body_mut().count(metrics.sent.clone());
@@ -165,8 +169,11 @@ fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Res
 fn log(error: &ApiError) {
     let status = error.status.as_u16();
     match &error.cause {
-        Some(cause) if error.status.is_server_error() => {
+        Some(cause) if error.status == StatusCode::INTERNAL_SERVER_ERROR => {
             tracing::error!(status, error = format!("{cause:#}"), "request failed");
+        }
+        Some(cause) if error.status.is_server_error() => {
+            tracing::warn!(status, error = format!("{cause:#}"), "request not possible now");
         }
         Some(cause) => tracing::info!(status, error = format!("{cause:#}"), "request failed"),
         None => tracing::debug!(status, code = error.code.as_str(), message = error.message, "request refused"),

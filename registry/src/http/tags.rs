@@ -1,11 +1,12 @@
 //! `tags/list` and the history of a tag.
 
-use http::{Response, StatusCode};
+use http::Response;
 use serde::Serialize;
 
 use super::reply::{self, Reply};
 use super::{Call, manifests, pages};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::index::command::Refusal;
 use crate::index::query::{Found, ListTags, TagChange, TagHistory};
 use crate::oci::action::PageRequest;
 use crate::oci::name::RepositoryName;
@@ -30,7 +31,7 @@ pub async fn list(call: &Call, repository: RepositoryName, page: &PageRequest) -
 
 /// There is no such repository, or none that the client may know of.
 pub fn unknown_repository() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, Code::NameUnknown, "there is no such repository")
+    Refusal::RepositoryUnknown.into()
 }
 
 #[derive(Serialize)]

@@ -3,11 +3,12 @@
 //! Called when a manifest is pushed. The bytes themselves are kept and served exactly as they came; nothing here is ever
 //! written out again, and no `urls` in it are ever followed.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod json;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::digest::Digest;
 
@@ -75,7 +76,7 @@ struct Document {
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
     #[serde(default)]
-    annotations: Option<Annotations>,
+    annotations: Option<BTreeMap<String, String>>,
     #[serde(rename = "fsLayers")]
     fs_layers: Option<IgnoredAny>,
 }
@@ -88,35 +89,11 @@ struct Descriptor {
     size: u64,
 }
 
-/// String to string, each key once: parsers differ in which of two they take.
-struct Annotations(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Annotations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map;
-        impl<'de> Visitor<'de> for Map {
-            type Value = Annotations;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Annotations, A::Error> {
-                let mut map = BTreeMap::new();
-                while let Some((key, value)) = access.next_entry::<String, String>()? {
-                    if map.insert(key, value).is_some() {
-                        return Err(A::Error::custom("an annotation is given twice"));
-                    }
-                }
-                Ok(Annotations(map))
-            }
-        }
-        deserializer.deserialize_map(Map)
-    }
-}
-
 /// Reads a manifest that was sent with `content_type`.
 pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, ManifestError> {
+    // The first reading is of the JSON as such: parsers differ in which of two equal keys they take and in how deep they
+    // go, and everybody must see the same manifest.
+    let _: json::Unambiguous = serde_json::from_slice(bytes)?;
     let document: Document = serde_json::from_slice(bytes)?;
     if document.schema_version == 1 || document.fs_layers.is_some() {
         return Err(ManifestError::Schema1);
@@ -126,6 +103,7 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
     }
     let media_type = media_type(content_type, document.media_type.as_deref())?;
     let mut parts = Parts::default();
+    let artifact_type = document.artifact_type.filter(|text| !text.is_empty());
     let artifact_type = if matches!(media_type, OCI_IMAGE | DOCKER_IMAGE) {
         if document.manifests.is_some() {
             return Err(ManifestError::Ambiguous);
@@ -137,7 +115,7 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
                 parts.blob(&layer)?;
             }
         }
-        document.artifact_type.or(Some(config.media_type))
+        artifact_type.or(Some(config.media_type))
     } else {
         if document.config.is_some() || document.layers.is_some() {
             return Err(ManifestError::Ambiguous);
@@ -146,13 +124,13 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
             // Some builders list the layers of a cache in an image index.
             if known(&child.media_type).is_some() { parts.child(&child)? } else { parts.blob(&child)? }
         }
-        document.artifact_type
+        artifact_type
     };
     Ok(Manifest {
         media_type,
-        artifact_type: artifact_type.filter(|text| !text.is_empty()),
+        artifact_type,
         subject: document.subject.map(|subject| subject.digest),
-        annotations: document.annotations.map(|annotations| annotations.0).unwrap_or_default(),
+        annotations: document.annotations.unwrap_or_default(),
         blobs: parts.blobs,
         children: parts.children,
     })
@@ -201,3 +179,6 @@ fn add(parts: &mut BTreeMap<Digest, u64>, descriptor: &Descriptor) -> Result<(),
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,36 @@ async fn a_store_that_is_full_is_507_and_nothing_is_acknowledged() {
     registry.finish(&upload, &digest, &content).await.expect(201);
     assert!(registry.get(&format!("/v2/a/blobs/{digest}")).await.expect(200).body == content);
 }
+
+#[tokio::test]
+async fn an_object_that_was_reclaimed_meanwhile_is_looked_for_once_more() {
+    let registry = Registry::start().await;
+    let content = content(100_000);
+    let digest = registry.push_blob("a", &content).await;
+    registry.store.0.lose_next.store(true, Ordering::SeqCst);
+    assert!(registry.get(&format!("/v2/a/blobs/{digest}")).await.expect(200).body == content);
+}
+
+#[tokio::test]
+async fn large_blobs_of_one_object_are_redirected_when_that_is_turned_on() {
+    let registry = Registry::with(|config| {
+        config.blobs.redirect = true;
+        config.blobs.redirect_min_bytes = 50_000;
+    })
+    .await;
+    let (large, small) =
+        (registry.push_blob("a", &content(50_000)).await, registry.push_blob("a", &content(49_999)).await);
+    let upload = registry.begin("a").await;
+    let upload = registry.append(&upload, &content(60_000)[..40_000]).await;
+    let pieces = Digest::of(&content(60_000));
+    registry.finish(&upload, &pieces, &content(60_000)[40_000..]).await.expect(201);
+    registry.get(&format!("/v2/a/blobs/{large}")).await.expect(200);
+    *registry.store.0.public.lock().unwrap() = Some("https://objects.example".into());
+    let answer = registry.get(&format!("/v2/a/blobs/{large}")).await.expect(307);
+    assert!(answer.header("location").starts_with("https://objects.example/blobs/"), "{answer:?}");
+    assert_eq!(answer.header("docker-content-digest"), large.to_string());
+    registry.head(&format!("/v2/a/blobs/{large}")).await.expect(200);
+    for digest in [small, pieces] {
+        registry.get(&format!("/v2/a/blobs/{digest}")).await.expect(200);
+    }
+}

@@ -86,6 +86,30 @@ async fn cve_2026_41888_deleting_turned_off_is_405_everywhere() {
     registry.delete("/v2/none/manifests/t").await.refused(405, "UNSUPPORTED");
 }
 
+/// A blob that is known elsewhere is not served, nor told, by a repository that does not have it.
+#[tokio::test]
+async fn cve_2024_39897_a_blob_of_another_repository_looks_like_one_that_is_nowhere() {
+    let registry = Registry::start().await;
+    registry.push_blob("b", b"own").await;
+    let elsewhere = registry.push_blob("a", b"only in a").await;
+    let nowhere = Digest::of(b"nowhere");
+    for method in ["GET", "HEAD", "DELETE"] {
+        let ask = |digest: Digest| registry.ask(method, &format!("/v2/b/blobs/{digest}")).send();
+        let (known, unknown) = (ask(elsewhere).await.expect(404), ask(nowhere).await.expect(404));
+        let neutral = |answer: &[u8], digest: Digest| String::from_utf8_lossy(answer).replace(&digest.to_string(), "");
+        assert_eq!(neutral(&known.body, elsewhere), neutral(&unknown.body, nowhere));
+    }
+    let mount = |digest: Digest| registry.ask("POST", &format!("/v2/b/blobs/uploads/?mount={digest}&from=c")).send();
+    for digest in [elsewhere, nowhere] {
+        let answer = mount(digest).await.expect(202);
+        assert_eq!(answer.header("docker-content-digest"), "");
+    }
+    // To bring the bytes is the only way to learn more.
+    let wrong = registry.ask("POST", &format!("/v2/b/blobs/uploads/?digest={elsewhere}")).body("guess").send().await;
+    wrong.refused(400, "DIGEST_INVALID");
+    registry.get(&format!("/v2/b/blobs/{elsewhere}")).await.expect(404);
+}
+
 /// An upload is bound to its repository, and its id cannot be guessed or changed.
 #[tokio::test]
 async fn cve_2026_32589_the_upload_of_another_repository_is_unknown() {

@@ -3,7 +3,7 @@
 use roadstead::oci::digest::{Algorithm, Digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::Registry;
+use crate::support::{Client, Registry};
 
 /// More than stays in memory.
 fn content(length: usize) -> Vec<u8> {
@@ -209,22 +209,83 @@ async fn an_upload_expires_a_fixed_time_after_its_birth() {
 async fn what_came_before_the_client_vanished_is_gone_on_from() {
     let registry = Registry::start().await;
     let content = content(3_000_000);
-    let upload = registry.begin("a").await;
-    let head = format!("PATCH {upload} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", content.len());
-    let mut stream = tokio::net::TcpStream::connect(registry.address).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&content[..2_000_000]).await.unwrap();
-    stream.flush().await.unwrap();
-    stream.shutdown().await.unwrap();
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while last_byte(&registry, &upload).await != "0-1999999" {
-        assert!(tokio::time::Instant::now() < deadline, "{}", last_byte(&registry, &upload).await);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    // The last of them is small enough to stay in memory.
+    for (method, reset, kept) in
+        [("PATCH", false, 2_000_000), ("PATCH", true, 2_000_000), ("PUT", false, 1_500_000), ("PATCH", false, 5000)]
+    {
+        let name = format!("{}-{reset}-{kept}", method.to_lowercase());
+        let upload = registry.begin(&name).await;
+        let digest = Digest::of(&content);
+        let query = if method == "PUT" { format!("?digest={digest}") } else { String::new() };
+        let head = format!("{method} {upload}{query} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", content.len());
+        let mut stream = tokio::net::TcpStream::connect(registry.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&content[..kept]).await.unwrap();
+        if reset {
+            // What is still in the buffers of the sender is lost with a reset.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            stream.set_zero_linger().unwrap();
+            drop(stream);
+        } else {
+            stream.shutdown().await.unwrap();
+        }
+        let expected = format!("0-{}", kept - 1);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while last_byte(&registry, &upload).await != expected {
+            assert!(tokio::time::Instant::now() < deadline, "{name}: {}", last_byte(&registry, &upload).await);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let upload = registry.append(&upload, &content[kept..]).await;
+        registry.finish(&upload, &digest, b"").await.expect(201);
+        assert!(pulled(&registry, &name, &digest).await == content);
     }
-    let upload = registry.append(&upload, &content[2_000_000..]).await;
-    let digest = Digest::of(&content);
-    registry.finish(&upload, &digest, b"").await.expect(201);
-    assert_eq!(pulled(&registry, "a", &digest).await, content);
+}
+
+#[tokio::test]
+async fn a_body_may_be_waited_for_and_may_have_trailers() {
+    let registry = Registry::start().await;
+    let upload = registry.begin("a").await;
+    let mut stream = tokio::net::TcpStream::connect(registry.address).await.unwrap();
+    let head = format!(
+        "PATCH {upload} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut buffer = [0; 1000];
+    let read = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&buffer[..read]));
+    stream.write_all(b"5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n").await.unwrap();
+    let read = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 202 "), "{}", String::from_utf8_lossy(&buffer[..read]));
+    registry.finish(&upload, &Digest::of(b"hello"), b"").await.expect(201);
+    // A refusal needs no body: it is told before one is asked for.
+    let mut stream = tokio::net::TcpStream::connect(registry.address).await.unwrap();
+    let head = "PUT /v2/a/manifests/t HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 99999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let read = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&buffer[..read]));
+}
+
+#[tokio::test]
+async fn everything_works_over_http_2() {
+    let registry = Registry::start().await;
+    let builder = reqwest::Client::builder().http2_prior_knowledge();
+    let client = Client::with(&format!("http://{}", registry.address), builder);
+    let content = content(2_500_000);
+    let digest = client.push_blob("a", &content).await;
+    assert!(client.get(&format!("/v2/a/blobs/{digest}")).await.expect(200).body == content);
+    let upload = client.begin("a").await;
+    let upload = client.append(&upload, &content[..1_000_000]).await;
+    assert_eq!(client.get(&upload).await.expect(204).header("range"), "0-999999");
+    let late = client.ask("PATCH", &upload).header("content-range", "0-9").body(vec![0; 10]).send().await;
+    late.refused(416, "BLOB_UPLOAD_INVALID");
+    let created = client.finish(&upload, &digest, &content[1_000_000..]).await.expect(201);
+    assert_eq!(created.header("content-length"), "0");
+    let image = client.push_image("a", "t", "layer").await;
+    let head = client.head("/v2/a/manifests/t").await.expect(200);
+    assert_eq!(head.header("docker-content-digest"), image.to_string());
+    assert!(head.header("content-length").parse::<u64>().unwrap() > 100);
+    client.delete("/v2/a/manifests/t").await.expect(202);
+    assert_eq!(client.head("/v2/a/manifests/t").await.expect(404).body, b"");
 }
 
 #[tokio::test]

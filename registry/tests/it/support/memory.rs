@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,10 @@ pub struct Memory {
     pub full: AtomicBool,
     /// Objects ever begun.
     pub begun: AtomicU64,
+    /// The next object that is read is not there, as when it was reclaimed just now.
+    pub lose_next: AtomicBool,
+    /// Where clients are sent for objects, when the store has such a place.
+    pub public: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -90,6 +95,9 @@ impl Store for MemoryStore {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
         self.check("read", key)?;
+        if self.0.lose_next.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::NotFound { key: key.clone() });
+        }
         let objects = self.0.objects.lock().unwrap();
         let bytes = objects.get(key).ok_or_else(|| StoreError::NotFound { key: key.clone() })?;
         let part = bytes.slice(range.start as usize..range.end as usize);
@@ -101,6 +109,10 @@ impl Store for MemoryStore {
         self.check("delete", key)?;
         self.0.objects.lock().unwrap().remove(key);
         Ok(())
+    }
+
+    async fn presign(&self, key: &ObjectKey, _valid: Duration) -> Result<Option<String>, StoreError> {
+        Ok(self.0.public.lock().unwrap().as_ref().map(|public| format!("{public}/{key}?signed")))
     }
 
     async fn list(&self, prefix: &str) -> Result<BoxStream<'static, Result<ObjectKey, StoreError>>, StoreError> {
