@@ -42,6 +42,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("could not listen to signals")?;
     let _claim = directory::claim(&config.server.data)?;
     let registry = metrics::registry().context("could not set up the metrics")?;
+    telemetry::watch_panics(&registry).context("could not set up the metrics of panics")?;
     let server_metrics = ServerMetrics::register(&registry).context("could not set up the metrics of the server")?;
     let certificates = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => {

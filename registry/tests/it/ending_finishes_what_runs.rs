@@ -73,3 +73,17 @@ async fn a_second_signal_ends_at_once() {
     eventually("the drain has begun", async || server.admin("/readyz").await.0 == 503).await;
     assert!(server.terminate().await.success());
 }
+
+#[tokio::test]
+async fn idle_connections_of_both_versions_do_not_delay_the_end() {
+    let mut server = Server::with(Options::set(&["server.drain_seconds=600"])).await;
+    let mut clients = Vec::new();
+    for builder in [reqwest::Client::builder().http1_only(), reqwest::Client::builder().http2_prior_knowledge()] {
+        let client = builder.build().unwrap();
+        assert!(client.get(format!("{}/v2/", server.url())).send().await.unwrap().status().is_success());
+        clients.push(client);
+    }
+    let began = Instant::now();
+    assert!(server.terminate().await.success());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}

@@ -142,3 +142,34 @@ async fn below_the_floor_of_free_space_the_process_is_not_ready_and_says_so() {
     assert_eq!(full.admin("/livez").await.0, 200, "a restart would not help");
     assert!(full.terminate().await.success());
 }
+
+#[tokio::test]
+async fn every_file_that_the_system_allows_may_be_opened() {
+    let server = Server::start().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().rev().skip(1).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+}
+
+#[tokio::test]
+async fn the_environment_and_a_file_configure_the_process() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[delete]\nenabled = false\n[log]\nformat = \"json\"\n").unwrap();
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let server = Server::with(Options {
+        environment: vec![
+            variable("ROADSTEAD_CONFIG", file.path().to_str().unwrap()),
+            variable("ROADSTEAD_ACCESS_ANONYMOUS", "delete"),
+            variable("ROADSTEAD_LOG_FILTER", "debug"),
+            variable("ROADSTEAD_SERVICE_HOST", "10.0.0.1"),
+        ],
+        ..Options::default()
+    })
+    .await;
+    server.client().push_image("a", "v1", "layer").await;
+    server.client().delete("/v2/a/manifests/v1").await.refused(405, "UNSUPPORTED");
+    let log = server.log();
+    let line = log.lines().next().unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+}
