@@ -173,3 +173,33 @@ async fn the_environment_and_a_file_configure_the_process() {
     let line = log.lines().next().unwrap();
     assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
 }
+
+#[tokio::test]
+async fn scrub_finds_a_flipped_bit_and_says_which_blob() {
+    let mut server = Server::start().await;
+    let content = vec![5; 200_000];
+    let digest = server.client().push_blob("a", &content).await;
+    let data = server.data().to_owned();
+    let scrub = ["scrub", "--data", data.to_str().unwrap()];
+    let (code, _, said) = run(&scrub);
+    assert_eq!((code, said.contains("in use by another roadstead")), (Some(1), true), "{said}");
+    assert!(server.terminate().await.success());
+    let (code, said, log) = run(&scrub);
+    assert_eq!(code, Some(0), "{said}{log}");
+
+    let object = files(&data.join("blobs")).into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&object).unwrap();
+    bytes[100_000] ^= 1;
+    std::fs::write(&object, bytes).unwrap();
+    let (code, said, log) = run(&scrub);
+    assert_eq!((code, said.contains(&digest.to_string())), (Some(1), true), "{said}{log}");
+    server.restart().await;
+    server.client().push_blob("a", &content).await;
+    let pulled = server.client().get(&format!("/v2/a/blobs/{digest}")).await.expect(200);
+    assert!(pulled.body == content, "a push heals");
+}
+
+fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
