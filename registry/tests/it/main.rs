@@ -15,6 +15,7 @@ mod manifests_are_checked;
 mod pull_what_was_pushed;
 mod support;
 mod tags_are_conditional;
+mod the_model_agrees;
 mod the_process_obeys;
 mod tls_is_served;
 mod uploads_go_on;
