@@ -14,7 +14,7 @@ test:
 
 # The same in its long form: hours.
 torture:
-	ROADSTEAD_TORTURE=1 tests/run
+	TORTURE=1 tests/run
 
 check:
 	tests/check

@@ -4,6 +4,9 @@
 //! sysexits.h) the configuration is wrong, so starting again without a change cannot help.
 
 mod config;
+mod directory;
+mod open;
+mod scrub;
 mod serve;
 
 use std::path::PathBuf;
@@ -26,6 +29,10 @@ struct Cli {
 enum Verb {
     /// Run the registry; without any option on 127.0.0.1:5000 with its data in ./data.
     Serve(ConfigArgs),
+    /// Read everything that is stored and check it; the registry on the same data must not run.
+    ///
+    /// A running registry does this by itself, slowly: see blobs.scrub_days.
+    Scrub(ConfigArgs),
     /// Check or show the configuration that `serve` with the same options would use.
     #[command(subcommand)]
     Config(config::Verb),
@@ -86,6 +93,7 @@ impl Failure {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
+        Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
         Verb::Config(verb) => config::run(verb),
     };
     match result {

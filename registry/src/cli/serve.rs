@@ -1,20 +1,20 @@
 //! `roadstead serve`: puts the process together, runs it, and takes it apart in order.
 
-mod directory;
 mod greeting;
-mod open;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::open;
 use crate::config::Config;
+use crate::index::Index;
 use crate::ready::Readiness;
-use crate::reclaim::{ReclaimMetrics, Reclaimer};
 use crate::server::accept::{self, Service};
 use crate::server::admin::Admin;
 use crate::server::drain::{Drain, Signals};
@@ -28,6 +28,9 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// What connections and background work get to end after they were told that it is over.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
+/// How often we look whether the index still runs.
+const HEALTH_LOOK: Duration = Duration::from_secs(1);
+
 /// Runs the registry until a signal ends it.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
@@ -40,33 +43,28 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("could not listen to signals")?;
-    let _claim = directory::claim(&config.server.data)?;
     let registry = metrics::registry().context("could not set up the metrics")?;
+    telemetry::watch_panics(&registry).context("could not set up the metrics of panics")?;
     let server_metrics = ServerMetrics::register(&registry).context("could not set up the metrics of the server")?;
-    let certificates = match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => {
-            Some(Certificates::load(certificate, key).context("could not set up TLS (tls.certificate, tls.key)")?)
-        }
-        _ => None,
-    };
+    let certificates = certificates(&config)?;
+    // Addresses are taken first: what is wrong with them shows before a long replay.
     let listener = bind(config.server.listen, "server.listen").await?;
     let admin_listener = bind(config.server.admin_listen, "server.admin_listen").await?;
     let address = listener.local_addr().context("could not ask for the address of server.listen")?;
     let admin_address = admin_listener.local_addr().context("could not ask for the address of server.admin_listen")?;
+    let opened = open::open(config, &registry).await?;
+    let app = &opened.app;
 
+    let stop_background = CancellationToken::new();
+    let mut background = opened.reclaimer.start(&app.config, &stop_background);
+    if let Some(certificates) = certificates.clone() {
+        let stop = stop_background.clone();
+        background.push(tokio::spawn(async move {
+            stop.run_until_cancelled(certificates.follow()).await;
+        }));
+    }
     let drain = Drain::new();
     let admin_drain = Drain::new();
-    let limits = Limits::new(&config.server);
-    let app = open::open(config, &registry).await?;
-    // Before anything writes: a store that belongs to another cluster must not be touched.
-    crate::reclaim::claim(app.store.as_ref(), app.index.cluster()).await.context("could not make the store ours")?;
-    let reclaimer = Reclaimer {
-        index: app.index.clone(),
-        store: Arc::clone(&app.store),
-        metrics: ReclaimMetrics::register(&registry).context("could not set up the metrics of reclaiming")?,
-    };
-    let stop_reclaiming = CancellationToken::new();
-    let reclaiming = reclaimer.start(&app.config, &stop_reclaiming);
     let readiness = Readiness {
         index: app.index.clone(),
         store: Arc::clone(&app.store),
@@ -74,61 +72,77 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         data: app.config.server.data.clone(),
         min_free_bytes: app.config.server.min_free_bytes,
     };
-    let admin = tokio::spawn(accept::run(
-        admin_listener,
-        Service {
-            handler: Admin { readiness: Arc::new(readiness), metrics: registry },
-            limits: Limits { connections: ADMIN_CONNECTIONS, ..limits },
-            certificates: None,
-            metrics: server_metrics.clone(),
-            drain: admin_drain.clone(),
-            requests: TaskTracker::new(),
-        },
-    ));
-    let follow = certificates.clone().map(|certificates| tokio::spawn(certificates.follow()));
+    let limits = Limits::new(&app.config.server);
+    let admin = Service {
+        handler: Admin { readiness: Arc::new(readiness), metrics: registry },
+        limits: Limits { connections: ADMIN_CONNECTIONS, ..limits },
+        certificates: None,
+        metrics: server_metrics.clone(),
+        drain: admin_drain.clone(),
+        requests: TaskTracker::new(),
+    };
     let scheme = if certificates.is_some() { "https" } else { "http" };
-    let drain_time = Duration::from_secs(app.config.server.drain_seconds);
-    let mut clients = tokio::spawn(accept::run(
-        listener,
-        Service {
-            handler: api::Api { app: Arc::clone(&app) },
-            limits,
-            certificates,
-            metrics: server_metrics,
-            drain: drain.clone(),
-            requests: TaskTracker::new(),
-        },
-    ));
+    let clients = Service {
+        handler: api::Api { app: Arc::clone(app) },
+        limits,
+        certificates,
+        metrics: server_metrics,
+        drain: drain.clone(),
+        requests: TaskTracker::new(),
+    };
+    let admin = tokio::spawn(accept::run(admin_listener, admin));
+    let clients = tokio::spawn(accept::run(listener, clients));
     greeting::print(scheme, address, admin_address);
 
-    let signal = signals.next().await;
-    tracing::info!(
-        signal,
-        seconds = drain_time.as_secs(),
-        "ending: running requests are finished, a second signal ends at once"
-    );
-    drain.begin();
-    let hurried = tokio::select! {
-        _ = &mut clients => false,
-        () = tokio::time::sleep(drain_time) => true,
-        _ = signals.next() => true,
+    let ended = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "ending: running requests are finished; a second signal ends at once");
+            Ok(())
+        }
+        reason = stopped(&app.index) => Err(anyhow::anyhow!("the index stopped: {reason}")),
     };
-    if hurried {
-        tracing::warn!("ending although requests still run");
-        drain.give_up();
-        let _ = tokio::time::timeout(LAST_MOMENT, clients).await;
-    }
-    stop_reclaiming.cancel();
-    let _ = tokio::time::timeout(LAST_MOMENT, futures::future::join_all(reclaiming)).await;
-    if let Some(follow) = follow {
-        follow.abort();
-    }
-    app.index.close().await.context("could not close the index")?;
+    finish(clients, &drain, Duration::from_secs(app.config.server.drain_seconds), &mut signals).await;
+    stop_background.cancel();
+    let _ = tokio::time::timeout(LAST_MOMENT, futures::future::join_all(background)).await;
+    // Of two failures the first is the one to look at.
+    let ended = ended.and(app.index.close().await.context("could not close the index"));
     admin_drain.begin();
     admin_drain.give_up();
     let _ = tokio::time::timeout(LAST_MOMENT, admin).await;
     tracing::info!("ended");
-    Ok(())
+    ended
+}
+
+fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => {
+            Certificates::load(certificate, key).map(Some).context("could not set up TLS (tls.certificate, tls.key)")
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Waits until the index has stopped for good, and says why: the process can do nothing without it, and a new one may.
+async fn stopped(index: &Index) -> String {
+    loop {
+        if let Some(reason) = index.health().node.stopped {
+            return reason;
+        }
+        tokio::time::sleep(HEALTH_LOOK).await;
+    }
+}
+
+/// Lets running requests finish for at most `time`, or until another signal comes.
+async fn finish(mut clients: JoinHandle<()>, drain: &Drain, time: Duration, signals: &mut Signals) {
+    drain.begin();
+    tokio::select! {
+        _ = &mut clients => return,
+        () = tokio::time::sleep(time) => {}
+        _ = signals.next() => {}
+    }
+    tracing::warn!("ending although requests still run");
+    drain.give_up();
+    let _ = tokio::time::timeout(LAST_MOMENT, clients).await;
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {

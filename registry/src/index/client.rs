@@ -252,6 +252,11 @@ impl Index {
         self.inner.node.disk_space()
     }
 
+    #[cfg(test)]
+    pub(super) fn view(&self) -> super::state::store::View {
+        self.inner.node.view()
+    }
+
     /// Takes a snapshot, so that the log can be cut.
     pub async fn snapshot(&self) -> Result<(), IndexError> {
         self.inner.node.snapshot().await.map_err(|error| unavailable(&error))

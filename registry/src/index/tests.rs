@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod crashes;
+mod damage;
+mod samples;
+mod transfers;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

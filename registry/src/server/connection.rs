@@ -1,9 +1,11 @@
 //! Serves one connection: handshake, HTTP/1.1 or HTTP/2, requests to the handler, and its end.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -203,26 +205,25 @@ async fn answer<H: Handler>(
         return Ok(refuse(refusal.status(), text, version, running));
     }
     let request = request.map(|body| WatchedBody::new(body, service.limits, Arc::clone(&watch)));
-    // A task of its own: a panic ends in it, and a client that leaves does not stop what must be finished.
-    let handling = service.requests.spawn(service.handler.handle(request, connection));
-    Ok(match handling.await {
-        Ok(mut response) => {
-            if watch.is_astray() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response.map(|body| AnswerBody::handler(body, running))
-        }
-        Err(error) => {
-            if error.is_panic() {
-                service.metrics.panics.inc();
-                tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
-            }
-            let message = "the registry failed; what happened is in its log";
-            let code = Code::Unsupported.as_str();
-            let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running)
-        }
-    })
+    let safe = request.method().is_safe();
+    let handling = service.handler.handle(request, connection);
+    let handled = if safe {
+        AssertUnwindSafe(handling).catch_unwind().await.map_err(drop)
+    } else {
+        // A task of its own: a client that leaves does not stop what must be finished.
+        service.requests.spawn(handling).await.map_err(drop)
+    };
+    let Ok(mut response) = handled else {
+        tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
+        let message = "the registry failed; what happened is in its log";
+        let code = Code::Unsupported.as_str();
+        let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
+        return Ok(refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running));
+    };
+    if watch.is_astray() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| AnswerBody::handler(body, running)))
 }
 
 /// What is wrong with a request although it could be parsed.

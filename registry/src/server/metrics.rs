@@ -10,8 +10,6 @@ pub struct ServerMetrics {
     pub accepted: IntCounter,
     /// Connections that we ended, by reason.
     pub cut: IntCounterVec,
-    /// Requests whose handler panicked.
-    pub panics: IntCounter,
 }
 
 impl ServerMetrics {
@@ -23,12 +21,10 @@ impl ServerMetrics {
                 Opts::new("roadstead_connections_cut_total", "Connections that the server ended, by reason"),
                 &["reason"],
             )?,
-            panics: IntCounter::new("roadstead_panics_total", "Requests that ended in a panic and were answered 500")?,
         };
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.accepted.clone()))?;
         registry.register(Box::new(metrics.cut.clone()))?;
-        registry.register(Box::new(metrics.panics.clone()))?;
         Ok(metrics)
     }
 }

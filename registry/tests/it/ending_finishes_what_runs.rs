@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use roadstead::oci::digest::Digest;
 use rustix::process::Signal;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::raw::{self, status};
@@ -36,6 +36,9 @@ async fn an_upload_that_runs_is_finished_and_nothing_new_begins() {
     let mut running = half(&server, &content).await;
     let mut idle = raw::connect(server.address()).await;
     idle.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1000];
+    let count = idle.read(&mut answer).await.unwrap();
+    assert_eq!(status(&String::from_utf8_lossy(&answer[..count])), 200);
 
     server.signal(Signal::TERM);
     eventually("it says that it is ending", async || {
@@ -43,7 +46,7 @@ async fn an_upload_that_runs_is_finished_and_nothing_new_begins() {
         status == 503 && report.contains("ending")
     })
     .await;
-    assert_eq!(status(&raw::rest(&mut idle).await), 200);
+    raw::rest(&mut idle).await;
     eventually("nobody is let in", async || TcpStream::connect(server.address()).await.is_err()).await;
 
     running.write_all(&content[150_000..]).await.unwrap();
@@ -72,4 +75,18 @@ async fn a_second_signal_ends_at_once() {
     server.signal(Signal::INT);
     eventually("the drain has begun", async || server.admin("/readyz").await.0 == 503).await;
     assert!(server.terminate().await.success());
+}
+
+#[tokio::test]
+async fn idle_connections_of_both_versions_do_not_delay_the_end() {
+    let mut server = Server::with(Options::set(&["server.drain_seconds=600"])).await;
+    let mut clients = Vec::new();
+    for builder in [reqwest::Client::builder().http1_only(), reqwest::Client::builder().http2_prior_knowledge()] {
+        let client = builder.build().unwrap();
+        assert!(client.get(format!("{}/v2/", server.url())).send().await.unwrap().status().is_success());
+        clients.push(client);
+    }
+    let began = Instant::now();
+    assert!(server.terminate().await.success());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

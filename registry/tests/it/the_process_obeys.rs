@@ -142,3 +142,64 @@ async fn below_the_floor_of_free_space_the_process_is_not_ready_and_says_so() {
     assert_eq!(full.admin("/livez").await.0, 200, "a restart would not help");
     assert!(full.terminate().await.success());
 }
+
+#[tokio::test]
+async fn every_file_that_the_system_allows_may_be_opened() {
+    let server = Server::start().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().rev().skip(1).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+}
+
+#[tokio::test]
+async fn the_environment_and_a_file_configure_the_process() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[delete]\nenabled = false\n[log]\nformat = \"json\"\n").unwrap();
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let server = Server::with(Options {
+        environment: vec![
+            variable("ROADSTEAD_CONFIG", file.path().to_str().unwrap()),
+            variable("ROADSTEAD_ACCESS_ANONYMOUS", "delete"),
+            variable("ROADSTEAD_LOG_FILTER", "debug"),
+            variable("ROADSTEAD_SERVICE_HOST", "10.0.0.1"),
+        ],
+        ..Options::default()
+    })
+    .await;
+    server.client().push_image("a", "v1", "layer").await;
+    server.client().delete("/v2/a/manifests/v1").await.refused(405, "UNSUPPORTED");
+    let log = server.log();
+    let line = log.lines().next().unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+}
+
+#[tokio::test]
+async fn scrub_finds_a_flipped_bit_and_says_which_blob() {
+    let mut server = Server::start().await;
+    let content = vec![5; 200_000];
+    let digest = server.client().push_blob("a", &content).await;
+    let data = server.data().to_owned();
+    let scrub = ["scrub", "--data", data.to_str().unwrap()];
+    let (code, _, said) = run(&scrub);
+    assert_eq!((code, said.contains("in use by another roadstead")), (Some(1), true), "{said}");
+    assert!(server.terminate().await.success());
+    let (code, said, log) = run(&scrub);
+    assert_eq!(code, Some(0), "{said}{log}");
+
+    let object = files(&data.join("blobs")).into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&object).unwrap();
+    bytes[100_000] ^= 1;
+    std::fs::write(&object, bytes).unwrap();
+    let (code, said, log) = run(&scrub);
+    assert_eq!((code, said.contains(&digest.to_string())), (Some(1), true), "{said}{log}");
+    server.restart().await;
+    server.client().push_blob("a", &content).await;
+    let pulled = server.client().get(&format!("/v2/a/blobs/{digest}")).await.expect(200);
+    assert!(pulled.body == content, "a push heals");
+}
+
+fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

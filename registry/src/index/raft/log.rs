@@ -99,6 +99,8 @@ pub struct Recent {
     /// The last entry of the log, and the check sum of its frame.
     last: Option<LogIdOf<Types>>,
     last_sum: u32,
+    /// What is committed, as it was said last; what is on disk may be older.
+    committed: Option<Position>,
 }
 
 impl Recent {
@@ -327,12 +329,15 @@ impl RaftLogStorage<Types> for Log {
     async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
         // Not awaited and not durable: it only spares work after a restart.
         let Some(committed) = committed else { return Ok(()) };
-        let value = encode(&Position::from(&committed))?;
+        let position = Position::from(&committed);
+        self.recent().committed = Some(position);
+        let value = encode(&position)?;
         self.shared.writer.send(Job::Committed(value))
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<Types>>, io::Error> {
-        let committed = self.meta::<Position>(COMMITTED)?;
+        let recent = self.recent().committed;
+        let committed = recent.map_or_else(|| self.meta::<Position>(COMMITTED), |position| Ok(Some(position)))?;
         // It may be ahead of a log that lost its undurable end.
         let last = self.last();
         Ok(committed.filter(|position| last.is_some_and(|last| position.index <= last.index)).map(Into::into))
@@ -363,6 +368,9 @@ impl RaftLogStorage<Types> for Log {
     async fn truncate_after(&mut self, last: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
         let from = last.as_ref().map_or(0, |id| id.index + 1);
         let end = self.recent().last.as_ref().map_or(0, |id| id.index + 1);
+        if from >= end {
+            return Ok(());
+        }
         self.write(|done| Job::Remove { range: from..end, purged: None, done }).await?;
         let sum = match &last {
             Some(id) => match self.shared.entries.get(id.index.to_be_bytes()).map_err(io::Error::other)? {

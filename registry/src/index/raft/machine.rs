@@ -9,6 +9,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
 
 use super::states::States;
+use super::transfer;
 use super::types::{Applied, Members, Types};
 use crate::index::command::{Outcome, Reply};
 use crate::index::crash::{self, disk_failed};
@@ -200,15 +201,13 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMetaOf<Types>,
         snapshot: StateSnapshot,
     ) -> Result<(), io::Error> {
-        let received = match snapshot {
-            StateSnapshot::Received(store) => store,
-            StateSnapshot::View(_) => {
-                return Err(io::Error::other("a view of this node's own state was to be installed"));
-            }
-        };
         let position = meta.last_log_id.as_ref().map(super::types::Position::from);
         let shared = self.shared.clone();
         blocking(move || {
+            let received = match snapshot {
+                StateSnapshot::Received(store) => store,
+                StateSnapshot::View(view) => transfer::copy(&view, &shared.states).map_err(io::Error::other)?,
+            };
             if applied_of(&received)?.position != position {
                 return Err(io::Error::other("the received state does not stand where its sender said"));
             }

@@ -6,6 +6,8 @@ pub mod machine;
 mod network;
 pub mod node;
 pub mod states;
+#[cfg(test)]
+mod tests;
 pub mod transfer;
 pub mod types;
 mod writer;

@@ -59,6 +59,14 @@ impl States {
         Ok(next)
     }
 
+    /// A file for something large that is needed only now; it has no name, so nothing is left of it.
+    pub fn scratch(&self) -> io::Result<File> {
+        let path = self.directory.join("scratch");
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    }
+
     /// Puts the state in `directory`, which is durable, in force.
     pub fn switch_to(&self, directory: &Path) -> io::Result<()> {
         let name = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Called by the network, by backups and by restore. Blocks on the disk: never on a thread that serves connections.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 
 use super::machine::decode_applied;
 use super::states::States;
@@ -46,6 +46,15 @@ pub fn send<W: Write>(view: &View, cluster: &str, output: W) -> Result<(W, Total
         result?;
     }
     Ok(encoder.finish()?)
+}
+
+/// Copies the state of `view` into a new state: when both are in this process.
+pub fn copy(view: &View, states: &States) -> Result<Store, TransferError> {
+    let file = states.scratch().map_err(TransferError::Directory)?;
+    let (mut file, _) = send(view, "", io::BufWriter::new(file))?;
+    file.seek(io::SeekFrom::Start(0)).map_err(TransferError::Directory)?;
+    let file = file.into_inner().map_err(|error| TransferError::Directory(error.into_error()))?;
+    receive(io::BufReader::new(file), "", states)
 }
 
 /// Reads a snapshot of this cluster into a new state, durable but not yet in force.

@@ -5,6 +5,7 @@
 pub mod client;
 pub mod memory;
 pub mod raw;
+pub mod s3;
 pub mod server;
 pub mod wait;
 

@@ -1,10 +1,13 @@
-//! Opens what requests need: the store, the index, and the policy that the index shall enforce.
+//! Opens what `serve` and `scrub` work with: the data directory, the store, the index, and the policy that the index
+//! shall enforce.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus::Registry;
 
+use super::directory;
 use crate::app::App;
 use crate::blobs;
 use crate::blobs::measured::StoreMetrics;
@@ -13,21 +16,35 @@ use crate::http::HttpMetrics;
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
 use crate::index::{Index, client::IndexOptions};
+use crate::reclaim::{self, ReclaimMetrics, Reclaimer};
 
 const SECOND: u64 = 1000;
 const DAY: u64 = 24 * 3600 * SECOND;
 
+/// What a verb works with.
+pub(super) struct Opened {
+    pub app: Arc<App>,
+    pub reclaimer: Reclaimer,
+    /// Keeps other processes away from the data directory.
+    _claim: File,
+}
+
 /// Opens everything; what is new is made.
-pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<Arc<App>> {
+pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<Opened> {
+    let claim = directory::claim(&config.server.data)?;
     let metrics = HttpMetrics::register(registry).context("could not set up the metrics of requests")?;
     let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
     let store_metrics = StoreMetrics::register(registry).context("could not set up the metrics of the store")?;
+    let reclaim_metrics = ReclaimMetrics::register(registry).context("could not set up the metrics of reclaiming")?;
     let store = blobs::open::open(&config, store_metrics).await.context("could not open the store")?;
     let options =
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
     let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
+    // Before anything writes: a store that belongs to another cluster must not be touched.
+    reclaim::claim(store.as_ref(), index.cluster()).await.context("could not make the store ours")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
-    Ok(Arc::new(App { config, index, store, metrics }))
+    let reclaimer = Reclaimer { index: index.clone(), store: Arc::clone(&store), metrics: reclaim_metrics };
+    Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer, _claim: claim })
 }
 
 /// What the index shall enforce; index time counts milliseconds.

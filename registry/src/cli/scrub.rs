@@ -1,0 +1,28 @@
+//! `roadstead scrub`: reads everything that is stored, once, and says what is damaged.
+
+use anyhow::{Context, bail};
+
+use super::open;
+use crate::config::Config;
+use crate::reclaim::scrub;
+use crate::{metrics, telemetry};
+
+/// Scrubs to the end. Damage is a failure, so that a script notices.
+pub(super) fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::start(&config.log)?;
+    let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
+    runtime.block_on(async {
+        let registry = metrics::registry().context("could not set up the metrics")?;
+        let opened = open::open(config, &registry).await?;
+        let found = scrub::run(&opened.reclaimer, None).await.context("could not read everything")?;
+        opened.app.index.close().await.context("could not close the index")?;
+        println!("{} blobs, {} bytes read", found.blobs, found.bytes);
+        for digest in &found.damaged {
+            println!("damaged: {digest}");
+        }
+        match found.damaged.len() {
+            0 => Ok(()),
+            count => bail!("{count} blobs are damaged: push them again, the registry replaces what is damaged"),
+        }
+    })
+}
