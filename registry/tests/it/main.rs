@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod a_full_disk_loses_nothing;
+mod a_store_in_trouble;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;
 mod deleting_is_careful;
 mod ending_finishes_what_runs;
+mod every_store_keeps_its_contract;
 mod hostile_connections;
 mod known_attacks;
 mod lists_come_in_pages;
@@ -16,7 +18,9 @@ mod pull_what_was_pushed;
 mod readiness_tells_what_is_wrong;
 mod support;
 mod tags_are_conditional;
+mod the_model_agrees;
 mod the_process_obeys;
 mod tls_is_served;
 mod unusual_requests_are_served;
 mod uploads_go_on;
+mod what_was_acknowledged_survives;
