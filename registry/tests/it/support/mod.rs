@@ -14,18 +14,22 @@ pub use client::{Answer, Client};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use memory::MemoryStore;
 use roadstead::app::App;
 use roadstead::config::Config;
-use roadstead::http::{Connection, HttpMetrics, handle};
+use roadstead::http::HttpMetrics;
 use roadstead::index::Index;
 use roadstead::index::client::IndexOptions;
 use roadstead::index::command::Policy;
 use roadstead::index::metrics::IndexMetrics;
 use roadstead::oci::digest::Digest;
+use roadstead::server::Limits;
+use roadstead::server::accept::{self, Service};
+use roadstead::server::api::Api;
+use roadstead::server::drain::Drain;
+use roadstead::server::metrics::ServerMetrics;
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 pub const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -78,22 +82,15 @@ impl Registry {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(async move {
-            loop {
-                let (stream, peer) = listener.accept().await.unwrap();
-                let app = app.clone();
-                let service = hyper::service::service_fn(move |request| {
-                    let app = app.clone();
-                    async move {
-                        Ok::<_, std::convert::Infallible>(handle(app, request, Connection { peer, tls: false }).await)
-                    }
-                });
-                tokio::spawn(async move {
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
+        let service = Service {
+            handler: Api { app },
+            limits: Limits::new(&roadstead::config::Server::default()),
+            certificates: None,
+            metrics: ServerMetrics::register(&metrics).unwrap(),
+            drain: Drain::new(),
+            requests: TaskTracker::new(),
+        };
+        let server = tokio::spawn(accept::run(listener, service));
         let client = Client::new(&format!("http://{address}"));
         Self { address, store, index, client, server, _directory: directory }
     }
