@@ -8,12 +8,16 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::Limits;
 use super::watch::Watch;
+
+/// The most bytes of an answer that HTTP/2 is given at once.
+const HTTP2_PIECE: usize = 64 << 10;
 
 /// Why a body ended early; what it says is for the log.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -123,9 +127,15 @@ impl Drop for Running {
 }
 
 /// The body of an answer: the handler's, or a short text of the server itself.
+///
+/// Over HTTP/2 it is handed out in pieces: only by asking for the next one does the client's window show that it reads.
 #[derive(Debug)]
 pub struct AnswerBody<B> {
     content: Content<B>,
+    /// What is left of the last data of `content`.
+    rest: Bytes,
+    /// The most bytes handed out at once.
+    piece: usize,
     running: Running,
 }
 
@@ -136,12 +146,22 @@ enum Content<B> {
 }
 
 impl<B> AnswerBody<B> {
-    pub fn handler(body: B, running: Running) -> Self {
-        Self { content: Content::Handler(body), running }
+    pub fn handler(body: B, running: Running, version: Version) -> Self {
+        let piece = if version < Version::HTTP_2 { usize::MAX } else { HTTP2_PIECE };
+        Self { content: Content::Handler(body), rest: Bytes::new(), piece, running }
     }
 
     pub fn text(text: impl Into<Bytes>, running: Running) -> Self {
-        Self { content: Content::Text(text.into()), running }
+        Self { content: Content::Text(text.into()), rest: Bytes::new(), piece: usize::MAX, running }
+    }
+
+    /// Hands out the next piece of `data` and keeps the rest.
+    fn cut(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        if data.len() > self.piece {
+            self.rest = data.split_off(self.piece);
+        }
+        self.running.last = data.len() as u64;
+        Frame::data(data)
     }
 }
 
@@ -152,29 +172,40 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         this.running.watch.asked(this.running.request);
-        let frame = match &mut this.content {
-            Content::Handler(body) => ready!(Pin::new(body).poll_frame(cx)),
-            Content::Text(text) if text.is_empty() => None,
-            Content::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
+        let frame = if this.rest.is_empty() {
+            match &mut this.content {
+                Content::Handler(body) => ready!(Pin::new(body).poll_frame(cx)),
+                Content::Text(text) if text.is_empty() => None,
+                Content::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
+            }
+        } else {
+            Some(Ok(Frame::data(std::mem::take(&mut this.rest))))
         };
-        if let Some(Ok(frame)) = &frame {
-            this.running.last = frame.data_ref().map_or(0, |data| data.len() as u64);
-            this.running.watch.gave(this.running.request, this.running.last, Instant::now());
-        }
-        Poll::Ready(frame)
+        let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
+        let frame = match frame.into_data() {
+            Ok(data) => this.cut(data),
+            Err(other) => other,
+        };
+        this.running.watch.gave(this.running.request, this.running.last, Instant::now());
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Handler(body) => body.is_end_stream(),
-            Content::Text(text) => text.is_empty(),
-        }
+        self.rest.is_empty()
+            && match &self.content {
+                Content::Handler(body) => body.is_end_stream(),
+                Content::Text(text) => text.is_empty(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        let left = match &self.content {
             Content::Handler(body) => body.size_hint(),
             Content::Text(text) => SizeHint::with_exact(text.len() as u64),
+        };
+        match left.exact() {
+            Some(bytes) => SizeHint::with_exact(bytes + self.rest.len() as u64),
+            None => SizeHint::default(),
         }
     }
 }

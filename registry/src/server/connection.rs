@@ -223,7 +223,7 @@ async fn answer<H: Handler>(
     if watch.is_astray() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| AnswerBody::handler(body, running)))
+    Ok(response.map(|body| AnswerBody::handler(body, running, version)))
 }
 
 /// What is wrong with a request although it could be parsed.

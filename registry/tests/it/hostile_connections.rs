@@ -333,3 +333,33 @@ async fn the_preface_of_http2_may_come_in_pieces() {
     socket.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer[3], http2::SETTINGS);
 }
+
+#[tokio::test]
+async fn a_stream_of_http2_that_nobody_reads_does_not_hold_its_connection() {
+    let settings = ["server.header_seconds=1", "server.idle_seconds=1", "server.min_body_rate=100000"];
+    let server = Server::with(Options::set(&settings)).await;
+    let digest = server.client().push_blob("big", &vec![7; 8 * MIB]).await;
+    let mut socket = raw::connect(server.address()).await;
+    let path = format!("/v2/big/blobs/{digest}");
+    let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+    block.extend_from_slice(path.as_bytes());
+    block.extend_from_slice(b"\x01\x01a");
+    let get = http2::frame(http2::HEADERS, http2::END_HEADERS | http2::END_STREAM, 1, &block);
+    socket.write_all(&[opening(), get].concat()).await.unwrap();
+    // Everything that comes is taken, pings are answered, only more of the blob is never asked for.
+    let read = async {
+        let mut head = [0; 9];
+        while socket.read_exact(&mut head).await.is_ok() {
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            let mut payload = vec![0; length];
+            if socket.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+            if head[3] == http2::PING && head[4] == 0 {
+                let _ = socket.write_all(&http2::frame(http2::PING, 1, 0, &payload)).await;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), read).await.is_ok(), "the connection was not ended");
+    assert!(cut(&server, "unread").await >= 1.0);
+}

@@ -1,0 +1,59 @@
+//! `/readyz` is about whether a push and a pull would work now, and names what is in their way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use roadstead::ready::Readiness;
+use roadstead::server::drain::Drain;
+
+use crate::support::Registry;
+
+fn readiness(registry: &Registry) -> Readiness {
+    Readiness {
+        index: registry.index.clone(),
+        store: Arc::new(registry.store.clone()),
+        drain: Drain::new(),
+        data: std::env::temp_dir(),
+        min_free_bytes: 0,
+    }
+}
+
+async fn report(readiness: &Readiness) -> (bool, serde_json::Value) {
+    let report = readiness.look().await;
+    (report.ready(), serde_json::to_value(&report).unwrap())
+}
+
+#[tokio::test]
+async fn when_all_is_well_it_is_ready() {
+    let registry = Registry::start().await;
+    let (ready, report) = report(&readiness(&registry)).await;
+    assert!(ready, "{report}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_named_until_it_is_back() {
+    let registry = Registry::start().await;
+    let readiness = readiness(&registry);
+    registry.store.0.down.store(true, Ordering::SeqCst);
+    let (ready, told) = report(&readiness).await;
+    assert!(!ready && told["store"] != "ok" && told["index"] == "ok", "{told}");
+    registry.store.0.down.store(false, Ordering::SeqCst);
+    assert!(report(&readiness).await.0);
+}
+
+#[tokio::test]
+async fn an_index_that_is_closed_is_named() {
+    let registry = Registry::start().await;
+    registry.index.close().await.unwrap();
+    let (ready, told) = report(&readiness(&registry)).await;
+    assert!(!ready && told["index"] != "ok" && told["store"] == "ok", "{told}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_ending_is_not_ready() {
+    let registry = Registry::start().await;
+    let readiness = readiness(&registry);
+    readiness.drain.begin();
+    let (ready, told) = report(&readiness).await;
+    assert!(!ready && told["process"] == "ending", "{told}");
+}
