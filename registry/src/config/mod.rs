@@ -5,6 +5,8 @@
 pub mod check;
 pub mod keys;
 pub mod load;
+#[cfg(test)]
+mod reference;
 pub mod show;
 
 use std::net::SocketAddr;

@@ -131,6 +131,7 @@ impl From<PushError> for ApiError {
         match error {
             PushError::UploadUnknown => new(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, &error),
             PushError::Offset { .. } => new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &error),
+            PushError::TooManyChunks => new(bad, Code::BlobUploadInvalid, &error),
             PushError::Digest { ref expected, ref actual } => {
                 new(bad, Code::DigestInvalid, &error).detail(json!({ "expected": expected, "actual": actual }))
             }

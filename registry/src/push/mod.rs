@@ -21,6 +21,8 @@ pub enum PushError {
     UploadUnknown,
     #[error("the upload stands at {offset}")]
     Offset { offset: u64 },
+    #[error("the upload has too many chunks; begin again with larger ones")]
+    TooManyChunks,
     #[error("the content has digest {actual}, not {expected}")]
     Digest { expected: Box<Digest>, actual: Box<Digest> },
     #[error("the body has {actual} bytes, not {expected}")]

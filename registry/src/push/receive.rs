@@ -1,15 +1,20 @@
 //! The body of a request, on its way into one segment.
 //!
-//! Each MiB is hashed and summed on a thread of the blocking pool while it is handed to the store and the next one
-//! comes in, so a push runs at the speed of the slowest of the three and holds two buffers. What is small stays in
-//! memory, to be kept in the index, and never touches the store. Called by [`super::upload`]; it knows nothing of
-//! uploads, and nothing it does can be seen by anyone before an entry names the segment.
+//! Each buffer is hashed and summed on a thread of the blocking pool while it is handed to the store and the next one
+//! comes in, so a push runs at the speed of the slowest of the three and holds two buffers. A fast body has buffers of a
+//! MiB, as long as all of them together stay below a bound; a slow one has small ones, so that thousands of them hold
+//! little. What is small stays in memory, to be kept in the index, and never touches the store.
+//!
+//! Called by [`super::upload`]; it knows nothing of uploads, and nothing it does can be seen by anyone before an entry
+//! names the segment.
 
 use std::error::Error;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::hash::Hasher;
 use crate::blobs::checksum::{CHUNK, ChecksumBuilder};
@@ -21,6 +26,13 @@ pub type BodyError = Box<dyn Error + Send + Sync>;
 
 /// The body of a request as handlers see it.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// A body that is slower than the store is handed on once it has brought this much.
+const SMALL: usize = 16 << 10;
+/// The size of a buffer when there are too many large ones already.
+const MEDIUM: usize = 64 << 10;
+/// Buffers of a MiB at once, of all bodies together. Who gets none goes on with smaller ones, so nobody waits.
+static LARGE_BUFFERS: Semaphore = Semaphore::const_new(64);
 
 /// Hashing this much takes less time than handing it to another thread.
 const HASH_IN_PLACE: usize = 32 << 10;
@@ -97,9 +109,11 @@ pub async fn receive(
 ) -> Result<Received, ReceiveError> {
     let mut source = Source { body, rest: Bytes::new() };
     let mut work = Work { hasher, sums: ChecksumBuilder::default() };
-    let first = source.fill().await;
+    // More than may stay in memory, so that it is known what becomes of it.
+    let enough = usize::try_from(inline).unwrap_or(usize::MAX).saturating_add(1).max(SMALL);
+    let first = source.fill(enough).await;
     match first {
-        Filled { bytes, ending: Some(ending) } if bytes.len() as u64 <= inline => {
+        Filled { bytes, ending: Some(ending), .. } if bytes.len() as u64 <= inline => {
             work = work.update(bytes.clone()).await?;
             let length = bytes.len() as u64;
             Ok(Received { hasher: work.hasher, length, ending, sums: work.sums, stored: Stored::Memory(bytes) })
@@ -129,7 +143,7 @@ async fn pump(
 ) -> Result<(Work, u64, Ending), ReceiveError> {
     let mut length = 0;
     loop {
-        let Filled { bytes, ending } = current;
+        let Filled { bytes, ending, _permit } = current;
         length += bytes.len() as u64;
         let hash = work.update(bytes.clone());
         let store =
@@ -138,7 +152,7 @@ async fn pump(
             let (work, ()) = tokio::try_join!(hash, store)?;
             return Ok((work, length, ending));
         }
-        (work, (), current) = tokio::try_join!(hash, store, async { Ok(source.fill().await) })?;
+        (work, (), current) = tokio::try_join!(hash, store, async { Ok(source.fill(SMALL).await) })?;
     }
 }
 
@@ -177,24 +191,42 @@ struct Source {
 struct Filled {
     bytes: Bytes,
     ending: Option<Ending>,
+    /// Held by a large buffer until it is stored.
+    _permit: Option<SemaphorePermit<'static>>,
 }
 
 impl Source {
-    async fn fill(&mut self) -> Filled {
+    /// Fills a buffer: until it is full, the body ends, or it has `enough` and no more is there at this moment.
+    async fn fill(&mut self, enough: usize) -> Filled {
         let mut buffer = BytesMut::new();
-        loop {
-            let room = CHUNK - buffer.len();
-            let taken = self.rest.split_to(self.rest.len().min(room));
+        let mut permit = None;
+        let ending = loop {
+            let size = if permit.is_some() { CHUNK } else { MEDIUM.max(enough.min(CHUNK)) };
+            let taken = self.rest.split_to(self.rest.len().min(size - buffer.len()));
             buffer.extend_from_slice(&taken);
-            if buffer.len() == CHUNK {
-                return Filled { bytes: buffer.freeze(), ending: None };
+            if buffer.len() == size {
+                if permit.is_none() && size < CHUNK {
+                    permit = LARGE_BUFFERS.try_acquire().ok();
+                }
+                if permit.is_none() || size == CHUNK {
+                    break None;
+                }
             }
-            match self.body.frame().await {
+            if !self.rest.is_empty() {
+                continue;
+            }
+            let next = match self.body.frame().now_or_never() {
+                Some(next) => next,
+                None if buffer.len() >= enough => break None,
+                None => self.body.frame().await,
+            };
+            match next {
                 Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Filled { bytes: buffer.freeze(), ending: Some(Ending::Broken(error)) },
-                None => return Filled { bytes: buffer.freeze(), ending: Some(Ending::Whole) },
+                Some(Err(error)) => break Some(Ending::Broken(error)),
+                None => break Some(Ending::Whole),
             }
-        }
+        };
+        Filled { bytes: buffer.freeze(), ending, _permit: permit }
     }
 }
 

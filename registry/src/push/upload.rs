@@ -17,7 +17,7 @@ use crate::index::IndexError;
 use crate::index::command::{
     CancelUpload, Command, CommitBlob, FinishedUpload, HashState, Outcome, Place, RecordUpload, Segment,
 };
-use crate::index::query::{self, GetUpload};
+use crate::index::query::{self, Found, GetBlob, GetUpload};
 use crate::oci::action::UploadText;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::name::RepositoryName;
@@ -28,6 +28,9 @@ pub struct Claim {
     pub start: u64,
     pub end: u64,
 }
+
+/// The most chunks of one upload: each is kept in the row of the upload until it is finished.
+const MAX_SEGMENTS: usize = 10_000;
 
 /// Where an open upload stands.
 struct Standing {
@@ -71,6 +74,9 @@ pub async fn append(
     body: RequestBody,
 ) -> Result<u64, PushError> {
     let standing = open(find(app, repository, upload).await?)?;
+    if standing.segments.len() >= MAX_SEGMENTS {
+        return Err(PushError::TooManyChunks);
+    }
     check_claim(claim, standing.offset)?;
     let hasher = resume(&standing, upload.algorithm)?;
     let received = receive_after(app, standing.offset, hasher, body).await?;
@@ -97,7 +103,7 @@ pub async fn finish(
 ) -> Result<(), PushError> {
     let found = find(app, repository, upload).await?;
     if matches!(found, Some(query::Upload::Finished { digest: finished }) if finished == digest) {
-        return Ok(());
+        return still_there(app, repository, digest).await;
     }
     let standing = open(found)?;
     check_claim(claim, standing.offset)?;
@@ -153,6 +159,15 @@ fn open(found: Option<query::Upload>) -> Result<Standing, PushError> {
         None => Ok(Standing { offset: 0, segments: Vec::new(), hash: None }),
         Some(query::Upload::Open { offset, segments, hash }) => Ok(Standing { offset, segments, hash: Some(hash) }),
         Some(query::Upload::Finished { .. } | query::Upload::Cancelled) => Err(PushError::UploadUnknown),
+    }
+}
+
+/// The answer to a client that finishes again, having lost the first answer: true only as long as the blob is there.
+async fn still_there(app: &App, repository: &RepositoryName, digest: Digest) -> Result<(), PushError> {
+    let query = GetBlob { repository: repository.clone(), digest, linearizable: true };
+    match app.index.query(query).await? {
+        Found::Here(_) => Ok(()),
+        Found::Nothing | Found::NoRepository => Err(PushError::UploadUnknown),
     }
 }
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod a_full_disk_loses_nothing;
-mod a_model_agrees;
 mod a_store_in_trouble;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;

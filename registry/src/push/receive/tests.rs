@@ -1,3 +1,5 @@
+//! How bodies become segments: whole, broken off, or into a store that is full.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -5,6 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -170,4 +173,41 @@ async fn a_hash_goes_on_from_the_bodies_before() {
     let received = receive(&store, key(), 0, hasher, body(&content[1500..], 100, false)).await.unwrap();
     assert_eq!(received.length, 2500);
     assert_eq!(received.hasher.digest().unwrap(), Digest::of_with(Algorithm::Sha512, &content));
+}
+
+/// A body of `parts`, none of which is there when it is first asked for.
+fn slow(parts: usize, length: usize) -> RequestBody {
+    let frames = stream::iter(0..parts).then(move |_| async move {
+        tokio::task::yield_now().await;
+        Ok(Frame::data(Bytes::from(vec![1; length])))
+    });
+    RequestBody::new(StreamBody::new(frames))
+}
+
+#[tokio::test]
+async fn a_slow_body_holds_little_and_a_fast_one_fills_its_buffers() {
+    let largest = |body| async {
+        let mut source = Source { body, rest: Bytes::new() };
+        let (mut largest, mut total) = (0, 0);
+        loop {
+            let filled = source.fill(SMALL).await;
+            largest = filled.bytes.len().max(largest);
+            total += filled.bytes.len();
+            if filled.ending.is_some() {
+                return (largest, total);
+            }
+        }
+    };
+    assert_eq!(largest(slow(3000, 1000)).await, (17_000, 3_000_000));
+    assert_eq!(largest(body(&content(3 * CHUNK), 100_000, false)).await, (CHUNK, 3 * CHUNK));
+    assert_eq!(largest(body(&content(3 * CHUNK), 4 * CHUNK, false)).await, (CHUNK, 3 * CHUNK));
+}
+
+#[tokio::test]
+async fn a_slow_body_is_stored_whole() {
+    let store = MemoryStore::default();
+    let received = receive_into(&store, slow(300, 999)).await.unwrap();
+    assert_eq!(received.hasher.digest().unwrap(), Digest::of(&vec![1; 299_700]));
+    received.keep().await.unwrap();
+    assert_eq!(store.0.finished.lock().unwrap()[&key()].len(), 299_700);
 }

@@ -186,8 +186,11 @@ impl Model {
     }
 
     fn finish(&mut self, world: &World, upload: usize, blob: usize) -> Told {
+        let Some(repository) = self.uploads.get(&upload).map(|upload| upload.repository) else {
+            return refused(404, "BLOB_UPLOAD_UNKNOWN");
+        };
+        let has_blob = self.has_blob(repository, blob);
         let Some(upload) = self.uploads.get_mut(&upload) else { return refused(404, "BLOB_UPLOAD_UNKNOWN") };
-        let repository = upload.repository;
         match &upload.state {
             State::Open(content) if *content == world.blobs[blob] => {
                 upload.state = State::Finished(blob);
@@ -195,7 +198,7 @@ impl Model {
                 told(201, text(world.blob(blob)))
             }
             State::Open(_) => refused(400, "DIGEST_INVALID"),
-            State::Finished(finished) if *finished == blob => told(201, text(world.blob(blob))),
+            State::Finished(finished) if *finished == blob && has_blob => told(201, text(world.blob(blob))),
             State::Finished(_) | State::Cancelled => refused(404, "BLOB_UPLOAD_UNKNOWN"),
         }
     }
