@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Reads `FAILPOINTS`; see `roadstead::index::crash`.
+    #[cfg(feature = "failpoints")]
+    let _points = fail::FailScenario::setup();
     roadstead::cli::run()
 }

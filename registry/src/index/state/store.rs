@@ -16,7 +16,7 @@ use crate::index::journal::{self, Behind, JournalError};
 
 use super::records::{Change, Records, RecordsError, Table, Visit};
 
-/// The key, outside of all tables, under which the log position and membership are kept.
+/// The key, outside of all tables, under which the log position and membership are kept, in each keyspace.
 const APPLIED: &[u8] = &[0];
 
 /// Memory for what is read often, and for what is gathered before it is written in order; the journal holds the latter.
@@ -59,6 +59,13 @@ pub enum StoreError {
         "the state cannot be used: restore this node from a backup, or remove its volume and let it join as a new node"
     )]
     Journal(#[source] JournalError),
+    #[error("could not read the state")]
+    Read(#[source] fjall::Error),
+    #[error(
+        "the state in {directory} is damaged: its records and its manifests stand at different positions. Restore this \
+         node from a backup, or remove its volume and let it join as a new node"
+    )]
+    Halves { directory: PathBuf },
     #[error("could not write to the state")]
     Write(#[source] fjall::Error),
     #[error("could not make the state durable")]
@@ -85,7 +92,12 @@ impl Store {
             let bytes = database.keyspace("bytes", large)?;
             Ok(Self { database, records, bytes, directory: directory.to_owned() })
         };
-        open().map_err(|source| StoreError::Open { directory: directory.to_owned(), source })
+        let store: Self = open().map_err(|source| StoreError::Open { directory: directory.to_owned(), source })?;
+        let stands = |keyspace: &Keyspace| keyspace.get(APPLIED).map_err(StoreError::Read);
+        if stands(&store.records)? != stands(&store.bytes)? {
+            return Err(StoreError::Halves { directory: directory.to_owned() });
+        }
+        Ok(store)
     }
 
     pub fn directory(&self) -> &Path {
@@ -99,7 +111,9 @@ impl Store {
     /// Writes changes, and the position they lead to, as one.
     pub fn write(&self, changes: impl IntoIterator<Item = Change>, applied: &[u8]) -> Result<(), StoreError> {
         let mut batch = self.batch(changes);
+        // In both, so that they can be told to stand at the same position.
         batch.insert(&self.records, APPLIED, applied);
+        batch.insert(&self.bytes, APPLIED, applied);
         batch.commit().map_err(StoreError::Write)
     }
 

@@ -1,1 +1,116 @@
+//! A process that dies: at a random moment, and (with the feature `failpoints`) at each point that is named for it.
+//!
+//! The child is this very test binary. It writes images and says which ones were acknowledged; the parent kills it, opens
+//! the volume and looks for them.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
+
+use super::{image, open, tag};
+use crate::index::query::GetStatus;
+
+const DIRECTORY: &str = "ROADSTEAD_TEST_CRASH_DIRECTORY";
+const FROM: &str = "ROADSTEAD_TEST_CRASH_FROM";
+/// Tags that the child writes at once.
+const WRITERS: u32 = 8;
+
+/// What the child does; as a test of its own it does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn child() {
+    let (Ok(directory), Ok(from)) = (std::env::var(DIRECTORY), std::env::var(FROM)) else { return };
+    #[cfg(feature = "failpoints")]
+    let _points = fail::FailScenario::setup();
+    let from: u32 = from.parse().unwrap();
+    let index = open(Path::new(&directory)).await;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let index = index.clone();
+            tokio::spawn(async move {
+                for number in 0.. {
+                    let number = from + writer + number * WRITERS;
+                    index.submit(None, image(number).0).await.unwrap();
+                    println!("acknowledged {number}");
+                    if number % 50 == 49 {
+                        index.snapshot().await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+fn start(directory: &Path, from: u32, points: &str) -> Child {
+    Process::new(std::env::current_exe().unwrap())
+        .args(["--exact", "index::tests::crashes::child", "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY, directory)
+        .env(FROM, from.to_string())
+        .env("FAILPOINTS", points)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Reads what the child acknowledged until it ends; ends it after so many.
+fn acknowledged(child: &mut Child, enough: usize) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let Ok(line) = line else { break };
+        if let Some(number) = line.strip_prefix("acknowledged ") {
+            numbers.push(number.parse().unwrap());
+            if numbers.len() == enough {
+                child.kill().unwrap(); // SIGKILL; what it said before that is still read
+            }
+        }
+    }
+    child.wait().unwrap();
+    numbers
+}
+
+async fn all_there(directory: &Path, numbers: &[u32], what: &str) {
+    let index = open(directory).await;
+    for number in numbers {
+        assert_eq!(tag(&index, *number).await, Some(image(*number).1), "{what}: {number} was acknowledged and is gone");
+    }
+    let tags = index.query(GetStatus).await.unwrap().counts.tags;
+    assert!(tags as usize >= numbers.len());
+    index.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_being_killed_at_any_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    for (round, enough) in [1, 7, 40, 150, 3, 90].into_iter().enumerate() {
+        let mut child = start(directory.path(), all.len() as u32 * 100, "");
+        let numbers = tokio::task::spawn_blocking(move || acknowledged(&mut child, enough)).await.unwrap();
+        assert!(numbers.len() >= enough, "the child did not come to its {enough} images");
+        all.extend(numbers);
+        all_there(directory.path(), &all, &format!("round {round}")).await;
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_a_crash_at_each_point() {
+    use crate::index::crash::FAIL_POINTS;
+    for point in FAIL_POINTS {
+        if point.ends_with("_receive") {
+            continue; // nothing is received by a single node; see `transfers`
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mut all = Vec::new();
+        // At the first time, and after some that went well.
+        for (round, action) in ["return", "20*off->return"].into_iter().enumerate() {
+            let from = round as u32 * 1_000_000;
+            let mut child = start(directory.path(), from, &format!("{point}={action}"));
+            let numbers = tokio::task::spawn_blocking(move || acknowledged(&mut child, 4000)).await.unwrap();
+            all.extend(numbers);
+            all_there(directory.path(), &all, &format!("{point} {action}")).await;
+        }
+    }
+}
