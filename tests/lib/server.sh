@@ -30,7 +30,7 @@ wait_for() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# Starts a registry: start NAME [ARGUMENT…]. Sets url (with scheme), host (address and port), admin and pid.
+# Starts a registry: start NAME [ARGUMENT…]. Sets host (address and port) and pid.
 start() {
     local name=$1 out
     shift
@@ -40,9 +40,7 @@ start() {
     pid=$!
     pids+=("$pid")
     wait_for 30 grep -q 'listening on' "$out" || { cat "$out" "$scratch/$name.log" >&2; return 1; }
-    url=$(grep -m1 -o 'https\?://[^ ]*' "$out")
-    host=${url#*://}
-    admin=$(grep -o 'http://[^ ]*' "$out" | sed -n '/'"${host//./\\.}"'/!p' | head -1)
+    host=$(sed -n 's#^roadstead is listening on https\?://##p' "$out")
 }
 
 # A certificate for 127.0.0.1 and localhost, signed by a CA of its own: $scratch/{ca.pem,cert.pem,key.pem}.
@@ -70,6 +68,3 @@ start_s3() {
         --set storage.s3.region=us-east-1 --set storage.s3.path_style=true
         --set storage.s3.access_key_id=test --set storage.s3.secret_access_key=testtest)
 }
-
-# The most memory a process has used, in MiB.
-peak_memory() { awk '/VmHWM/ { print int($2 / 1024) }' "/proc/$1/status"; }

@@ -1,3 +1,5 @@
+//! What each level lets its callers do, action by action.
+
 #![allow(clippy::unwrap_used)]
 
 use http::Method;

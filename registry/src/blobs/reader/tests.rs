@@ -1,3 +1,5 @@
+//! What a reader gives of whole and of damaged objects.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use futures::TryStreamExt;

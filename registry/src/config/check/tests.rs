@@ -1,3 +1,5 @@
+//! Which configurations are refused, and that the message says what to change.
+
 #![allow(clippy::unwrap_used)]
 
 use super::super::load::{Sources, load};

@@ -1,3 +1,5 @@
+//! Which source wins, and what is said of keys and values that nobody knows.
+
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Which request lines are which actions, and which are none.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What is read from manifests, and which are refused.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! How bodies become segments: whole, broken off, or into a store that is full.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
