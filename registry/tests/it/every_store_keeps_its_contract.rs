@@ -210,3 +210,13 @@ async fn a_server_that_ignores_ranges_is_out_of_order_and_the_object_is_not_dama
     assert!(matches!(read(store.as_ref(), &key("a"), 500..510).await, Err(StoreError::Unavailable { .. })));
     assert!(read(store.as_ref(), &key("a"), 0..10).await.unwrap() == content[..10]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_list_unfinished_uploads_is_not_in_trouble() {
+    let server = FakeS3::start().await;
+    let store = s3(server.endpoint(), "").await;
+    server.fail(|_, _| Some(Fault::Status(501)));
+    assert_eq!(store.abort_stale(DAY, Duration::ZERO).await.unwrap(), 0);
+    server.fail(|_, _| Some(Fault::Status(503)));
+    assert!(matches!(store.abort_stale(DAY, Duration::ZERO).await, Err(StoreError::Unavailable { .. })));
+}

@@ -5,6 +5,7 @@
 mod a_full_disk_loses_nothing;
 mod a_push_may_die_at_any_step;
 mod a_store_in_trouble;
+mod a_store_that_lies_is_caught;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;
@@ -13,6 +14,7 @@ mod ending_finishes_what_runs;
 mod every_store_keeps_its_contract;
 mod hostile_connections;
 mod known_attacks;
+mod large_layers_need_little_memory;
 mod lists_come_in_pages;
 mod manifests_are_checked;
 mod pull_what_was_pushed;
