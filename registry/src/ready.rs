@@ -4,7 +4,7 @@
 //! all, there is room to write, and the process is not ending.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,12 +18,18 @@ use crate::server::drain::Drain;
 /// A dependency that does not answer in this time counts as gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What readiness depends on.
+/// Answers whether this process can serve, from its first moment to its last.
 #[derive(Debug)]
 pub struct Readiness {
+    drain: Drain,
+    needs: OnceLock<Needs>,
+}
+
+/// What readiness depends on.
+#[derive(Debug)]
+pub struct Needs {
     pub index: Index,
     pub store: Arc<dyn Store>,
-    pub drain: Drain,
     /// Where the index is kept, and the free bytes that it needs there.
     pub data: PathBuf,
     pub min_free_bytes: u64,
@@ -66,13 +72,30 @@ impl Report {
 }
 
 impl Readiness {
-    /// Asks everything at once.
-    pub async fn look(&self) -> Report {
-        let (index, store) = tokio::join!(self.index(), self.store());
-        let process = if self.drain.is_begun() { State("ending".into()) } else { State::good() };
-        Report::new(index, store, self.space(), process)
+    /// Of a process that is starting.
+    pub fn new(drain: Drain) -> Self {
+        Self { drain, needs: OnceLock::new() }
     }
 
+    /// The process has started; from here on it is what these are.
+    pub fn started(&self, needs: Needs) {
+        // Said twice it stays what it was.
+        let _ = self.needs.set(needs);
+    }
+
+    /// Asks everything at once.
+    pub async fn look(&self) -> Report {
+        let process = if self.drain.is_begun() { State("ending".into()) } else { State::good() };
+        let Some(needs) = self.needs.get() else {
+            let starting = || State("starting".into());
+            return Report::new(starting(), starting(), starting(), process);
+        };
+        let (index, store) = tokio::join!(needs.index(), needs.store());
+        Report::new(index, store, needs.space(), process)
+    }
+}
+
+impl Needs {
     async fn index(&self) -> State {
         match tokio::time::timeout(PATIENCE, self.index.query(GetStatus)).await {
             Ok(Ok(_)) => State::good(),

@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod admin;
+mod answer;
 pub mod api;
 pub mod body;
 pub mod connection;

@@ -18,8 +18,10 @@ use crate::config::Config;
 use crate::config::check::check;
 use crate::config::load::{LoadError, Sources, load};
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed while running; 2 wrong command line; 78 wrong configuration";
+
 #[derive(Debug, Parser)]
-#[command(name = "roadstead", version, about = "An OCI image registry whose tags are linearizable")]
+#[command(name = "roadstead", version, about = "An OCI image registry whose tags are linearizable", after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

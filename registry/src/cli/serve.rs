@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::open;
 use crate::config::Config;
 use crate::index::Index;
-use crate::ready::Readiness;
+use crate::ready::{Needs, Readiness};
 use crate::server::accept::{self, Service};
 use crate::server::admin::Admin;
 use crate::server::drain::{Drain, Signals};
@@ -31,10 +31,12 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How often we look whether the index still runs.
 const HEALTH_LOOK: Duration = Duration::from_secs(1);
 
+/// Files that are no connections: those of the index, objects being read or written.
+const OTHER_FILES: u64 = 256;
+
 /// Runs the registry until a signal ends it.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
-    raise_file_limit();
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
     let result = runtime.block_on(serve(config));
     runtime.shutdown_timeout(LAST_MOMENT);
@@ -47,13 +49,42 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::watch_panics(&registry).context("could not set up the metrics of panics")?;
     let server_metrics = ServerMetrics::register(&registry).context("could not set up the metrics of the server")?;
     let certificates = certificates(&config)?;
+    let limits = limits(&config);
     // Addresses are taken first: what is wrong with them shows before a long replay.
     let listener = bind(config.server.listen, "server.listen").await?;
     let admin_listener = bind(config.server.admin_listen, "server.admin_listen").await?;
     let address = listener.local_addr().context("could not ask for the address of server.listen")?;
     let admin_address = admin_listener.local_addr().context("could not ask for the address of server.admin_listen")?;
-    let opened = open::open(config, &registry).await?;
+
+    let drain = Drain::new();
+    let admin_drain = Drain::new();
+    let readiness = Arc::new(Readiness::new(drain.clone()));
+    // Answers from here on, so that a long start does not look like a dead process.
+    let admin = tokio::spawn(accept::run(
+        admin_listener,
+        Service {
+            handler: Admin { readiness: Arc::clone(&readiness), metrics: registry.clone() },
+            limits: Limits { connections: ADMIN_CONNECTIONS, ..limits },
+            certificates: None,
+            metrics: server_metrics.clone(),
+            drain: admin_drain.clone(),
+            requests: TaskTracker::new(),
+        },
+    ));
+    let opened = tokio::select! {
+        opened = open::open(config, &registry) => opened?,
+        signal = signals.next() => {
+            tracing::info!(signal, "ended before it had started");
+            return Ok(());
+        }
+    };
     let app = &opened.app;
+    readiness.started(Needs {
+        index: app.index.clone(),
+        store: Arc::clone(&app.store),
+        data: app.config.server.data.clone(),
+        min_free_bytes: app.config.server.min_free_bytes,
+    });
 
     let stop_background = CancellationToken::new();
     let mut background = opened.reclaimer.start(&app.config, &stop_background);
@@ -63,24 +94,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             stop.run_until_cancelled(certificates.follow()).await;
         }));
     }
-    let drain = Drain::new();
-    let admin_drain = Drain::new();
-    let readiness = Readiness {
-        index: app.index.clone(),
-        store: Arc::clone(&app.store),
-        drain: drain.clone(),
-        data: app.config.server.data.clone(),
-        min_free_bytes: app.config.server.min_free_bytes,
-    };
-    let limits = Limits::new(&app.config.server);
-    let admin = Service {
-        handler: Admin { readiness: Arc::new(readiness), metrics: registry },
-        limits: Limits { connections: ADMIN_CONNECTIONS, ..limits },
-        certificates: None,
-        metrics: server_metrics.clone(),
-        drain: admin_drain.clone(),
-        requests: TaskTracker::new(),
-    };
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let clients = Service {
         handler: api::Api { app: Arc::clone(app) },
@@ -90,7 +103,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         drain: drain.clone(),
         requests: TaskTracker::new(),
     };
-    let admin = tokio::spawn(accept::run(admin_listener, admin));
     let clients = tokio::spawn(accept::run(listener, clients));
     greeting::print(scheme, address, admin_address);
 
@@ -149,12 +161,25 @@ async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpLis
     TcpListener::bind(address).await.with_context(|| format!("could not listen on {address} ({key})"))
 }
 
-/// Each connection and each object being read is a file; the soft limit is often 1024.
-fn raise_file_limit() {
+/// What the configuration allows, as far as the system does too: each connection is an open file.
+fn limits(config: &Config) -> Limits {
+    let mut limits = Limits::new(&config.server);
+    let places = raise_file_limit().map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES).max(1) as usize);
+    if places < limits.connections {
+        let wanted = limits.connections;
+        tracing::warn!(wanted, places, "fewer connections than server.max_connections: raise the limit of open files");
+        limits.connections = places;
+    }
+    limits
+}
+
+/// Raises the soft limit of open files, which is often 1024, to the hard one, and gives it; none: there is no limit.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "could not raise the limit of open files");
     }
+    getrlimit(Resource::Nofile).current
 }

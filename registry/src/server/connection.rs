@@ -1,26 +1,20 @@
 //! Serves one connection: handshake, HTTP/1.1 or HTTP/2, requests to the handler, and its end.
 
-use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use serde_json::json;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
 
 use super::accept::{Handler, Service};
-use super::body::{AnswerBody, Running, WatchedBody};
-use super::head::Refusal;
+use super::drain::Drain;
 use super::stream::{ClientStream, Socket, canonical};
 use super::watch::{Expired, Watch};
-use super::{Connection, Limits, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
-use crate::error::Code;
+use super::{Connection, Limits, MAX_HEAD_BYTES, MAX_HEADERS, answer};
 
 /// The first bytes of HTTP/2 without TLS; no method of HTTP/1.1 begins so.
 const PREFACE: &[u8] = b"PRI ";
@@ -63,50 +57,52 @@ pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
     let stream = TokioIo::new(ClientStream::new(socket, Arc::clone(&watch)));
     let answer = {
         let (service, watch) = (Arc::clone(&service), Arc::clone(&watch));
-        service_fn(move |request| answer(Arc::clone(&service), request, connection, Arc::clone(&watch)))
+        service_fn(move |request| answer::answer(Arc::clone(&service), request, connection, Arc::clone(&watch)))
     };
-    match speaks {
-        Speaks::Http1 => {
-            let mut serving = std::pin::pin!(http1_builder(service.limits).serve_connection(stream, answer));
-            let mut draining = false;
-            loop {
-                tokio::select! {
-                    result = serving.as_mut() => return ended(peer, result),
-                    why = watch.expired() => return cut(&service, peer, why),
-                    () = drain.begun(), if !draining => {
-                        draining = true;
-                        serving.as_mut().graceful_shutdown();
-                    }
-                    () = drain.over() => return,
-                }
-            }
-        }
+    let why = match speaks {
+        Speaks::Http1 => drive(http1_builder(service.limits).serve_connection(stream, answer), &watch, &drain).await,
         Speaks::Http2 => {
             watch.is_http2();
-            let mut serving = std::pin::pin!(http2_builder(service.limits).serve_connection(stream, answer));
-            let mut draining = false;
-            loop {
-                tokio::select! {
-                    result = serving.as_mut() => return ended(peer, result),
-                    why = watch.expired() => return cut(&service, peer, why),
-                    () = drain.begun(), if !draining => {
-                        draining = true;
-                        serving.as_mut().graceful_shutdown();
-                    }
-                    () = drain.over() => return,
-                }
+            drive(http2_builder(service.limits).serve_connection(stream, answer), &watch, &drain).await
+        }
+    };
+    match why {
+        Ended::Done => {}
+        Ended::Broke(error) => {
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke");
+        }
+        Ended::Cut(why) => cut(&service, peer, why),
+    }
+}
+
+/// How a connection ended.
+enum Ended {
+    Done,
+    Broke(hyper::Error),
+    Cut(Expired),
+}
+
+/// Lets a connection run until it ends, breaks a limit, or must go.
+async fn drive<C>(serving: C, watch: &Watch, drain: &Drain) -> Ended
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut serving = std::pin::pin!(serving);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            result = serving.as_mut() => return result.map_or_else(Ended::Broke, |()| Ended::Done),
+            why = watch.expired() => return Ended::Cut(why),
+            () = drain.begun(), if !draining => {
+                draining = true;
+                serving.as_mut().graceful_shutdown();
             }
+            () = drain.over() => return Ended::Done,
         }
     }
 }
 
-fn ended(peer: std::net::SocketAddr, result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke");
-    }
-}
-
-fn cut<H>(service: &Service<H>, peer: std::net::SocketAddr, why: Expired) {
+fn cut<H>(service: &Service<H>, peer: SocketAddr, why: Expired) {
     service.metrics.cut.with_label_values(&[why.name()]).inc();
     tracing::debug!(%peer, reason = why.name(), "a connection was ended");
 }
@@ -189,71 +185,6 @@ fn http2_builder(limits: Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.idle / 2)
         .keep_alive_timeout(limits.head);
     builder
-}
-
-/// Answers one request, whatever happens in the handler.
-async fn answer<H: Handler>(
-    service: Arc<Service<H>>,
-    request: Request<Incoming>,
-    connection: Connection,
-    watch: Arc<Watch>,
-) -> Result<Response<AnswerBody<H::Body>>, Infallible> {
-    let version = request.version();
-    let (running, head_good) = Running::begin(Arc::clone(&watch));
-    if let Some(refusal) = refusal(&request, head_good) {
-        let text = refusal.json();
-        return Ok(refuse(refusal.status(), text, version, running));
-    }
-    let request = request.map(|body| WatchedBody::new(body, service.limits, Arc::clone(&watch)));
-    let safe = request.method().is_safe();
-    let handling = service.handler.handle(request, connection);
-    let handled = if safe {
-        AssertUnwindSafe(handling).catch_unwind().await.map_err(drop)
-    } else {
-        // A task of its own: a client that leaves does not stop what must be finished.
-        service.requests.spawn(handling).await.map_err(drop)
-    };
-    let Ok(mut response) = handled else {
-        tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
-        let message = "the registry failed; what happened is in its log";
-        let code = Code::Unsupported.as_str();
-        let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
-        return Ok(refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running));
-    };
-    if watch.is_astray() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response.map(|body| AnswerBody::handler(body, running, version)))
-}
-
-/// What is wrong with a request although it could be parsed.
-fn refusal<B>(request: &Request<B>, head_good: bool) -> Option<Refusal> {
-    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
-        return Some(Refusal::TargetTooLong);
-    }
-    if request.version() >= Version::HTTP_2 {
-        return None;
-    }
-    let headers = request.headers();
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some(Refusal::Host);
-    }
-    // A request sent before the last one was answered: its head was not looked at, and nobody sends bodies so.
-    (!head_good && headers.contains_key(header::TRANSFER_ENCODING)).then_some(Refusal::Length)
-}
-
-/// An answer of the server itself. The body of the request was not read, so over HTTP/1.1 the connection ends.
-fn refuse<B>(status: StatusCode, json: String, version: Version, running: Running) -> Response<AnswerBody<B>> {
-    let mut response = Response::new(AnswerBody::text(json, running));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
-    if version < Version::HTTP_2 {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 #[cfg(test)]

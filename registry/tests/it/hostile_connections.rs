@@ -45,6 +45,24 @@ async fn connections_that_say_nothing_are_closed() {
 }
 
 #[tokio::test]
+async fn more_connections_than_files_may_be_open_wait_and_nothing_breaks() {
+    let options = Options { open_files: Some(400), ..Options::set(&["server.header_seconds=1"]) };
+    let server = Server::with(options).await;
+    assert!(server.log().contains("fewer connections than server.max_connections"), "{}", server.log());
+    let mut sockets = Vec::new();
+    for _ in 0..600 {
+        sockets.push(raw::connect(server.address()).await);
+    }
+    // The honest one waits until those before it are cut.
+    server.client().push_image("honest", "v1", "layer").await;
+    for socket in &mut sockets {
+        assert_eq!(raw::rest(socket).await, "");
+    }
+    assert!(!server.log().contains("could not accept"), "{}", server.log());
+    others_are_served(&server).await;
+}
+
+#[tokio::test]
 async fn headers_that_dribble_are_cut_off() {
     let server = impatient().await;
     let mut sockets = Vec::new();

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roadstead::ready::Readiness;
+use roadstead::ready::{Needs, Readiness};
 use roadstead::server::drain::Drain;
 
 use crate::support::Registry;
 
 fn readiness(registry: &Registry) -> Readiness {
-    Readiness {
+    with(registry, Drain::new())
+}
+
+fn with(registry: &Registry, drain: Drain) -> Readiness {
+    let readiness = Readiness::new(drain);
+    readiness.started(Needs {
         index: registry.index.clone(),
         store: Arc::new(registry.store.clone()),
-        drain: Drain::new(),
         data: std::env::temp_dir(),
         min_free_bytes: 0,
-    }
+    });
+    readiness
 }
 
 async fn report(readiness: &Readiness) -> (bool, serde_json::Value) {
@@ -52,8 +57,15 @@ async fn an_index_that_is_closed_is_named() {
 #[tokio::test]
 async fn a_process_that_is_ending_is_not_ready() {
     let registry = Registry::start().await;
-    let readiness = readiness(&registry);
-    readiness.drain.begin();
+    let drain = Drain::new();
+    let readiness = with(&registry, drain.clone());
+    drain.begin();
     let (ready, told) = report(&readiness).await;
     assert!(!ready && told["process"] == "ending", "{told}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_starting_is_not_ready() {
+    let (ready, told) = report(&Readiness::new(Drain::new())).await;
+    assert!(!ready && told["index"] == "starting", "{told}");
 }

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -13,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::server::accept;
-use crate::server::drain::Drain;
+use crate::server::body::WatchedBody;
 use crate::server::metrics::ServerMetrics;
 
 /// `/panic` panics; anything else is answered with the length of the body, or `slow` when it came in too slowly.

@@ -18,6 +18,8 @@ pub struct Options {
     /// `section.key=value`.
     pub set: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// The most files that the process may have open.
+    pub open_files: Option<u32>,
     /// Keeps the data on a volume of its own of this many MiB, which only the process sees: see [`Server::inside`].
     pub volume_mib: Option<u32>,
     /// The data directory; none: a new one that goes with the server.
@@ -235,9 +237,15 @@ pub fn roadstead() -> Command {
 }
 
 fn command(data: &Path, options: &Options) -> Command {
-    let mut command = match options.volume_mib {
-        None => roadstead(),
-        Some(mib) => on_a_volume(data, mib),
+    let mut command = match (options.volume_mib, options.open_files) {
+        (None, None) => roadstead(),
+        (None, Some(files)) => {
+            let mut command = Command::new("sh");
+            let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_roadstead")]);
+            command
+        }
+        (Some(mib), _) => on_a_volume(data, mib),
     };
     command.arg("serve").args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).arg("--data").arg(data);
     for setting in &options.set {
