@@ -17,6 +17,7 @@ use crate::oci::digest::Digest;
 use crate::oci::manifest::{self, ManifestError};
 use crate::oci::name::RepositoryName;
 use crate::oci::reference::{Reference, Tag};
+use crate::push::crash;
 use crate::push::receive::RequestBody;
 
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
@@ -84,7 +85,9 @@ pub async fn put(
         condition,
         sparse: call.app.config.manifests.sparse,
     };
+    crash::point("push::manifest::before_entry");
     call.app.index.submit(None, Command::PutManifest(Box::new(command))).await?;
+    crash::point("push::manifest::after_entry");
     let mut builder = reply::created(format!("/v2/{repository}/manifests/{digest}"), &digest);
     if let Some(subject) = manifest.subject {
         builder = builder.header(OCI_SUBJECT, subject.to_string());

@@ -263,6 +263,11 @@ impl Index {
     }
 
     #[cfg(test)]
+    pub(super) async fn cut(&self) -> Result<(), NodeError> {
+        self.inner.node.cut().await
+    }
+
+    #[cfg(test)]
     pub(super) async fn wait_for_purge(&self) {
         self.inner.node.wait_for_purge().await;
     }

@@ -10,6 +10,9 @@ pub struct IndexMetrics {
     pub entries_appended: IntCounter,
     pub entries_applied: IntCounter,
     pub applied_position: IntGauge,
+    /// Bytes of log and state on disk, about.
+    pub log_bytes: IntGauge,
+    pub state_bytes: IntGauge,
     /// Entries applied to the state as one batch.
     pub apply_entries: Histogram,
     /// Entries made durable by one fsync.
@@ -39,9 +42,11 @@ impl IndexMetrics {
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
-        let applied_position =
-            IntGauge::new("roadstead_index_applied_position", "Log position of the last applied entry")?;
-        registry.register(Box::new(applied_position.clone()))?;
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
         let commands = IntCounterVec::new(
             Opts::new("roadstead_index_commands_total", "Commands answered by the index"),
             &["command", "outcome"],
@@ -56,7 +61,9 @@ impl IndexMetrics {
         Ok(Self {
             entries_appended: counter("roadstead_index_entries_appended_total", "Entries written to the log")?,
             entries_applied: counter("roadstead_index_entries_applied_total", "Entries applied to the state")?,
-            applied_position,
+            applied_position: gauge("roadstead_index_applied_position", "Log position of the last applied entry")?,
+            log_bytes: gauge("roadstead_index_log_bytes", "Bytes of the log on disk")?,
+            state_bytes: gauge("roadstead_index_state_bytes", "Bytes of the state on disk")?,
             apply_entries: histogram(
                 "roadstead_index_apply_entries",
                 "Entries applied to the state as one batch",

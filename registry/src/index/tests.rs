@@ -157,6 +157,25 @@ async fn the_log_is_cut_behind_a_snapshot_and_the_state_stays_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_to_nothing_goes_on_after_a_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for _ in 0..3 {
+        let index = open(directory.path()).await;
+        assert_eq!(index.query(GetStatus).await.unwrap().counts.tags, u64::from(count));
+        for _ in 0..20 {
+            index.submit(None, image(count).0).await.unwrap();
+            count += 1;
+        }
+        index.cut().await.unwrap();
+        index.wait_for_purge().await;
+        drop(index);
+    }
+    let index = open(directory.path()).await;
+    assert_eq!(tag(&index, count - 1).await, Some(image(count - 1).1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_free_space_only_what_adds_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let index = open(directory.path()).await;

@@ -3,6 +3,7 @@
 //! Handlers in `http` call it. One pass is made over each byte: it is hashed, summed and stored as it comes in. What
 //! a push may do is decided in the index; nothing here is acknowledged before the entry is applied.
 
+pub mod crash;
 pub mod hash;
 pub mod mount;
 pub mod receive;

@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::crash;
 use super::hash::Hasher;
 use crate::blobs::checksum::{CHUNK, ChecksumBuilder};
 use crate::blobs::{ObjectKey, ObjectWriter, Store, StoreError};
@@ -83,7 +84,9 @@ impl Received {
             Stored::Memory(bytes) if bytes.is_empty() => return Ok(None),
             Stored::Memory(bytes) => Place::Inline(bytes),
             Stored::Object(key, writer) => {
+                crash::point("push::segment::before_finish");
                 writer.finish().await?;
+                crash::point("push::segment::after_finish");
                 Place::Object(key)
             }
         };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::PushError;
+use super::crash;
 use super::hash::Hasher;
 use super::receive::{Ending, Received, RequestBody, receive};
 use super::upload_id::Upload;
@@ -262,7 +263,9 @@ async fn commit_blob(app: &App, commit: CommitBlob) -> Result<(), PushError> {
 
 /// Submits a command that names a new object; when the index certainly did not take it, the object is deleted.
 async fn submit(app: &App, command: Command, key: Option<ObjectKey>) -> Result<Outcome, PushError> {
+    crash::point("push::upload::before_entry");
     let result = app.index.submit(None, command).await;
+    crash::point("push::upload::after_entry");
     if let (Err(IndexError::Refused { .. } | IndexError::Full { .. }), Some(key)) = (&result, key)
         && let Err(error) = app.store.delete(&key).await
     {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod a_full_disk_loses_nothing;
+mod a_push_may_die_at_any_step;
 mod a_store_in_trouble;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;

@@ -1,6 +1,7 @@
 //! The state machine as openraft sees it: applies committed entries in batches, hands out snapshots, installs them.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{FutureExt, Stream, StreamExt};
@@ -35,6 +36,8 @@ struct Shared {
     /// The state in force; replaced when a snapshot is installed.
     store: RwLock<Store>,
     metrics: IndexMetrics,
+    /// Bytes of commands applied since the start, about.
+    applied_bytes: AtomicU64,
 }
 
 /// A state on its way: a view of this member's, or one received from another member.
@@ -47,12 +50,19 @@ pub enum StateSnapshot {
 
 impl Machine {
     pub fn new(states: States, store: Store, metrics: IndexMetrics) -> Self {
-        Self { shared: Arc::new(Shared { states, store: RwLock::new(store), metrics }) }
+        Self {
+            shared: Arc::new(Shared { states, store: RwLock::new(store), metrics, applied_bytes: AtomicU64::new(0) }),
+        }
     }
 
     /// The state in force.
     pub fn store(&self) -> Store {
         self.shared.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes of commands applied since the start, about.
+    pub fn applied_bytes(&self) -> u64 {
+        self.shared.applied_bytes.load(Ordering::Relaxed)
     }
 
     fn meta(applied: Applied) -> SnapshotMetaOf<Types> {
@@ -74,7 +84,8 @@ impl Machine {
 
     /// Applies a batch and tells all who wait.
     async fn apply_and_answer(&self, batch: Batch) -> Result<(), io::Error> {
-        let Batch { entries, responders, .. } = batch;
+        let Batch { entries, responders, bytes } = batch;
+        self.shared.applied_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let last = entries.last().map_or(0, |entry| entry.log_id.index);
         let machine = self.clone();
         let replies = blocking(move || machine.apply_batch(&entries)).await.inspect_err(|error| {

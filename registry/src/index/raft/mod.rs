@@ -10,6 +10,7 @@ pub mod states;
 mod tests;
 pub mod transfer;
 pub mod types;
+mod upkeep;
 mod writer;
 
 pub use node::{Node, NodeError, NodeHealth};

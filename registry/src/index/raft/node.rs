@@ -16,6 +16,9 @@ use super::machine::{Machine, applied_of};
 use super::network::Network;
 use super::states::States;
 use super::types::{NodeId, Raft};
+#[cfg(test)]
+use super::upkeep;
+use super::upkeep::Upkeep;
 use crate::index::command::{Proposal, Reply};
 use crate::index::metrics::IndexMetrics;
 use crate::index::state::store::{Store, StoreError, View};
@@ -87,6 +90,7 @@ pub struct Node {
     machine: Machine,
     log: Log,
     identity: Identity,
+    _upkeep: Arc<Upkeep>,
     /// Held while the process uses the volume.
     _lock: Arc<File>,
 }
@@ -138,7 +142,8 @@ impl Node {
         let raft = Raft::new(identity.node, Arc::new(config), Network, log.clone(), machine.clone())
             .await
             .map_err(|error| stopped(&error))?;
-        let node = Self { raft, machine, log, identity, _lock: Arc::new(lock) };
+        let upkeep = Arc::new(Upkeep::start(raft.clone(), machine.clone(), log.clone(), metrics.clone()));
+        let node = Self { raft, machine, log, identity, _upkeep: upkeep, _lock: Arc::new(lock) };
         node.form().await?;
         Ok(node)
     }
@@ -214,6 +219,12 @@ impl Node {
     /// Takes a snapshot now, so that the log can be cut.
     pub async fn snapshot(&self) -> Result<(), NodeError> {
         self.raft.trigger().snapshot().await.map_err(|error| NodeError::Stopped(error.to_string()))
+    }
+
+    /// Takes a snapshot and cuts the whole log behind it.
+    #[cfg(test)]
+    pub async fn cut(&self) -> Result<(), NodeError> {
+        upkeep::cut(&self.raft).await
     }
 
     /// Waits until the log was cut.

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
 
 use super::{image, open, tag};
 use crate::index::query::GetStatus;
@@ -56,7 +56,7 @@ fn start(directory: &Path, from: u32, points: &str) -> Child {
 }
 
 /// Reads what the child acknowledged until it ends; ends it after so many.
-fn acknowledged(child: &mut Child, enough: usize) -> Vec<u32> {
+fn acknowledged(mut child: Child, enough: usize) -> (Vec<u32>, ExitStatus) {
     let mut numbers = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let Ok(line) = line else { break };
@@ -67,8 +67,8 @@ fn acknowledged(child: &mut Child, enough: usize) -> Vec<u32> {
             }
         }
     }
-    child.wait().unwrap();
-    numbers
+    let status = child.wait().unwrap();
+    (numbers, status)
 }
 
 async fn all_there(directory: &Path, numbers: &[u32], what: &str) {
@@ -86,8 +86,8 @@ async fn what_was_acknowledged_outlives_being_killed_at_any_moment() {
     let directory = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for (round, enough) in [1, 7, 40, 150, 3, 90].into_iter().enumerate() {
-        let mut child = start(directory.path(), all.len() as u32 * 100, "");
-        let numbers = tokio::task::spawn_blocking(move || acknowledged(&mut child, enough)).await.unwrap();
+        let child = start(directory.path(), all.len() as u32 * 100, "");
+        let (numbers, _) = tokio::task::spawn_blocking(move || acknowledged(child, enough)).await.unwrap();
         assert!(numbers.len() >= enough, "the child did not come to its {enough} images");
         all.extend(numbers);
         all_there(directory.path(), &all, &format!("round {round}")).await;
@@ -97,7 +97,12 @@ async fn what_was_acknowledged_outlives_being_killed_at_any_moment() {
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_crash_at_each_point() {
+    use std::os::unix::process::ExitStatusExt;
+
     use crate::index::crash::FAIL_POINTS;
+
+    /// SIGABRT.
+    const ABORTED: i32 = 6;
     for point in FAIL_POINTS {
         if point.ends_with("_receive") {
             continue; // nothing is received by a single node; see `transfers`
@@ -107,8 +112,11 @@ async fn what_was_acknowledged_outlives_a_crash_at_each_point() {
         // At the first time, and after some that went well.
         for (round, action) in ["return", "20*off->return"].into_iter().enumerate() {
             let from = round as u32 * 1_000_000;
-            let mut child = start(directory.path(), from, &format!("{point}={action}"));
-            let numbers = tokio::task::spawn_blocking(move || acknowledged(&mut child, 4000)).await.unwrap();
+            let child = start(directory.path(), from, &format!("{point}={action}"));
+            let (numbers, status) = tokio::task::spawn_blocking(move || acknowledged(child, 4000)).await.unwrap();
+            if round == 0 {
+                assert_eq!(status.signal(), Some(ABORTED), "{point} was not passed");
+            }
             all.extend(numbers);
             all_there(directory.path(), &all, &format!("{point} {action}")).await;
         }
