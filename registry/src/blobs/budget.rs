@@ -1,22 +1,47 @@
 //! The byte budget: how much of all uploads together may be in memory on its way to the store.
 //!
-//! A writer takes room for each buffer before it keeps it, and gives it back when the part that holds it is stored. When
-//! all room is taken by parts that are only half full, nobody could ever finish one; so one writer at a time may go on
-//! beyond the budget until its part is on its way. Memory is bounded by the budget and one part.
+//! A writer fills a [`Part`], which takes room for each buffer before it keeps it; the room is free again when the part is
+//! stored. Two things could keep everybody waiting, and neither may:
+//! - All room is taken by parts that are only half full: one part at a time may grow beyond the budget.
+//! - All room is taken by parts of clients that send next to nothing: who waited for long takes the room of a part that
+//!   got nothing for as long, and that upload fails.
+//!
+//! Memory is bounded by the budget and one part.
 
-use std::sync::Arc;
+mod part;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use part::Buffers;
+pub use part::{Part, TooSlow};
 
 /// Room is counted in KiB, so that a budget of many GiB fits into a semaphore.
 const UNIT: u64 = 1024;
 
+/// How long a part may get nothing while others wait for room.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Shared by all writers of the process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Budget {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     room: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
+    /// All room there is, in units.
     all: u32,
+    patience: Duration,
+    /// The parts being filled, by a number of their own.
+    parts: Mutex<BTreeMap<u64, Arc<Mutex<Buffers>>>>,
+    numbers: AtomicU64,
 }
 
 /// Room that is taken; dropped, it is free again.
@@ -28,85 +53,82 @@ pub struct Taken {
 
 impl Budget {
     pub fn new(bytes: u64) -> Self {
-        let all = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3);
-        Self { room: Arc::new(Semaphore::new(all as usize)), beyond: Arc::new(Semaphore::new(1)), all }
+        Self::with_patience(bytes, PATIENCE)
     }
 
-    /// Takes room for `bytes` more of the part that holds `taken`; waits until there is some.
-    pub async fn take(&self, taken: &mut Taken, bytes: u64) {
-        if taken.beyond {
-            return;
-        }
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(self.all).min(self.all);
-        let within = self.room.clone().acquire_many_owned(units);
-        let permit = tokio::select! {
-            biased;
-            permit = within => permit,
-            permit = self.beyond.clone().acquire_owned() => {
-                taken.beyond = true;
-                permit
-            }
+    fn with_patience(bytes: u64, patience: Duration) -> Self {
+        let all = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3);
+        let shared = Shared {
+            room: Arc::new(Semaphore::new(all as usize)),
+            beyond: Arc::new(Semaphore::new(1)),
+            all,
+            patience,
+            parts: Mutex::default(),
+            numbers: AtomicU64::new(0),
         };
-        taken.permits.extend(permit); // the semaphores are never closed
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// An empty part.
+    pub fn part(&self) -> Part {
+        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let buffers = Arc::<Mutex<Buffers>>::default();
+        self.parts().insert(number, buffers.clone());
+        Part::new(self.clone(), number, buffers)
     }
 
     /// Bytes of room that nobody has taken.
     pub fn free(&self) -> u64 {
-        self.room.available_permits() as u64 * UNIT
+        self.shared.room.available_permits() as u64 * UNIT
+    }
+
+    /// Waits until there is room for `bytes`, or until this part is the one that may go beyond the budget.
+    async fn room(&self, bytes: u64) -> Taken {
+        let shared = &self.shared;
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(shared.all).min(shared.all);
+        let room = shared.room.clone();
+        let beyond = shared.beyond.clone();
+        let wait = async {
+            let (permit, beyond) = tokio::select! {
+                biased;
+                permit = room.acquire_many_owned(units) => (permit, false),
+                permit = beyond.acquire_owned() => (permit, true),
+            };
+            Taken { permits: permit.into_iter().collect(), beyond } // the semaphores are never closed
+        };
+        // The place in the queue is kept from one look at the others to the next.
+        tokio::pin!(wait);
+        loop {
+            match tokio::time::timeout(shared.patience, &mut wait).await {
+                Ok(taken) => return taken,
+                Err(_) => self.evict(),
+            }
+        }
+    }
+
+    /// Takes the room of the part that got nothing for longest, if that is too long.
+    fn evict(&self) {
+        let longest = self
+            .parts()
+            .values()
+            .filter_map(|part| Some((part::lock(part).idle()?, part.clone())))
+            .max_by_key(|(idle, _)| *idle);
+        if let Some((idle, part)) = longest
+            && idle >= self.shared.patience
+        {
+            tracing::debug!(?idle, "an upload is too slow while others wait for room");
+            part::lock(&part).evict();
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        self.parts().remove(&number);
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Mutex<Buffers>>>> {
+        self.shared.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn room_that_is_given_back_is_free_again() {
-        let budget = Budget::new(1 << 20);
-        let mut taken = Taken::default();
-        budget.take(&mut taken, 1 << 20).await;
-        assert_eq!(budget.free(), 0);
-        drop(taken);
-        assert_eq!(budget.free(), 1 << 20);
-    }
-
-    #[tokio::test]
-    async fn one_writer_may_go_beyond_and_the_next_waits() {
-        let budget = Budget::new(1 << 20);
-        let (mut half, mut one, mut two) = (Taken::default(), Taken::default(), Taken::default());
-        budget.take(&mut half, 1 << 20).await;
-        budget.take(&mut one, 1 << 20).await;
-        assert!(one.beyond);
-        budget.take(&mut one, 100 << 20).await;
-        let waits = tokio::time::timeout(Duration::from_millis(20), budget.take(&mut two, 1)).await;
-        assert!(waits.is_err());
-        drop(one);
-        tokio::time::timeout(Duration::from_secs(5), budget.take(&mut two, 1)).await.unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn many_writers_with_parts_larger_than_the_budget_all_finish() {
-        let budget = Budget::new(4096);
-        let writers: Vec<_> = (0..50)
-            .map(|_| {
-                let budget = budget.clone();
-                tokio::spawn(async move {
-                    for _ in 0..20 {
-                        let mut part = Taken::default();
-                        for _ in 0..8 {
-                            budget.take(&mut part, 1024).await;
-                            tokio::task::yield_now().await;
-                        }
-                    }
-                })
-            })
-            .collect();
-        for writer in writers {
-            tokio::time::timeout(Duration::from_secs(20), writer).await.unwrap().unwrap();
-        }
-        assert_eq!(budget.free(), 4096);
-    }
-}
+mod tests;

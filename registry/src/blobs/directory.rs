@@ -20,6 +20,8 @@ use super::{ObjectKey, ObjectWriter, Store, StoreError};
 /// Bytes read at once.
 const BUFFER: u64 = 1 << 20;
 const PART: &str = ".part";
+/// Keys that are found before somebody asks for them.
+const LISTED: usize = 256;
 
 /// A store under one directory.
 #[derive(Clone, Debug)]
@@ -35,6 +37,13 @@ impl Directory {
         let root = store.root.clone();
         blocking("open the directory of", &key, move || make_directory(&root)).await?;
         Ok(store)
+    }
+
+    /// The directory of a prefix, as part of keys: it may not lead elsewhere either.
+    fn prefix(&self, prefix: &str) -> Result<String, StoreError> {
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        self.path(&ObjectKey(prefix.clone()))?;
+        Ok(prefix)
     }
 
     /// The file of an object. Keys come from the index, which may come from a backup: none may lead elsewhere.
@@ -162,33 +171,36 @@ impl Store for Directory {
     }
 
     async fn list(&self, prefix: &str) -> Result<BoxStream<'static, Result<ObjectKey, StoreError>>, StoreError> {
-        let (root, prefix) = (self.root.clone(), prefix.trim_end_matches('/').to_owned());
-        let key = ObjectKey(prefix.clone());
-        let keys = blocking("list", &key, move || {
-            let mut keys = Vec::new();
-            files(&root, &prefix, &mut |key, _| {
-                if !key.ends_with(PART) {
-                    keys.push(Ok(ObjectKey(key)));
+        let (root, prefix) = (self.root.clone(), self.prefix(prefix)?);
+        let (found, keys) = tokio::sync::mpsc::channel(LISTED);
+        // The keys of an epoch can be many millions: they are found as they are asked for.
+        spawn_blocking(move || {
+            let walked = files(&root, &prefix, &mut |key, _| {
+                if key.ends_with(PART) || found.blocking_send(Ok(ObjectKey(key))).is_ok() {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::BrokenPipe.into()) // nobody asks any more
                 }
-                Ok(())
-            })?;
-            Ok(keys)
-        })
-        .await?;
-        Ok(stream::iter(keys).boxed())
+            });
+            if let Err(error) = walked {
+                let _ = found.blocking_send(Err(failed("list", &ObjectKey(prefix), error)));
+            }
+        });
+        Ok(stream::unfold(keys, |mut keys| async move { keys.recv().await.map(|key| (key, keys)) }).boxed())
     }
 
     async fn abort_stale(&self, prefix: &str, age: Duration) -> Result<u64, StoreError> {
-        let (root, prefix) = (self.root.clone(), prefix.trim_end_matches('/').to_owned());
+        let (root, prefix) = (self.root.clone(), self.prefix(prefix)?);
         let key = ObjectKey(prefix.clone());
         blocking("remove unfinished files of", &key, move || {
             let mut removed = 0;
             files(&root, &prefix, &mut |key, entry| {
-                let written = entry.metadata()?.modified()?;
-                let old = SystemTime::now().duration_since(written).is_ok_and(|since| since >= age);
-                if key.ends_with(PART) && old {
-                    fs::remove_file(entry.path())?;
-                    removed += 1;
+                if key.ends_with(PART) {
+                    match remove_if_old(entry, age) {
+                        // Its writer ended in the meantime.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        other => removed += u64::from(other?),
+                    }
                 }
                 Ok(())
             })?;
@@ -196,6 +208,16 @@ impl Store for Directory {
         })
         .await
     }
+}
+
+/// Removes a file that was last written before `age`, and says whether it did.
+fn remove_if_old(entry: &fs::DirEntry, age: Duration) -> io::Result<bool> {
+    let written = entry.metadata()?.modified()?;
+    let old = SystemTime::now().duration_since(written).is_ok_and(|since| since >= age);
+    if old {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(old)
 }
 
 /// Visits the files under `prefix`, with their keys.
@@ -331,7 +353,24 @@ mod tests {
             assert!(matches!(store.create(&key).await, Err(StoreError::Unavailable { .. })), "{text:?}");
             assert!(store.read(&key, 0..1).await.is_err(), "{text:?}");
             assert!(store.delete(&key).await.is_err(), "{text:?}");
+            assert!(store.list(&format!("{text}/")).await.is_err(), "{text:?}");
+            assert!(store.abort_stale(&format!("{text}/"), Duration::ZERO).await.is_err(), "{text:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_list_may_be_long_and_may_be_left() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).await.unwrap();
+        let day = root.path().join("blobs/c/1/20260101");
+        fs::create_dir_all(&day).unwrap();
+        for number in 0..LISTED * 3 {
+            File::create(day.join(number.to_string())).unwrap();
+        }
+        let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
+        assert_eq!(listed.len(), LISTED * 3);
+        let first: Vec<_> = store.list("blobs/c/1/").await.unwrap().take(2).try_collect().await.unwrap();
+        assert_eq!(first.len(), 2);
     }
 
     #[tokio::test]

@@ -48,6 +48,12 @@ impl StoreMetrics {
     }
 
     fn count<T>(&self, operation: &str, began: Instant, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.seconds.with_label_values(&[operation]).observe(began.elapsed().as_secs_f64());
+        self.end(operation, result)
+    }
+
+    /// Counts how something ended whose time means nothing.
+    fn end<T>(&self, operation: &str, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let outcome = match &result {
             Ok(_) => "ok",
             Err(StoreError::NotFound { .. }) => "not_found",
@@ -56,7 +62,6 @@ impl StoreMetrics {
             Err(StoreError::Unavailable { .. }) => "unavailable",
         };
         self.calls.with_label_values(&[operation, outcome]).inc();
-        self.seconds.with_label_values(&[operation]).observe(began.elapsed().as_secs_f64());
         result
     }
 }
@@ -95,7 +100,7 @@ impl<S: Store> Store for Measured<S> {
                 metrics.read.inc_by(bytes.len() as u64);
                 Ok(bytes)
             }
-            failed => metrics.count("read_on", Instant::now(), failed),
+            failed => metrics.end("read_on", failed),
         });
         Ok(counted.boxed())
     }

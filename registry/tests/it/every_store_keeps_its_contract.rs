@@ -173,3 +173,40 @@ async fn a_store_that_never_answers_is_given_up_in_bounded_time() {
     assert!(matches!(read(store.as_ref(), &key("a"), 0..1).await, Err(StoreError::Unavailable { .. })));
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_completed_is_whole_even_when_the_answer_got_lost() {
+    let server = FakeS3::start().await;
+    let store = s3(server.endpoint(), "").await;
+    let content = content(11 * MIB);
+    // The first POST begins the upload, the second completes it; asked again, the server knows no such upload.
+    let mut posts = 0;
+    server.fail(move |method, _| {
+        posts += u32::from(method == "POST");
+        (method == "POST" && posts == 2).then_some(Fault::DoneAndFailed)
+    });
+    write(store.as_ref(), &key("a"), &content).await.unwrap();
+    assert!(read(store.as_ref(), &key("a"), 0..content.len() as u64).await.unwrap() == content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_under_a_status_of_success_is_a_failure() {
+    let server = FakeS3::start().await;
+    let store = s3(server.endpoint(), "").await;
+    server.fail(|_, _| Some(Fault::FailedInside));
+    let written = write(store.as_ref(), &key("a"), &content(11 * MIB)).await;
+    assert!(matches!(written, Err(StoreError::Unavailable { .. })), "{written:?}");
+    assert!(server.keys().is_empty());
+    assert_eq!(server.unfinished(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ignores_ranges_is_out_of_order_and_the_object_is_not_damaged() {
+    let server = FakeS3::start().await;
+    let store = s3(server.endpoint(), "").await;
+    let content = content(1000);
+    write(store.as_ref(), &key("a"), &content).await.unwrap();
+    server.fail(|_, _| Some(Fault::RangeIgnored));
+    assert!(matches!(read(store.as_ref(), &key("a"), 500..510).await, Err(StoreError::Unavailable { .. })));
+    assert!(read(store.as_ref(), &key("a"), 0..10).await.unwrap() == content[..10]);
+}

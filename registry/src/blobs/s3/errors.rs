@@ -35,7 +35,10 @@ where
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let code = error.code().unwrap_or_default();
     match (status, code) {
-        (_, "NoSuchKey" | "NoSuchUpload") | (404, "" | "NotFound") => StoreError::NotFound { key: key.clone() },
+        // A write makes what it needs: when something is missing, the store lost it.
+        (_, "NoSuchKey" | "NoSuchUpload") | (404, "" | "NotFound") if !matches!(operation, Operation::Write) => {
+            StoreError::NotFound { key: key.clone() }
+        }
         (416, _) => StoreError::Truncated { key: key.clone() },
         (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull") => StoreError::Full,
         _ => StoreError::Unavailable { operation: operation.name(), key: key.clone(), source: Box::new(error) },

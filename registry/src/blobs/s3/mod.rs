@@ -79,9 +79,24 @@ impl Shared {
         let asked = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let get = self.client.get_object().bucket(&self.bucket).key(self.name(key)).range(asked);
         match get.send().await {
-            Ok(object) => Ok(object.body),
+            Ok(object) if begins_at(object.content_range(), range.start) => Ok(object.body),
+            Ok(_) => {
+                let source = "the server answered with another range than it was asked for".into();
+                Err(StoreError::Unavailable { operation: "read", key: key.clone(), source })
+            }
             Err(error) => Err(failed(Operation::Read, key, error)),
         }
+    }
+}
+
+/// Whether an answer with this `Content-Range` begins at `start`. Without one it is the whole object.
+fn begins_at(content_range: Option<&str>, start: u64) -> bool {
+    match content_range {
+        None => start == 0,
+        Some(text) => text
+            .strip_prefix("bytes ")
+            .and_then(|text| text.split_once('-'))
+            .is_some_and(|(first, _)| first.parse() == Ok(start)),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::errors::{Operation, failed};
-use crate::blobs::budget::Taken;
+use crate::blobs::budget::{Part, Taken, TooSlow};
 use crate::blobs::{ObjectKey, ObjectWriter, StoreError};
 
 /// Parts of one object on their way at once.
@@ -25,9 +25,9 @@ pub struct Writer {
     shared: Arc<Shared>,
     key: ObjectKey,
     /// The part being filled.
-    pieces: Vec<Bytes>,
-    filled: u64,
-    taken: Taken,
+    part: Part,
+    /// Bytes in it and in those before it.
+    length: u64,
     multipart: Option<Multipart>,
     failed: bool,
 }
@@ -41,7 +41,8 @@ struct Multipart {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, key: ObjectKey) -> Self {
-        Self { shared, key, pieces: Vec::new(), filled: 0, taken: Taken::default(), multipart: None, failed: false }
+        let part = shared.budget.part();
+        Self { shared, key, part, length: 0, multipart: None, failed: false }
     }
 
     fn part_bytes(&self) -> u64 {
@@ -51,21 +52,33 @@ impl Writer {
 
     async fn take(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
         while !bytes.is_empty() {
-            let room = self.part_bytes() - self.filled;
+            let room = self.part_bytes() - self.part.len();
             let piece = bytes.split_to(bytes.len().min(room as usize));
-            self.shared.budget.take(&mut self.taken, piece.len() as u64).await;
-            self.filled += piece.len() as u64;
-            self.pieces.push(piece);
-            if self.filled == self.part_bytes() {
+            self.length += piece.len() as u64;
+            let pushed = self.part.push(piece).await;
+            pushed.map_err(|error| self.too_slow(error))?;
+            if self.part.len() == self.part_bytes() {
                 self.send_part().await?;
             }
         }
         Ok(())
     }
 
+    fn too_slow(&self, error: TooSlow) -> StoreError {
+        StoreError::Unavailable { operation: "write", key: self.key.clone(), source: error.into() }
+    }
+
+    /// The bytes of the part, and an empty one in its place.
+    fn filled(&mut self) -> Result<(Vec<Bytes>, Taken), StoreError> {
+        let part = std::mem::replace(&mut self.part, self.shared.budget.part());
+        part.take().map_err(|error| self.too_slow(error))
+    }
+
     /// Puts the filled part on its way, and waits while too many are.
     async fn send_part(&mut self) -> Result<(), StoreError> {
         let shared = self.shared.clone();
+        let length = self.part.len();
+        let (pieces, taken) = self.filled()?;
         let multipart = match &mut self.multipart {
             Some(multipart) => multipart,
             none => {
@@ -81,8 +94,6 @@ impl Writer {
         }
         multipart.parts += 1;
         let (number, id, key) = (multipart.parts, multipart.id.clone(), self.key.clone());
-        let (pieces, length) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.filled));
-        let taken = std::mem::take(&mut self.taken);
         multipart.running.spawn(async move {
             let upload = shared.client.upload_part().bucket(&shared.bucket).key(shared.name(&key)).upload_id(id);
             let upload = upload.part_number(number).content_length(length as i64).body(body(pieces));
@@ -96,15 +107,17 @@ impl Writer {
 
     /// The whole object in one call.
     async fn put(&mut self) -> Result<(), StoreError> {
+        let length = self.part.len();
+        let (pieces, _taken) = self.filled()?;
         let shared = &self.shared;
         let put = shared.client.put_object().bucket(&shared.bucket).key(shared.name(&self.key));
-        let put = put.content_length(self.filled as i64).body(body(std::mem::take(&mut self.pieces)));
+        let put = put.content_length(length as i64).body(body(pieces));
         let sent = put.customize().disable_payload_signing().send().await;
         sent.map(|_| ()).map_err(|error| failed::<PutObjectError>(Operation::Write, &self.key, error))
     }
 
     async fn complete(&mut self) -> Result<(), StoreError> {
-        if self.filled > 0 {
+        if !self.part.is_empty() {
             self.send_part().await?;
         }
         let Some(multipart) = &mut self.multipart else { return Ok(()) };
@@ -117,7 +130,19 @@ impl Writer {
         let shared = &self.shared;
         let complete = shared.client.complete_multipart_upload().bucket(&shared.bucket).key(shared.name(&self.key));
         let completed = complete.upload_id(&multipart.id).multipart_upload(parts).send().await;
-        completed.map(|_| ()).map_err(|error| failed(Operation::Write, &self.key, error))
+        match completed.map_err(|error| failed(Operation::Write, &self.key, error)) {
+            Ok(_) => Ok(()),
+            // When it was done and its answer got lost, asking again finds the upload gone.
+            Err(_) if self.is_whole().await => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object is there with all its bytes: nobody else writes under its key, and uploads are completed as a whole.
+    async fn is_whole(&self) -> bool {
+        let shared = &self.shared;
+        let head = shared.client.head_object().bucket(&shared.bucket).key(shared.name(&self.key)).send().await;
+        head.is_ok_and(|object| object.content_length() == Some(self.length as i64))
     }
 
     fn give_up(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {

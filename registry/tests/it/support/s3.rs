@@ -31,6 +31,10 @@ pub enum Fault {
     Truncated,
     /// One byte of a download is flipped.
     Flipped,
+    /// A download is the whole object, whatever range was asked for.
+    RangeIgnored,
+    /// The end of a multipart upload fails under a status of success, as S3 may do.
+    FailedInside,
 }
 
 /// Decides what goes wrong with a request, by its method and whether it has a key.
@@ -241,13 +245,23 @@ fn act(
                 format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"),
             )
         }
-        ("POST", Some(id)) => match uploads.remove(id) {
-            Some((key, parts)) => {
-                let content: Vec<u8> = parts.values().flatten().copied().collect();
-                objects.insert(key, content.into());
+        ("POST", Some(_)) if fault == Some(Fault::FailedInside) => {
+            let mut response = failed(500, "InternalError");
+            *response.status_mut() = StatusCode::OK;
+            response
+        }
+        ("POST", Some(id)) => match uploads.get(id).map(|(_, parts)| join(parts, &body)) {
+            Some(Some(content)) => {
+                uploads.remove(id);
+                objects.insert(key.to_owned(), content);
                 reply(200, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
             }
+            Some(None) => failed(400, "InvalidPart"),
             None => failed(404, "NoSuchUpload"),
+        },
+        ("HEAD", _) => match objects.get(key) {
+            Some(content) => Response::builder().header("content-length", content.len()).body(empty()).unwrap(),
+            None => Response::builder().status(404).body(empty()).unwrap(),
         },
         ("DELETE", Some(id)) => {
             uploads.remove(id);
@@ -259,6 +273,28 @@ fn act(
         }
         _ => failed(405, "MethodNotAllowed"),
     }
+}
+
+fn empty() -> Body {
+    Full::default().map_err(|never: Infallible| match never {}).boxed()
+}
+
+/// The parts that the client names, if they are in order and each is what was stored.
+fn join(parts: &BTreeMap<u32, Bytes>, named: &[u8]) -> Option<Bytes> {
+    let named = String::from_utf8_lossy(named);
+    let mut content = Vec::new();
+    let mut last = 0;
+    for part in named.split("</Part>").filter(|part| part.contains("<Part>")) {
+        let field = |name: &str| part.split_once(&format!("<{name}>"))?.1.split('<').next();
+        let number: u32 = field("PartNumber")?.parse().ok()?;
+        let tag = field("ETag")?.replace("&quot;", "");
+        if number <= last || tag.trim_matches('"') != number.to_string() {
+            return None;
+        }
+        content.extend_from_slice(parts.get(&number)?);
+        last = number;
+    }
+    (last as usize == parts.len()).then_some(content.into())
 }
 
 /// ListObjectsV2, two keys a page, so that paging is always tried.
@@ -278,6 +314,9 @@ fn list(objects: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> 
 }
 
 fn download(content: &Bytes, range: Option<&str>, fault: Option<Fault>) -> Response<Body> {
+    if fault == Some(Fault::RangeIgnored) {
+        return reply(200, content.clone());
+    }
     let range = range.and_then(|text| text.strip_prefix("bytes=")?.split_once('-'));
     let (from, to) = match range {
         Some((from, last)) => (from.parse().unwrap(), (last.parse::<usize>().unwrap() + 1).min(content.len())),
@@ -287,7 +326,10 @@ fn download(content: &Bytes, range: Option<&str>, fault: Option<Fault>) -> Respo
         return failed(416, "InvalidRange");
     }
     let part = content.slice(from..to);
-    let response = Response::builder().status(StatusCode::PARTIAL_CONTENT).header("content-length", part.len());
+    let response = Response::builder()
+        .status(StatusCode::PARTIAL_CONTENT)
+        .header("content-length", part.len())
+        .header("content-range", format!("bytes {from}-{}/{}", to - 1, content.len()));
     let body = match fault {
         Some(Fault::Truncated) => {
             let half = part.slice(..part.len() / 2);
