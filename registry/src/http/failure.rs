@@ -144,3 +144,60 @@ impl From<PushError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::digest::Digest;
+
+    #[test]
+    fn each_refusal_of_the_index_has_its_status_and_code() {
+        let digest = Digest::of(b"");
+        let table = [
+            (Refusal::UploadUnknown, 404, Code::BlobUploadUnknown),
+            (Refusal::OffsetMismatch { offset: 1 }, 416, Code::BlobUploadInvalid),
+            (Refusal::BlobUnknown { digest }, 404, Code::BlobUnknown),
+            (Refusal::BlobInUse { digest }, 405, Code::Unsupported),
+            (Refusal::PartsMissing { missing: vec![digest] }, 400, Code::ManifestBlobUnknown),
+            (Refusal::SizeMismatch { digest, claimed: 1, actual: 2 }, 400, Code::ManifestInvalid),
+            (Refusal::MediaTypeMismatch { stored: "a/b".into() }, 400, Code::ManifestInvalid),
+            (Refusal::ManifestUnknown, 404, Code::ManifestUnknown),
+            (Refusal::TagUnknown, 404, Code::ManifestUnknown),
+            (Refusal::ManifestInUse { parent: digest }, 405, Code::Unsupported),
+            (Refusal::ConditionFailed { current: None }, 412, Code::Denied),
+            (Refusal::RepositoryUnknown, 404, Code::NameUnknown),
+            (Refusal::Outdated, 503, Code::TooManyRequests),
+            (Refusal::DayClosed { day: 20_261_123 }, 503, Code::TooManyRequests),
+            (Refusal::NotBootstrapped, 503, Code::TooManyRequests),
+        ];
+        for (refusal, status, code) in table {
+            let text = refusal.to_string();
+            let error = ApiError::from(refusal);
+            assert_eq!((error.status.as_u16(), error.code), (status, code), "{text}");
+            let later = error.headers.iter().any(|(name, _)| *name == RETRY_AFTER);
+            assert_eq!(later, status == 503, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_inside_is_not_told_to_the_client() {
+        let inside = || StoreError::Unavailable {
+            operation: "write",
+            key: crate::blobs::ObjectKey("blobs/secret".into()),
+            source: "10.0.0.7 refused".into(),
+        };
+        let failures = [
+            ApiError::from(PushError::Store(inside())),
+            ApiError::from(IndexError::Unavailable { reason: "node 10.0.0.7 is gone".into() }),
+            ApiError::from(IndexError::Full { command: "commit_blob" }),
+            ApiError::from(PushError::Hash(anyhow::anyhow!("secret state"))),
+            ApiError::from(PushError::Body("10.0.0.7 reset".into())),
+        ];
+        for error in failures {
+            assert!(error.cause.is_some());
+            for secret in ["secret", "10.0.0.7", "commit_blob"] {
+                assert!(!error.message.contains(secret), "{}", error.message);
+            }
+        }
+    }
+}

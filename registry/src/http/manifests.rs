@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::body::Body;
 use super::reply::{self, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Reply};
@@ -19,6 +20,11 @@ use crate::oci::name::RepositoryName;
 use crate::oci::reference::{Reference, Tag};
 use crate::push::crash;
 use crate::push::receive::RequestBody;
+
+/// Nearly all manifests are smaller.
+const ORDINARY: usize = 64 << 10;
+/// Larger ones that are in memory at once: clients that send theirs slowly must not fill it.
+static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
@@ -59,7 +65,7 @@ pub async fn put(
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let bytes = collect(body, limit).await?;
+    let (bytes, _place) = collect(body, limit).await?;
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let manifest = manifest::parse(content_type, &bytes).map_err(|error| invalid(&error))?;
     let pushed = tags.clone();
@@ -126,6 +132,12 @@ fn too_large(limit: u64) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ManifestInvalid, text)
 }
 
+fn too_many() -> ApiError {
+    let text = "too many large manifests are being pushed; try again";
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, text)
+        .header(RETRY_AFTER, HeaderValue::from_static("2"))
+}
+
 fn invalid(error: &ManifestError) -> ApiError {
     let code = if matches!(error, ManifestError::Schema1) { Code::Unsupported } else { Code::ManifestInvalid };
     ApiError::new(StatusCode::BAD_REQUEST, code, error.to_string())
@@ -145,9 +157,11 @@ fn parts(parts: BTreeMap<Digest, u64>) -> Vec<Part> {
     parts.into_iter().map(|(digest, size)| Part { digest, size }).collect()
 }
 
-/// Reads a body of at most `limit` bytes; more is refused as soon as it is seen.
-async fn collect(mut body: RequestBody, limit: u64) -> Result<Bytes, ApiError> {
+/// Reads a body of at most `limit` bytes; more is refused as soon as it is seen. A large one takes a place, which is to
+/// be held as long as its bytes.
+async fn collect(mut body: RequestBody, limit: u64) -> Result<(Bytes, Option<SemaphorePermit<'static>>), ApiError> {
     let mut bytes = BytesMut::new();
+    let mut place = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             ApiError::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, "the body ended early")
@@ -157,7 +171,10 @@ async fn collect(mut body: RequestBody, limit: u64) -> Result<Bytes, ApiError> {
         if bytes.len() as u64 + data.len() as u64 > limit {
             return Err(too_large(limit));
         }
+        if place.is_none() && bytes.len() + data.len() > ORDINARY {
+            place = Some(LARGE_MANIFESTS.try_acquire().map_err(|_| too_many())?);
+        }
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes.freeze())
+    Ok((bytes.freeze(), place))
 }

@@ -140,3 +140,23 @@ async fn a_referrer_that_is_deleted_is_listed_no_more() {
     registry.delete(&format!("/v2/a/manifests/{digest}")).await.expect(202);
     assert_eq!(registry.get(&path).await.json()["manifests"], json!([]));
 }
+
+#[tokio::test]
+async fn referrers_with_large_annotations_come_in_more_pages() {
+    let registry = Registry::start().await;
+    let base = registry.image("a", "signature").await;
+    let subject = descriptor(OCI_IMAGE, b"subject");
+    for number in 0..5 {
+        let mut manifest = base.clone();
+        manifest["subject"] = subject.clone();
+        manifest["annotations"] = json!({ "number": number.to_string(), "large": "\"".repeat(1_000_000) });
+        registry.put_manifest("a", &digest_of(&manifest).to_string(), &manifest).await.expect(201);
+    }
+    let path = format!("/v2/a/referrers/{}", subject["digest"].as_str().unwrap());
+    let first = registry.get(&path).await.expect(200);
+    assert!(first.body.len() <= 4 << 20, "{}", first.body.len());
+    let pages = pages(&registry, &path, "manifests").await;
+    assert!(pages.len() >= 3);
+    let all: BTreeSet<_> = pages.concat().iter().map(|it| it["digest"].to_string()).collect();
+    assert_eq!((all.len(), pages.concat().len()), (5, 5));
+}

@@ -3,6 +3,8 @@
 use roadstead::oci::digest::{Algorithm, Digest};
 use serde_json::{Value, json};
 
+use crate::support::server::Server;
+use crate::support::wait::eventually;
 use crate::support::{OCI_IMAGE, OCI_INDEX, Registry, descriptor, descriptor_of, digest_of, image};
 
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -189,4 +191,34 @@ async fn an_image_index_of_many_children_is_answered_in_bounded_time() {
     let began = std::time::Instant::now();
     registry.put_manifest("a", "t", &index(&children)).await.refused(400, "MANIFEST_BLOB_UNKNOWN");
     assert!(began.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn large_manifests_that_trickle_in_do_not_fill_the_memory() {
+    use tokio::io::AsyncWriteExt;
+
+    let server = Server::start().await;
+    let client = server.client();
+    let base = client.image("a", "layer").await;
+    let large = bytes(&with(&base, "annotations", json!({ "padding": "x".repeat(100_000) })));
+    let head = "PUT /v2/a/manifests/t HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 70_000]).await.unwrap();
+        held.push(stream);
+    }
+    eventually("all of them have sent much", async || {
+        server.metric("roadstead_received_bytes_total").await.unwrap() >= 64.0 * 70_000.0
+    })
+    .await;
+    let answer = client.put_bytes("a", "t", OCI_IMAGE, large.clone()).await.refused(429, "TOOMANYREQUESTS");
+    assert_ne!(answer.header("retry-after"), "");
+    client.put_manifest("a", "t", &base).await.expect(201);
+    drop(held);
+    eventually("there is a place again", async || {
+        client.put_bytes("a", "t", OCI_IMAGE, large.clone()).await.status == 201
+    })
+    .await;
 }

@@ -13,6 +13,9 @@ use crate::oci::name::RepositoryName;
 /// Referrers looked at in one go when their subject was removed.
 const STEP: usize = 100;
 
+/// Bytes of records in one page, however many referrers were asked for: each may carry megabytes of annotations.
+const PAGE_BYTES: usize = 4 << 20;
+
 pub fn add(transaction: &mut Transaction<'_>, put: &PutManifest) {
     let Some(subject) = &put.subject else { return };
     let referrer = Referrer {
@@ -45,6 +48,7 @@ pub fn list(records: &dyn Records, list: &ListReferrers) -> Result<Page<Referrer
         None => prefix.clone(),
     };
     let mut page = Page { items: Vec::new(), more: false };
+    let mut bytes = 0;
     let mut result = Ok(());
     records.scan(Table::Referrers, &from, &past(&prefix), false, &mut |_, value| match decode::<Referrer>(
         Table::Referrers,
@@ -52,7 +56,8 @@ pub fn list(records: &dyn Records, list: &ListReferrers) -> Result<Page<Referrer
     ) {
         Ok(referrer) => {
             if list.artifact_type.is_none() || list.artifact_type == referrer.artifact_type {
-                if page.items.len() == list.limit {
+                bytes += value.len();
+                if page.items.len() == list.limit || (bytes > PAGE_BYTES && !page.items.is_empty()) {
                     page.more = true;
                     return ControlFlow::Break(());
                 }
