@@ -86,6 +86,7 @@ pub async fn put(
         subject: manifest.subject,
         annotations: if manifest.subject.is_some() { manifest.annotations } else { BTreeMap::new() },
         blobs: parts(manifest.blobs),
+        foreign: parts(manifest.foreign),
         children: parts(manifest.children),
         tags,
         condition,

@@ -287,6 +287,9 @@ pub struct PutManifest {
     pub annotations: BTreeMap<String, String>,
     /// Config and layers that must be linked in the repository.
     pub blobs: Vec<Part>,
+    /// Layers that may be missing, because clients can fetch them from elsewhere; kept while the manifest is, if linked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<Part>,
     /// Manifests that an image index lists.
     pub children: Vec<Part>,
     /// Tags that will point here. With a condition there is exactly one.

@@ -50,6 +50,7 @@ fn image(number: u32) -> (Command, Digest) {
         subject: None,
         annotations: std::collections::BTreeMap::new(),
         blobs: vec![],
+        foreign: Vec::new(),
         children: vec![],
         tags: vec![format!("t{number}").parse().unwrap()],
         condition: None,

@@ -10,7 +10,9 @@ pub fn of(command: &Command) -> usize {
     BASE + match command {
         Command::PutManifest(put) => {
             let annotations: usize = put.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-            put.bytes.len() + annotations + 96 * (put.blobs.len() + put.children.len() + put.tags.len())
+            put.bytes.len()
+                + annotations
+                + 96 * (put.blobs.len() + put.foreign.len() + put.children.len() + put.tags.len())
         }
         Command::RecordUpload(record) => segment(&record.segment) + record.hash.state.len(),
         Command::CommitBlob(commit) => commit.segment.as_ref().map_or(0, segment),

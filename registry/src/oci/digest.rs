@@ -153,3 +153,63 @@ impl<'de> Deserialize<'de> for Digest {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn the_digest_of_nothing_is_the_known_one() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        let long = Digest::of_with(Algorithm::Sha512, b"");
+        assert!(long.to_string().starts_with("sha512:cf83e1357eefb8bdf1542850d66d8007"));
+        assert_eq!((long.raw().len(), long.hex().len()), (64, 128));
+    }
+
+    #[test]
+    fn what_is_not_a_registered_digest_in_lower_case_is_refused() {
+        let hex = &EMPTY[7..];
+        for (text, expected) in [
+            (String::new(), DigestError::Form),
+            (hex.to_owned(), DigestError::Form),
+            (format!("md5:{hex}"), DigestError::Algorithm),
+            (format!("SHA256:{hex}"), DigestError::Algorithm),
+            (format!(" sha256:{hex}"), DigestError::Algorithm),
+            (format!("sha256+b64:{hex}"), DigestError::Algorithm),
+            ("sha256:".into(), DigestError::Length),
+            ("sha256:../../x".into(), DigestError::Length),
+            (format!("sha256:{}", &hex[1..]), DigestError::Length),
+            (format!("sha512:{hex}"), DigestError::Length),
+            (format!("sha256:{}", hex.to_uppercase()), DigestError::Hex),
+            (format!("sha256:g{}", &hex[1..]), DigestError::Hex),
+            (format!("sha256::{}", &hex[1..]), DigestError::Hex),
+            (format!("sha256:\u{e9}{}", &hex[2..]), DigestError::Hex),
+        ] {
+            assert_eq!(text.parse::<Digest>(), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn as_many_bytes_as_the_algorithm_makes_are_a_digest() {
+        assert_eq!(Digest::from_raw(Algorithm::Sha256, &[7; 32]).unwrap().raw(), [7; 32]);
+        for (algorithm, length) in [(Algorithm::Sha256, 31), (Algorithm::Sha256, 64), (Algorithm::Sha512, 32)] {
+            assert_eq!(Digest::from_raw(algorithm, &vec![0; length]), Err(DigestError::Length));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_digest_is_what_its_text_and_its_record_say(content: Vec<u8>, long: bool) {
+            let digest = Digest::of_with(if long { Algorithm::Sha512 } else { Algorithm::Sha256 }, &content);
+            prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+            prop_assert_eq!(Digest::from_raw(digest.algorithm(), digest.raw()), Ok(digest));
+            let record = rmp_serde::to_vec_named(&digest).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<Digest>(&record).unwrap(), digest);
+        }
+    }
+}

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::Digest;
+use json::Object;
 
 pub const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -36,6 +37,8 @@ pub struct Manifest {
     pub annotations: BTreeMap<String, String>,
     /// Config and layers with the sizes claimed, each once.
     pub blobs: BTreeMap<Digest, u64>,
+    /// Layers that clients may fetch from elsewhere: they need not be here, but are needed if they are.
+    pub foreign: BTreeMap<Digest, u64>,
     /// Manifests that an image index lists, each once.
     pub children: BTreeMap<Digest, u64>,
 }
@@ -71,10 +74,10 @@ struct Document {
     schema_version: u64,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
-    subject: Option<Descriptor>,
+    config: Option<Object<Descriptor>>,
+    layers: Option<Vec<Object<Descriptor>>>,
+    manifests: Option<Vec<Object<Descriptor>>>,
+    subject: Option<Object<Descriptor>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(rename = "fsLayers")]
@@ -94,7 +97,7 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
     // The first reading is of the JSON as such: parsers differ in which of two equal keys they take and in how deep they
     // go, and everybody must see the same manifest.
     let _: json::Unambiguous = serde_json::from_slice(bytes)?;
-    let document: Document = serde_json::from_slice(bytes)?;
+    let Object(document): Object<Document> = serde_json::from_slice(bytes)?;
     if document.schema_version == 1 || document.fs_layers.is_some() {
         return Err(ManifestError::Schema1);
     }
@@ -108,19 +111,17 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
         if document.manifests.is_some() {
             return Err(ManifestError::Ambiguous);
         }
-        let config = document.config.ok_or(ManifestError::Lacks("config"))?;
+        let Object(config) = document.config.ok_or(ManifestError::Lacks("config"))?;
         parts.blob(&config)?;
-        for layer in document.layers.ok_or(ManifestError::Lacks("layers"))? {
-            if !FOREIGN.contains(&layer.media_type.as_str()) {
-                parts.blob(&layer)?;
-            }
+        for Object(layer) in document.layers.ok_or(ManifestError::Lacks("layers"))? {
+            if FOREIGN.contains(&layer.media_type.as_str()) { parts.foreign(&layer)? } else { parts.blob(&layer)? }
         }
         artifact_type.or(Some(config.media_type))
     } else {
         if document.config.is_some() || document.layers.is_some() {
             return Err(ManifestError::Ambiguous);
         }
-        for child in document.manifests.ok_or(ManifestError::Lacks("manifests"))? {
+        for Object(child) in document.manifests.ok_or(ManifestError::Lacks("manifests"))? {
             // Some builders list the layers of a cache in an image index.
             if known(&child.media_type).is_some() { parts.child(&child)? } else { parts.blob(&child)? }
         }
@@ -129,8 +130,9 @@ pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Manifest, Manif
     Ok(Manifest {
         media_type,
         artifact_type,
-        subject: document.subject.map(|subject| subject.digest),
+        subject: document.subject.map(|Object(subject)| subject.digest),
         annotations: document.annotations.unwrap_or_default(),
+        foreign: parts.foreign_alone()?,
         blobs: parts.blobs,
         children: parts.children,
     })
@@ -156,12 +158,28 @@ fn media_type(header: Option<&str>, field: Option<&str>) -> Result<&'static str,
 #[derive(Default)]
 struct Parts {
     blobs: BTreeMap<Digest, u64>,
+    foreign: BTreeMap<Digest, u64>,
     children: BTreeMap<Digest, u64>,
 }
 
 impl Parts {
     fn blob(&mut self, descriptor: &Descriptor) -> Result<(), ManifestError> {
         add(&mut self.blobs, descriptor)
+    }
+
+    fn foreign(&mut self, descriptor: &Descriptor) -> Result<(), ManifestError> {
+        add(&mut self.foreign, descriptor)
+    }
+
+    /// The foreign layers that are not listed as ordinary ones as well.
+    fn foreign_alone(&mut self) -> Result<BTreeMap<Digest, u64>, ManifestError> {
+        let mut foreign = std::mem::take(&mut self.foreign);
+        for (digest, size) in &self.blobs {
+            if foreign.remove(digest).is_some_and(|other| other != *size) {
+                return Err(ManifestError::TwoSizes { digest: *digest });
+            }
+        }
+        Ok(foreign)
     }
 
     fn child(&mut self, descriptor: &Descriptor) -> Result<(), ManifestError> {

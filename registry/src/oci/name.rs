@@ -75,3 +75,72 @@ impl<'de> Deserialize<'de> for RepositoryName {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_of_the_grammar_are_taken() {
+        for text in ["a", "0", "team/app", "a/b/c/d/e/f", "a.b", "a_b", "a__b", "a-b", "a---b", "a.b_c__d-e/0"] {
+            assert_eq!(text.parse::<RepositoryName>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn names_outside_the_grammar_are_refused() {
+        for text in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            "A",
+            "a/B",
+            "..",
+            "a/../b",
+            "a..b",
+            "a___b",
+            "a._b",
+            "a-_b",
+            "-a",
+            "a-",
+            ".a",
+            "a.",
+            "_a",
+            "a_",
+            "a b",
+            "a:b",
+            "a@b",
+            "a%2fb",
+            "a\\b",
+            "a\0",
+            "a\n",
+            "\u{e4}",
+            "a/\u{ff41}",
+        ] {
+            assert_eq!(text.parse::<RepositoryName>(), Err(NameError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_most_255_bytes() {
+        assert!("a".repeat(MAX_LENGTH).parse::<RepositoryName>().is_ok());
+        assert!("a".repeat(MAX_LENGTH + 1).parse::<RepositoryName>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_made_by_the_grammar_comes_back_as_it_was(
+            text in "[a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}(/[a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}){0,3}"
+        ) {
+            let name: RepositoryName = text.parse().unwrap();
+            let record = rmp_serde::to_vec_named(&name).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<RepositoryName>(&record).unwrap(), name.clone());
+            prop_assert_eq!(name.to_string(), text);
+        }
+    }
+}

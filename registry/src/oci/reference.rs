@@ -76,3 +76,30 @@ impl fmt::Display for Reference {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_outside_the_grammar_is_refused() {
+        let long = "a".repeat(129);
+        for text in ["", ".a", "-a", "a b", "a/b", "a:b", "a@b", "a%20", "a\0", "\u{e4}", "a\n", &long] {
+            assert_eq!(text.parse::<Tag>(), Err(TagError), "{text:?}");
+        }
+        assert!(long[1..].parse::<Tag>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_tag_made_by_the_grammar_comes_back_as_it_was(text in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}") {
+            let tag: Tag = text.parse().unwrap();
+            let record = rmp_serde::to_vec_named(&tag).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<Tag>(&record).unwrap(), tag.clone());
+            prop_assert_eq!(Reference::Tag(tag).to_string(), text);
+        }
+    }
+}

@@ -87,7 +87,7 @@ fn restart_grace(
     save(transaction, name, digest, &link);
 }
 
-/// One more manifest needs the blob, whether it is linked or, with the sparse option, only wanted.
+/// One more manifest needs the blob, whether it is linked or (sparse option, foreign layer) only wanted.
 pub fn reference(
     transaction: &mut Transaction<'_>,
     name: &RepositoryName,

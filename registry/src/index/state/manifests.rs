@@ -44,9 +44,10 @@ fn check_parts(records: &dyn Records, put: &PutManifest) -> Result<Result<(), Re
     let mut missing = Vec::new();
     let differs =
         |part: &Part, actual: u64| Err(Refusal::SizeMismatch { digest: part.digest, claimed: part.size, actual });
-    for part in &put.blobs {
+    let blobs = put.blobs.iter().map(|part| (part, put.sparse));
+    for (part, may_lack) in blobs.chain(put.foreign.iter().map(|part| (part, true))) {
         if !exists(records, Table::Links, &keys::in_repository(&put.repository, &part.digest))? {
-            if !put.sparse {
+            if !may_lack {
                 missing.push(part.digest);
             }
         } else if let Some(blob) = blobs::get(records, &part.digest)?
@@ -100,7 +101,7 @@ fn add(transaction: &mut Transaction<'_>, entry: &Entry<'_>, put: &PutManifest) 
         subject: put.subject,
         time: entry.time,
         who: entry.who.map(str::to_owned),
-        blobs: put.blobs.iter().map(|part| part.digest).collect(),
+        blobs: put.blobs.iter().chain(&put.foreign).map(|part| part.digest).collect(),
         children: put.children.iter().map(|part| part.digest).collect(),
     };
     let holders = keys::count(HOLDERS, &keys::digest(digest));

@@ -198,6 +198,7 @@ fn manifest(
         subject: None,
         annotations: std::collections::BTreeMap::new(),
         blobs: parts(blobs),
+        foreign: Vec::new(),
         children: parts(children),
         tags: tags.iter().map(|text| tag(text)).collect(),
         condition: None,

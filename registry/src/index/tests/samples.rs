@@ -97,6 +97,7 @@ fn commands() -> Vec<Command> {
         subject: Some(other),
         annotations: BTreeMap::from([("key".into(), "value".into())]),
         blobs: vec![Part { digest: hello, size: 5 }],
+        foreign: Vec::new(),
         children: vec![],
         tags: vec!["latest".parse().unwrap()],
         condition: Some(Condition::Absent),
@@ -105,6 +106,7 @@ fn commands() -> Vec<Command> {
     let children = PutManifest {
         digest: other,
         bytes: Bytes::from_static(b"other"),
+        foreign: Vec::new(),
         children: vec![Part { digest, size: 19 }],
         condition: None,
         tags: vec![],

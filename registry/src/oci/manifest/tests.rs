@@ -71,6 +71,53 @@ fn layers_that_are_fetched_from_elsewhere_are_not_needed() {
     let layers: Vec<Value> = FOREIGN.iter().map(|media_type| descriptor(media_type, media_type)).collect();
     let manifest = read(None, &with(image(), "layers", json!(layers))).unwrap();
     assert_eq!(manifest.blobs, BTreeMap::from([(digest("config"), 6)]));
+    assert_eq!(manifest.foreign.len(), FOREIGN.len());
+}
+
+#[test]
+fn a_layer_listed_as_foreign_and_as_ordinary_is_needed() {
+    let both = |size: u64| {
+        let mut foreign = descriptor(FOREIGN[1], "layer");
+        foreign["size"] = json!(size);
+        read(None, &with(image(), "layers", json!([foreign, descriptor(LAYER, "layer")])))
+    };
+    let manifest = both(5).unwrap();
+    assert_eq!(manifest.blobs.get(&digest("layer")), Some(&5));
+    assert!(manifest.foreign.is_empty());
+    assert!(matches!(both(6), Err(ManifestError::TwoSizes { .. })));
+}
+
+#[test]
+fn an_array_is_never_taken_for_an_object() {
+    let config = json!([CONFIG, digest("config").to_string(), 6]);
+    let document = json!([2, OCI_INDEX, null, null, null, [], null, null, null]);
+    for wrong in [document, with(image(), "config", config.clone()), with(image(), "layers", json!([config]))] {
+        assert!(matches!(read(Some(OCI_IMAGE), &wrong), Err(ManifestError::Json(_))), "{wrong}");
+        assert!(matches!(read(None, &wrong), Err(ManifestError::Json(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn keys_that_differ_in_case_alone_are_refused_where_they_mean_something() {
+    for key in ["Layers", "MANIFESTS", "layer\u{17f}", "fslayers", "Annotations"] {
+        assert!(matches!(read(None, &with(image(), key, json!([]))), Err(ManifestError::Json(_))), "{key}");
+    }
+    for key in ["Digest", "\u{17f}ize", "URLs"] {
+        let mut wrong = image();
+        wrong["layers"][0][key] = json!(1);
+        assert!(matches!(read(None, &wrong), Err(ManifestError::Json(_))), "{key}");
+    }
+    let annotated = with(image(), "annotations", json!({ "Size": "a", "size": "b", "Layers": "c" }));
+    assert_eq!(read(None, &annotated).unwrap().annotations.len(), 3);
+    assert!(read(None, &with(image(), "Vendor", json!({ "Size": 1 }))).is_ok());
+}
+
+#[test]
+fn the_parts_of_the_largest_manifest_are_read_in_bounded_time() {
+    let child = |number: u32| json!({ "mediaType": OCI_IMAGE, "digest": Digest::of(&number.to_le_bytes()).to_string(), "size": 1 });
+    let children: Vec<Value> = (0..20_000).map(child).collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children });
+    assert_eq!(read(None, &index).unwrap().children.len(), 20_000);
 }
 
 #[test]

@@ -57,6 +57,28 @@ fn a_blob_that_comes_after_its_sparse_manifest_is_needed_by_it() {
 }
 
 #[test]
+fn a_foreign_layer_may_be_missing_and_is_kept_when_it_is_there() {
+    let mut world = World::new();
+    let (here, elsewhere) = (Digest::of(b"here"), Digest::of(b"elsewhere"));
+    world.push_blob("a", b"here");
+    let foreign = |digest, size| vec![Part { digest, size }];
+    let wrong = PutManifest { foreign: foreign(here, 5), ..manifest("a", b"", &[], &[], &[]) };
+    assert_eq!(world.refused(put(wrong)), Refusal::SizeMismatch { digest: here, claimed: 5, actual: 4 });
+    let image = PutManifest { foreign: foreign(here, 4), ..manifest("a", b"", &[], &[], &[]) };
+    let digest = image.digest;
+    world.ok(put(image));
+    world.ok(put(PutManifest { foreign: foreign(elsewhere, 9), ..manifest("a", b" ", &[], &[], &[]) }));
+    world.later(2 * DAY);
+    world.expire();
+    assert!(has_blob(&world, "a", here));
+    assert!(!has_blob(&world, "a", elsewhere));
+    world.ok(delete_manifest("a", digest));
+    world.later(2 * DAY);
+    world.expire();
+    assert!(!has_blob(&world, "a", here));
+}
+
+#[test]
 fn a_blob_deleted_in_one_repository_stays_in_the_others() {
     let mut world = World::new();
     let key = object(world.now, 1);
