@@ -13,7 +13,6 @@ use roadstead::config;
 
 use crate::support::s3::{FakeS3, Fault, Versitygw};
 use crate::support::wait::eventually;
-use crate::support::wait::eventually;
 
 const MIB: usize = 1 << 20;
 const DAY: &str = "blobs/cluster/1/20260101/";
