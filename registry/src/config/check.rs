@@ -3,7 +3,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, StorageKind};
+use super::{Config, PRESIGNED_LIFE, StorageKind};
 
 const MIB: u64 = 1 << 20;
 
@@ -93,6 +93,13 @@ pub fn check(config: &Config) -> Vec<String> {
     rule(
         blobs.redirect && blobs.public_endpoint.is_none(),
         "blobs.redirect needs blobs.public_endpoint: the address at which clients reach the object storage",
+    );
+    let presigned = PRESIGNED_LIFE.as_secs();
+    rule(
+        blobs.redirect && config.reclaim.reader_pause_seconds < presigned,
+        &format!(
+            "reclaim.reader_pause_seconds is less than the {presigned} seconds that clients may use an address of blobs.redirect"
+        ),
     );
     rule(blobs.inline_limit > MAX_INLINE_BYTES, "blobs.inline_limit is more than 4 MiB (4194304)");
     rule(

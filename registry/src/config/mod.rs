@@ -11,8 +11,12 @@ pub mod show;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How long a presigned address lives. `check` sees to it that condemned objects are left alone for longer.
+pub const PRESIGNED_LIFE: Duration = Duration::from_mins(20);
 
 /// The whole configuration. Every key has a default; `roadstead serve` with none of them is a working registry.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -19,15 +18,13 @@ use super::reply::{self, DOCKER_CONTENT_DIGEST, Reply};
 use super::{Call, conditions, failure, tags};
 use crate::app::App;
 use crate::blobs::reader::{self, ReadError};
+use crate::config::PRESIGNED_LIFE;
 use crate::error::{ApiError, Code};
 use crate::index::command::{Command, LinkName, MarkDamaged, Place, Segment};
 use crate::index::query::{Blob, Found, GetBlob};
 use crate::oci::byte_range::{self, ByteRange};
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
-
-/// How long a presigned address lives. Condemned objects are left alone for longer.
-const PRESIGNED: Duration = Duration::from_mins(20);
 
 pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
     let blob = find(&call.app, &repository, digest, false).await?;
@@ -135,7 +132,7 @@ async fn redirect(app: &App, blob: &Blob) -> Result<Option<String>, ApiError> {
         [Segment { place: Place::Object(key), .. }]
             if config.redirect && blob.size >= config.redirect_min_bytes && !blob.damaged =>
         {
-            Ok(app.store.presign(key, PRESIGNED).await?)
+            Ok(app.store.presign(key, PRESIGNED_LIFE).await?)
         }
         _ => Ok(None),
     }

@@ -1,9 +1,11 @@
 //! The registry while its object store is out, slow, or lies.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use roadstead::oci::digest::Digest;
+use tokio::io::AsyncWriteExt;
 
+use crate::support::raw;
 use crate::support::s3::{FakeS3, Fault, GIVES_UP, impatient};
 use crate::support::server::{Options, Server};
 use crate::support::wait::eventually;
@@ -148,4 +150,33 @@ async fn a_pushed_byte_is_written_to_the_store_once() {
     server.client().push_blob("a", &content).await;
     let written = store.written() - before;
     assert!(written < content.len() as u64 * 101 / 100, "{written} bytes for {}", content.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_stand_still_do_not_keep_others_from_the_store() {
+    let store = FakeS3::start().await;
+    let mut set = store.settings();
+    set.extend(["storage.s3.part_bytes=5242880", "uploads.budget_bytes=10485760"].map(str::to_owned));
+    let server = Server::with(Options { set, ..Options::default() }).await;
+    let mut still = Vec::new();
+    for _ in 0..4 {
+        let upload = server.client().begin("still").await;
+        let head = format!("PATCH {upload} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+        let mut socket = raw::connect(server.address()).await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // Some of it waits in the sockets when all room is taken.
+        let sending = tokio::spawn(async move {
+            let _ = socket.write_all(&vec![1; 4_500_000]).await;
+            socket
+        });
+        still.push(sending);
+    }
+    eventually("they have taken all room", async || {
+        server.metric("roadstead_received_bytes_total").await > Some(11_000_000.0)
+    })
+    .await;
+    let began = Instant::now();
+    server.client().push_blob("a", &large(5)).await;
+    println!("served after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
 }

@@ -5,6 +5,7 @@
 mod a_full_disk_loses_nothing;
 mod a_push_may_die_at_any_step;
 mod a_store_in_trouble;
+mod a_store_that_lies_is_caught;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;

@@ -44,3 +44,9 @@ where
         _ => StoreError::Unavailable { operation: operation.name(), key: key.clone(), source: Box::new(error) },
     }
 }
+
+/// The server has no such call at all.
+pub fn is_missing_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    matches!(status, Some(405 | 501)) || error.code() == Some("NotImplemented")
+}

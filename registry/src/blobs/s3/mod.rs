@@ -22,7 +22,7 @@ use futures::stream::{self, BoxStream};
 use super::budget::Budget;
 use super::{ObjectKey, ObjectWriter, Store, StoreError};
 use crate::config;
-use errors::{Operation, failed};
+use errors::{Operation, failed, is_missing_call};
 use writer::Writer;
 
 /// How often a body that broke off is asked for again, from where it broke.
@@ -207,7 +207,16 @@ impl Store for S3 {
         loop {
             let list = shared.client.list_multipart_uploads().bucket(&shared.bucket).prefix(shared.name(&key));
             let page = list.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await;
-            let page = page.map_err(|error| failed(Operation::List, &key, error))?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if is_missing_call(&error) => {
+                    tracing::info!(
+                        "the object storage cannot list unfinished uploads; let it remove them by a rule of its own"
+                    );
+                    return Ok(aborted);
+                }
+                Err(error) => return Err(failed(Operation::List, &key, error)),
+            };
             for upload in page.uploads() {
                 let old = upload.initiated().is_none_or(|began| began.secs() <= oldest);
                 if let (true, Some(name), Some(id)) = (old, upload.key(), upload.upload_id()) {

@@ -2,6 +2,7 @@
 //! next is filled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::operation::put_object::PutObjectError;
@@ -17,6 +18,8 @@ use crate::blobs::{ObjectKey, ObjectWriter, StoreError};
 
 /// Parts of one object on their way at once.
 const AT_ONCE: usize = 4;
+/// How long an upload that is given up waits for its parts on their way.
+const ENDING: Duration = Duration::from_secs(5);
 /// Every so many parts they become twice as large, up to four times: S3 allows 10 000 of them.
 const GROWTH: i32 = 1000;
 
@@ -149,7 +152,11 @@ impl Writer {
         let mut multipart = self.multipart.take()?;
         let (shared, key) = (self.shared.clone(), self.key.clone());
         Some(async move {
-            multipart.running.shutdown().await;
+            // A part that arrives after the end of its upload may bring it back, so those on their way end first.
+            let ended = async { while multipart.running.join_next().await.is_some() {} };
+            if tokio::time::timeout(ENDING, ended).await.is_err() {
+                multipart.running.shutdown().await;
+            }
             let abort = shared.client.abort_multipart_upload().bucket(&shared.bucket).key(shared.name(&key));
             if let Err(error) = abort.upload_id(&multipart.id).send().await {
                 let error = failed(Operation::Abort, &key, error);

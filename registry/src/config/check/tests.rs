@@ -42,6 +42,16 @@ fn each_rule_says_what_to_change() {
         (&[s3, bucket, "storage.s3.access_key_id=AKIA"], "storage.s3.secret_access_key"),
         (&["blobs.redirect=true", "blobs.public_endpoint=https://s3.example.com"], "storage.kind"),
         (&[s3, bucket, "blobs.redirect=true"], "blobs.public_endpoint"),
+        (
+            &[
+                s3,
+                bucket,
+                "blobs.redirect=true",
+                "blobs.public_endpoint=https://s3.example.com",
+                "reclaim.reader_pause_seconds=1199",
+            ],
+            "reclaim.reader_pause_seconds",
+        ),
         (&["blobs.inline_limit=5000000"], "blobs.inline_limit"),
         (&["manifests.max_bytes=4194303"], "manifests.max_bytes"),
         (&["log.filter=a=b=c"], "log.filter"),
