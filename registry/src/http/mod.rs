@@ -19,13 +19,10 @@ mod tags;
 mod uploads;
 
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tracing::Instrument;
@@ -34,13 +31,10 @@ pub use body::{Body, BodyError};
 pub use metrics::HttpMetrics;
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::oci::action::{Action, ActionError};
 use crate::push::receive::RequestBody;
 use reply::Reply;
-
-/// The longest path and query, in bytes.
-const MAX_TARGET: usize = 16 << 10;
 
 /// The connection that a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +49,7 @@ struct Call {
     headers: HeaderMap,
 }
 
-/// Answers one request. It never fails and never panics.
+/// Answers one request. A failure is an answer too; a panic is for the caller to catch.
 pub async fn handle<B>(app: Arc<App>, request: Request<B>, connection: Connection) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -64,7 +58,7 @@ where
     let began = Instant::now();
     let _running = app.metrics.request_running();
     let (parts, body) = request.into_parts();
-    let action = parse(&parts);
+    let action = Action::parse(&parts.method, parts.uri.path(), parts.uri.query());
     let name = action.as_ref().map_or("none", Action::name);
     let id = request_id();
     let span = tracing::info_span!("request", %id, action = name, peer = %connection.peer);
@@ -75,13 +69,7 @@ where
     });
     let call = Call { app: app.clone(), headers: parts.headers };
     let body = RequestBody::new(body.map_err(Into::into));
-    let answer = async {
-        match AssertUnwindSafe(answer(call, body, action)).catch_unwind().await {
-            Ok(reply) => reply,
-            Err(_) => Err(reply::internal().cause(anyhow::anyhow!("the handler panicked"))),
-        }
-    };
-    let reply = answer.instrument(span.clone()).await;
+    let reply = answer(call, body, action).instrument(span.clone()).await;
     let response = span.in_scope(|| finish(reply, &parts.method, &id, &app.metrics));
     app.metrics.answered(name, response.status(), began.elapsed());
     span.in_scope(|| {
@@ -90,15 +78,7 @@ where
     response
 }
 
-fn parse(parts: &Parts) -> Result<Action, ApiError> {
-    if parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_TARGET {
-        let text = format!("the path and query of a request may have {MAX_TARGET} bytes");
-        return Err(ApiError::new(StatusCode::URI_TOO_LONG, Code::Unsupported, text));
-    }
-    Action::parse(&parts.method, parts.uri.path(), parts.uri.query()).map_err(|error: ActionError| error.into())
-}
-
-async fn answer(call: Call, body: RequestBody, action: Result<Action, ApiError>) -> Reply {
+async fn answer(call: Call, body: RequestBody, action: Result<Action, ActionError>) -> Reply {
     let action = action?;
     access::check(&call, &action)?;
     dispatch(&call, body, action).await
