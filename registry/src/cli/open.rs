@@ -9,14 +9,15 @@ use prometheus::Registry;
 
 use super::directory;
 use crate::app::App;
-use crate::blobs;
 use crate::blobs::measured::StoreMetrics;
+use crate::blobs::{self, Store, StoreError};
 use crate::config::Config;
 use crate::http::HttpMetrics;
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
+use crate::index::query::GetStatus;
 use crate::index::{Index, client::IndexOptions};
-use crate::reclaim::{self, ReclaimMetrics, Reclaimer};
+use crate::reclaim::{self, OwnerError, ReclaimMetrics, Reclaimer};
 
 const SECOND: u64 = 1000;
 const DAY: u64 = 24 * 3600 * SECOND;
@@ -40,11 +41,30 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
     let options =
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
     let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
-    // Before anything writes: a store that belongs to another cluster must not be touched.
-    reclaim::claim(store.as_ref(), index.cluster()).await.context("could not make the store ours")?;
+    own(store.as_ref(), &index).await.context("could not make the store ours")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
     let reclaimer = Reclaimer { index: index.clone(), store: Arc::clone(&store), metrics: reclaim_metrics };
     Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer, _claim: claim })
+}
+
+/// Makes sure, before anything writes, that the store does not belong to another cluster.
+///
+/// A store that is out does not keep a registry down that has owned it before: tags and manifests can be served, and the
+/// reclaimer looks again before it deletes. That days were closed tells that it has worked on the store before.
+async fn own(store: &dyn Store, index: &Index) -> anyhow::Result<()> {
+    match reclaim::claim(store, index.cluster()).await {
+        Err(OwnerError::Store(error @ StoreError::Unavailable { .. }))
+            if index.query(GetStatus).await?.closed_day > 0 =>
+        {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the store does not answer: blobs cannot be read or pushed until it does"
+            );
+            Ok(())
+        }
+        result => Ok(result?),
+    }
 }
 
 /// What the index shall enforce; index time counts milliseconds.

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::raw;
 use crate::support::s3::{FakeS3, Fault, GIVES_UP, impatient};
-use crate::support::server::{Options, Server};
+use crate::support::server::{Options, Server, roadstead};
 use crate::support::wait::eventually;
 
 /// Larger than what is kept in the index.
@@ -43,6 +43,40 @@ async fn an_outage_during_a_push_gives_503_and_never_201_and_tags_can_still_be_r
     store.heal();
     client.finish(&client.begin("a").await, &digest, &content).await.expect(201);
     assert_eq!(client.get(&format!("/v2/a/blobs/{digest}")).await.expect(200).body, content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_started_again_during_an_outage_serves_tags() {
+    let store = FakeS3::start().await;
+    let mut server = start(&store).await;
+    let image = server.client().push_image("a", "latest", "content").await;
+    eventually("the reclaimer has worked on the store", async || {
+        server.metric("roadstead_index_commands_total{command=\"close_day\"").await == Some(1.0)
+    })
+    .await;
+    store.fail(|_, _| Some(Fault::Status(503)));
+    server.kill();
+    server.restart_unready();
+    let answer = server.client().get("/v2/a/manifests/latest").await.expect(200);
+    assert_eq!(Digest::of(&answer.body), image);
+    assert_eq!(server.admin("/readyz").await.0, 503);
+    store.heal();
+    eventually("it is ready", async || server.admin("/readyz").await.0 == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_registry_does_not_start_on_a_store_that_is_out() {
+    let store = FakeS3::start().await;
+    store.fail(|_, _| Some(Fault::Status(503)));
+    let set = [store.settings(), impatient()].concat();
+    let mut command = roadstead();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"]);
+    let data = tempfile::tempdir().unwrap();
+    command.arg(data.path()).args(set.iter().flat_map(|setting| ["--set", setting]));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("could not make the store ours"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

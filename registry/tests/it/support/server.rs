@@ -212,9 +212,14 @@ impl Server {
 
     /// Starts again on the same data, after [`Self::kill`] or [`Self::terminate`].
     pub async fn restart(&mut self) {
+        self.restart_unready();
+        self.wait_until_ready().await;
+    }
+
+    /// The same, when it cannot become ready.
+    pub fn restart_unready(&mut self) {
         assert!(self.process.is_none(), "the server still runs");
         self.launch();
-        self.wait_until_ready().await;
     }
 }
 
