@@ -172,9 +172,11 @@ impl Index {
             return Err(IndexError::Full { command: name });
         }
         let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
-        let (Ok(_one), Ok(_bytes)) = (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await)
-        else {
-            return Err(unavailable("it is closing"));
+        let room = async { (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await) };
+        let (_one, _bytes) = match tokio::time::timeout(DEADLINE, room).await {
+            Ok((Ok(one), Ok(bytes))) => (one, bytes),
+            Ok(_) => return Err(unavailable("it is closing")),
+            Err(_) => return Err(unavailable("too many commands are on their way")),
         };
         let timer = inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
         let proposal = Proposal { time: inner.clock.now(), request, who: who.map(str::to_owned), command };

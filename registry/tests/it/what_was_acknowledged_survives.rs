@@ -1,5 +1,5 @@
 //! kill -9 at random moments while clients push: every push that was acknowledged is complete afterwards, no half image
-//! is visible, and the start needs nobody. The same with the process paused.
+//! is visible, and the start needs nobody. The same with the process paused, and with the store failing on purpose.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use roadstead::oci::digest::Digest;
 use serde_json::{Value, json};
 
+use crate::support::s3::{FakeS3, Fault, impatient};
 use crate::support::server::{Options, Server};
 use crate::support::{Client, OCI_IMAGE};
 
@@ -151,12 +152,12 @@ async fn verify(server: &Server, ledger: &Ledger) {
 }
 
 /// Runs writers while `disturb` does something to the server, so many times, and verifies after each.
-async fn run(rounds: u64, mut disturb: impl AsyncFnMut(&mut Server, &mut Random)) {
+async fn run(rounds: u64, options: Options, mut disturb: impl AsyncFnMut(&mut Server, &mut Random)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = u64::from(now.subsec_nanos()) | 1;
     println!("seed {seed}");
     let mut random = Random(seed);
-    let mut server = Server::with(Options::set(&["uploads.ttl_seconds=86400"])).await;
+    let mut server = Server::with(options).await;
     let ledger = Arc::new(Ledger::default());
     let address = Arc::new(Mutex::new(server.url().to_owned()));
     let writers: Vec<_> =
@@ -183,7 +184,7 @@ fn rounds(short: u64, long: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_loses_nothing_acknowledged() {
-    run(rounds(20, 200), async |server, _| {
+    run(rounds(20, 200), Options::default(), async |server, _| {
         server.kill();
         server.restart().await;
     })
@@ -192,10 +193,36 @@ async fn a_kill_at_any_moment_loses_nothing_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_loses_nothing_acknowledged() {
-    run(rounds(4, 40), async |server, random| {
+    run(rounds(4, 40), Options::default(), async |server, random| {
         server.pause();
         tokio::time::sleep(Duration::from_millis(200 + random.below(3000))).await;
         server.resume();
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_on_purpose_loses_nothing_acknowledged() {
+    let bucket = FakeS3::start().await;
+    let set = [bucket.settings(), impatient()].concat();
+    run(rounds(10, 100), Options { set, ..Options::default() }, async |server, random| {
+        let mut fate = Random(random.below(1 << 40) | 1);
+        bucket.fail(move |_, _| match fate.below(12) {
+            0 | 1 => Some(Fault::Status(503)),
+            2 | 3 => Some(Fault::Status(500)),
+            4 | 5 => Some(Fault::DoneAndFailed),
+            6 => Some(Fault::Stall),
+            _ => None,
+        });
+        tokio::time::sleep(Duration::from_millis(200 + random.below(800))).await;
+        if random.below(2) == 0 {
+            server.kill();
+            bucket.heal();
+            server.restart().await;
+        } else {
+            bucket.heal();
+        }
+    })
+    .await;
+    assert!(bucket.keys().iter().any(|key| key.starts_with("blobs/")), "nothing ever went to the store");
 }

@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
+use std::time::Duration;
 
 use super::{image, open, tag};
 use crate::index::query::GetStatus;
@@ -91,6 +92,20 @@ async fn what_was_acknowledged_outlives_being_killed_at_any_moment() {
         assert!(numbers.len() >= enough, "the child did not come to its {enough} images");
         all.extend(numbers);
         all_there(directory.path(), &all, &format!("round {round}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_that_is_killed_can_be_repeated() {
+    for round in 0..16 {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = start(directory.path(), 0, "");
+        tokio::time::sleep(Duration::from_millis(5 + round * 6)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let index = open(directory.path()).await;
+        index.submit(None, image(1).0).await.unwrap();
+        index.close().await.unwrap();
     }
 }
 
