@@ -212,7 +212,7 @@ impl Default for Uploads {
 pub struct Manifests {
     /// The largest manifest taken; the specification asks for at least 4 MiB.
     pub max_bytes: u64,
-    /// Accept image indexes whose children are not in the repository.
+    /// Accept manifests whose blobs or children are not in the repository.
     pub sparse: bool,
 }
 
