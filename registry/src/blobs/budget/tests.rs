@@ -1,3 +1,5 @@
+//! Who gets room for parts on their way, who waits, and who makes room.
+
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
