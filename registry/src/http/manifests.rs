@@ -28,7 +28,7 @@ static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
-    let query = GetManifest { repository, reference, bytes: !head };
+    let query = GetManifest { repository, reference, bytes: !head, held: None };
     let manifest = match call.app.index.query(query).await? {
         Found::Here(manifest) => manifest,
         Found::Nothing => return Err(unknown()),
