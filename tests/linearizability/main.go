@@ -13,7 +13,11 @@ import (
 )
 
 var modes = map[string]func(*Run) error{
-	"tags": runTags,
+	"tags":           runTags,
+	"read-your-push": runReadYourPush,
+	"two-writers":    runTwoWriters,
+	"leader-kill":    runLeaderKill,
+	"reclaim":        runReclaim,
 }
 
 func main() {
