@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -13,6 +14,7 @@ use crate::blobs::measured::StoreMetrics;
 use crate::blobs::{self, Store, StoreError};
 use crate::config::Config;
 use crate::http::HttpMetrics;
+use crate::index::archive::{self, ArchiveMetrics, Archiver};
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
 use crate::index::query::GetStatus;
@@ -26,6 +28,8 @@ const DAY: u64 = 24 * 3600 * SECOND;
 pub(super) struct Opened {
     pub app: Arc<App>,
     pub reclaimer: Reclaimer,
+    /// None when the index is not archived.
+    pub archiver: Option<Archiver>,
     /// Keeps other processes away from the data directory.
     _claim: File,
 }
@@ -37,6 +41,7 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
     let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
     let store_metrics = StoreMetrics::register(registry).context("could not set up the metrics of the store")?;
     let reclaim_metrics = ReclaimMetrics::register(registry).context("could not set up the metrics of reclaiming")?;
+    let archive_metrics = ArchiveMetrics::register(registry).context("could not set up the metrics of the archive")?;
     let store = blobs::open::open(&config, store_metrics).await.context("could not open the store")?;
     let options =
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
@@ -44,7 +49,9 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
     own(store.as_ref(), &index).await.context("could not make the store ours")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
     let reclaimer = Reclaimer { index: index.clone(), store: Arc::clone(&store), metrics: reclaim_metrics };
-    Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer, _claim: claim })
+    let options = archive(&config);
+    let archiver = options.map(|options| Archiver::new(index.clone(), Arc::clone(&store), options, archive_metrics));
+    Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer, archiver, _claim: claim })
 }
 
 /// Makes sure, before anything writes, that the store does not belong to another cluster.
@@ -65,6 +72,18 @@ async fn own(store: &dyn Store, index: &Index) -> anyhow::Result<()> {
         }
         result => Ok(result?),
     }
+}
+
+/// How the index is archived; none: it is not.
+fn archive(config: &Config) -> Option<archive::Options> {
+    let archive = &config.archive;
+    config.archives().then(|| archive::Options {
+        close_after: Duration::from_secs(archive.seconds),
+        snapshot_entries: archive.snapshot_entries,
+        snapshot_bytes: archive.snapshot_bytes,
+        snapshot_age: Duration::from_secs(archive.snapshot_seconds),
+        keep: usize::try_from(archive.snapshots).unwrap_or(usize::MAX),
+    })
 }
 
 /// What the index shall enforce; index time counts milliseconds.

@@ -88,6 +88,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let stop_background = CancellationToken::new();
     let mut background = opened.reclaimer.start(&app.config, &stop_background);
+    background.extend(opened.archiver.map(|archiver| archiver.start(&stop_background)));
     if let Some(certificates) = certificates.clone() {
         let stop = stop_background.clone();
         background.push(tokio::spawn(async move {

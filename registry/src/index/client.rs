@@ -254,6 +254,11 @@ impl Index {
         self.inner.node.disk_space()
     }
 
+    /// The node of this process: for the archive.
+    pub(super) fn node(&self) -> &Node {
+        &self.inner.node
+    }
+
     #[cfg(test)]
     pub(super) fn view(&self) -> super::state::store::View {
         self.inner.node.view()

@@ -4,6 +4,7 @@
 //! entry of the log ([`raft`]), and [`state`] applies it: deterministic, without clock, randomness or network.
 //! Nothing outside this folder may know how the state is kept, and nothing outside [`raft`] may name openraft.
 
+pub mod archive;
 pub mod client;
 mod clock;
 pub mod command;

@@ -175,6 +175,10 @@ impl Node {
         &self.identity
     }
 
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Proposes a command, and waits until it is applied here.
     pub async fn write(&self, proposal: Proposal) -> Result<Reply, NodeError> {
         match self.raft.client_write(proposal).await {

@@ -26,10 +26,11 @@ mod tags;
 mod tests;
 mod uploads;
 
-use records::{RecordsError, Transaction};
+use records::{RecordsError, Table, Transaction};
 use requests::Seen;
 
-use super::command::{Command, Policy, Proposal, Refusal, Reply, Time};
+use super::command::{Command, Place, Policy, Proposal, Refusal, Reply, Segment, Time};
+use crate::blobs::ObjectKey;
 
 /// What an entry brings to the commands inside: where it stands, when, by whom, and under which policy.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,16 @@ pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Propos
     events::trim(transaction, &mut clock, &policy)?;
     transaction.savepoint();
     Ok(reply)
+}
+
+/// The objects that a record of the table of blobs refers to, with their lengths.
+pub fn objects_of_blob(record: &[u8]) -> Result<Vec<(ObjectKey, u64)>, RecordsError> {
+    let blob: blobs::Blob = records::decode(Table::Blobs, record)?;
+    let object = |segment: &Segment| match &segment.place {
+        Place::Object(key) => Some((key.clone(), segment.length)),
+        Place::Inline(_) => None,
+    };
+    Ok(blob.segments.iter().filter_map(object).collect())
 }
 
 fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Command) -> Result<Reply, RecordsError> {
