@@ -11,8 +11,9 @@ use futures::StreamExt;
 use serde::Serialize;
 
 use crate::blobs::{ObjectKey, Store, StoreError};
-use crate::index::Index;
+use crate::index::local::Local;
 use crate::index::query::GetStatus;
+use crate::index::{Index, IndexError};
 use crate::server::drain::Drain;
 
 /// A dependency that does not answer in this time counts as gone.
@@ -28,11 +29,19 @@ pub struct Readiness {
 /// What readiness depends on.
 #[derive(Debug)]
 pub struct Needs {
-    pub index: Index,
+    pub index: IndexNeed,
     pub store: Arc<dyn Store>,
-    /// Where the index is kept, and the free bytes that it needs there.
-    pub data: PathBuf,
-    pub min_free_bytes: u64,
+    /// Where the index is kept, and the free bytes that it needs there; none when it is not kept here.
+    pub volume: Option<(PathBuf, u64)>,
+}
+
+/// The index as this process has it.
+#[derive(Debug)]
+pub enum IndexNeed {
+    /// Of a process that serves clients.
+    Index(Index),
+    /// Of an index node, which may not belong to a cluster yet.
+    Local(Local),
 }
 
 /// The state of one thing that readiness depends on; `ok` or what is wrong, for a person.
@@ -97,8 +106,17 @@ impl Readiness {
 
 impl Needs {
     async fn index(&self) -> State {
-        match tokio::time::timeout(PATIENCE, self.index.query(GetStatus)).await {
-            Ok(Ok(_)) => State::good(),
+        let asked = async {
+            match &self.index {
+                IndexNeed::Index(index) => index.query(GetStatus).await.map(drop),
+                IndexNeed::Local(local) if local.node().cluster().is_none() => {
+                    Err(IndexError::Unavailable { reason: "this volume belongs to no cluster yet".into() })
+                }
+                IndexNeed::Local(local) => local.query(GetStatus).await.map(drop),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(())) => State::good(),
             Ok(Err(error)) => State(error.to_string()),
             Err(_) => State("the index does not answer".into()),
         }
@@ -121,11 +139,11 @@ impl Needs {
     }
 
     fn space(&self) -> State {
-        match free_bytes(&self.data) {
-            Ok(free) if free < self.min_free_bytes => State(format!(
-                "{free} bytes are free where the data is, and {} are needed: writes are refused until there is room, \
-                 deleting works",
-                self.min_free_bytes
+        let Some((data, floor)) = &self.volume else { return State::good() };
+        match free_bytes(data) {
+            Ok(free) if free < *floor => State(format!(
+                "{free} bytes are free where the data is, and {floor} are needed: writes are refused until there is room, \
+                 deleting works"
             )),
             Ok(_) => State::good(),
             Err(error) => State(format!("the free space cannot be asked for: {error}")),

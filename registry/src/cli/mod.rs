@@ -3,11 +3,16 @@
 //! Exit codes: 0 it did what was asked; 1 it failed while running; 2 the command line is wrong; 78 (`EX_CONFIG` of
 //! sysexits.h) the configuration is wrong, so starting again without a change cannot help.
 
+mod admin;
+mod certificates;
 mod config;
 mod directory;
+mod index;
 mod open;
+mod peers;
 mod scrub;
 mod serve;
+mod socket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +40,11 @@ enum Verb {
     ///
     /// A running registry does this by itself, slowly: see blobs.scrub_days.
     Scrub(ConfigArgs),
+    /// Begin a cluster of index nodes, look at it, and change who belongs to it.
+    #[command(subcommand)]
+    Index(index::Verb),
+    /// Make certificates for the processes of a cluster.
+    Certificates(certificates::Arguments),
     /// Check or show the configuration that `serve` with the same options would use.
     #[command(subcommand)]
     Config(config::Verb),
@@ -42,7 +52,7 @@ enum Verb {
 
 /// Where the configuration comes from. Each source wins over those before it: the defaults, the file, the environment
 /// (ROADSTEAD_SERVER_LISTEN for server.listen), --set, the other options.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct ConfigArgs {
     /// A configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "ROADSTEAD_CONFIG")]
@@ -96,6 +106,8 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
         Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
+        Verb::Certificates(arguments) => certificates::run(&arguments).map_err(Failure::Run),
+        Verb::Index(verb) => index::run(verb),
         Verb::Config(verb) => config::run(verb),
     };
     match result {

@@ -14,7 +14,8 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let registry = metrics::registry().context("could not set up the metrics")?;
         let opened = open::open(config, &registry).await?;
-        let found = scrub::run(&opened.reclaimer, None).await.context("could not read everything")?;
+        let reclaimer = opened.reclaimer.context("a process of role registry has nothing to scrub")?;
+        let found = scrub::run(&reclaimer, None).await.context("could not read everything")?;
         opened.app.index.close().await.context("could not close the index")?;
         println!("{} blobs, {} bytes read", found.blobs, found.bytes);
         for digest in &found.damaged {

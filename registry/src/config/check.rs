@@ -3,7 +3,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, PRESIGNED_LIFE, StorageKind};
+use super::{Config, PRESIGNED_LIFE, Role, StorageKind};
 
 const MIB: u64 = 1 << 20;
 
@@ -52,6 +52,39 @@ pub fn check(config: &Config) -> Vec<String> {
         rule(value == 0, &format!("{key} is 0: it must be at least 1"));
     }
 
+    let cluster = &config.cluster;
+    let peers = [&cluster.certificate, &cluster.key, &cluster.ca];
+    let some = peers.iter().filter(|file| file.is_some()).count();
+    rule(
+        some != 0 && some != peers.len(),
+        "only some of cluster.certificate, cluster.key and cluster.ca are set: peers need all three (`roadstead certificates` makes them)",
+    );
+    let apart = server.role != Role::All;
+    rule(
+        apart && some == 0,
+        "server.role needs cluster.certificate, cluster.key and cluster.ca: peers know each other by them (`roadstead certificates` makes them)",
+    );
+    rule(
+        apart && config.storage.kind == StorageKind::Directory && config.storage.directory.is_none(),
+        "server.role needs a store that all processes share: set storage.kind = \"s3\", or storage.directory to a directory that each of them sees",
+    );
+    rule(
+        server.role == Role::Index && cluster.name.as_deref().is_none_or(|name| !is_host_and_port(name)),
+        "server.role = \"index\" needs cluster.name: how its peers dial this node, as host:port",
+    );
+    rule(
+        server.role == Role::Registry && cluster.index.is_empty(),
+        "server.role = \"registry\" needs cluster.index: where the index nodes are, as host:port each",
+    );
+    rule(
+        !cluster.index.iter().all(|name| is_host_and_port(name)),
+        "cluster.index names something that is no host:port",
+    );
+    rule(
+        !(100..=60_000).contains(&cluster.election_milliseconds),
+        "cluster.election_milliseconds must be between 100 and 60000",
+    );
+    rule(cluster.snapshot_entries < 10, "cluster.snapshot_entries must be at least 10");
     rule(
         config.tls.certificate.is_some() != config.tls.key.is_some(),
         "only one of tls.certificate and tls.key is set: set both for HTTPS, or none for HTTP",
@@ -119,6 +152,10 @@ pub fn check(config: &Config) -> Vec<String> {
         "log.filter cannot be read: write it as info, or as warn,roadstead=debug",
     );
     problems
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn is_http_address(text: &str) -> bool {

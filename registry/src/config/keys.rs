@@ -14,7 +14,7 @@ pub fn known() -> Vec<String> {
 
 fn collect(value: &Value, path: &str, keys: &mut Vec<String>) {
     match value {
-        Value::Object(fields) => {
+        Value::Object(fields) if !fields.is_empty() => {
             for (name, field) in fields {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 collect(field, &path, keys);

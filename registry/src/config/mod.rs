@@ -9,6 +9,7 @@ pub mod load;
 mod reference;
 pub mod show;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub const PRESIGNED_LIFE: Duration = Duration::from_mins(20);
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    pub cluster: Cluster,
     pub tls: Tls,
     pub access: Access,
     pub storage: Storage,
@@ -39,10 +41,14 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
+    /// What this process is.
+    pub role: Role,
     /// Where clients connect.
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub admin_listen: SocketAddr,
+    /// Where an index node takes connections of its peers.
+    pub peer_listen: SocketAddr,
     /// The directory of everything this process keeps: `index/` and, for the directory store, `blobs/`.
     pub data: PathBuf,
     /// Seconds that running requests get to finish after SIGTERM.
@@ -62,8 +68,10 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
+            role: Role::All,
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 5002)),
+            peer_listen: SocketAddr::from(([127, 0, 0, 1], 5001)),
             data: PathBuf::from("data"),
             drain_seconds: 25,
             max_connections: 10_000,
@@ -73,6 +81,70 @@ impl Default for Server {
             min_free_bytes: 256 << 20,
         }
     }
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A whole registry in one process.
+    All,
+    /// A node of the index.
+    Index,
+    /// Serves clients; keeps nothing.
+    Registry,
+}
+
+/// How index nodes and registry processes find and trust each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// This index node as its peers dial it, `host:port`; its certificate must be for `host`.
+    pub name: Option<String>,
+    /// The index nodes, `host:port` each; a host with several addresses stands for as many nodes.
+    #[serde(deserialize_with = "list")]
+    pub index: Vec<String>,
+    /// Where the names are that DNS does not know.
+    pub addresses: BTreeMap<String, SocketAddr>,
+    /// Certificate, key and the authority of all peers, as PEM files; read again when they change.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
+    /// Milliseconds without a word of the leader after which another is elected; each node adds up to as much again.
+    pub election_milliseconds: u64,
+    /// Entries between two snapshots of the state, after which the log is cut.
+    pub snapshot_entries: u64,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            name: None,
+            index: Vec::new(),
+            addresses: BTreeMap::new(),
+            certificate: None,
+            key: None,
+            ca: None,
+            election_milliseconds: 600,
+            snapshot_entries: 10_000,
+        }
+    }
+}
+
+/// A list, or its members in one text with commas between them, as in an environment variable.
+fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::List(list) => list,
+        Either::Text(text) => {
+            text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+        }
+    })
 }
 
 /// Certificate files, read again when they change. Both or none.
@@ -104,6 +176,8 @@ pub enum Anonymous {
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
     pub kind: StorageKind,
+    /// Where the directory store is; none: under `server.data`. Several processes may share one.
+    pub directory: Option<PathBuf>,
     pub s3: S3,
 }
 
@@ -215,11 +289,13 @@ pub struct Manifests {
     pub max_bytes: u64,
     /// Accept manifests whose blobs or children are not in the repository.
     pub sparse: bool,
+    /// Bytes of manifests that a process without an index keeps in memory.
+    pub cache_bytes: u64,
 }
 
 impl Default for Manifests {
     fn default() -> Self {
-        Self { max_bytes: 4 << 20, sparse: false }
+        Self { max_bytes: 4 << 20, sparse: false, cache_bytes: 64 << 20 }
     }
 }
 
@@ -317,7 +393,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,openraft=warn,fjall=warn,lsm_tree=warn".into() }
+        Self { format: LogFormat::Text, filter: "info,openraft=off,fjall=warn,lsm_tree=warn".into() }
     }
 }
 

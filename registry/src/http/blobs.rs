@@ -27,7 +27,7 @@ use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
 
 pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    let blob = find(&call.app, &repository, digest, false).await?;
+    let (blob, stale) = find(&call.app, &repository, digest, false).await?;
     if conditions::not_modified(&call.headers, &digest) {
         return reply::empty(named(StatusCode::NOT_MODIFIED, &digest));
     }
@@ -39,9 +39,10 @@ pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Rep
     };
     if let Some(address) = redirect(&call.app, &blob).await? {
         let builder = named(StatusCode::TEMPORARY_REDIRECT, &digest).header(LOCATION, address);
+        let builder = reply::mark_stale(builder, stale);
         return reply::empty(builder.header(CONTENT_LENGTH, 0));
     }
-    let mut builder = content(status, &digest);
+    let mut builder = reply::mark_stale(content(status, &digest), stale);
     if status == StatusCode::PARTIAL_CONTENT {
         builder = builder.header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, blob.size));
     }
@@ -53,7 +54,7 @@ pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Rep
 /// Linearizable, since a client that is told that the blob is there does not push it; for the same reason a link whose
 /// grace runs out gets a new one, and a damaged blob is not there.
 pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    let blob = find(&call.app, &repository, digest, true).await?;
+    let (blob, _) = find(&call.app, &repository, digest, true).await?;
     if blob.damaged {
         return Err(unknown());
     }
@@ -99,9 +100,17 @@ fn unsatisfiable(size: u64) -> ApiError {
     }
 }
 
-async fn find(app: &App, repository: &RepositoryName, digest: Digest, linearizable: bool) -> Result<Blob, ApiError> {
-    match app.index.query(GetBlob { repository: repository.clone(), digest, linearizable }).await? {
-        Found::Here(blob) => Ok(blob),
+/// The blob, and whether that may be out of date.
+async fn find(
+    app: &App,
+    repository: &RepositoryName,
+    digest: Digest,
+    linearizable: bool,
+) -> Result<(Blob, bool), ApiError> {
+    let query = GetBlob { repository: repository.clone(), digest, linearizable };
+    let answer = app.index.query_any(query).await?;
+    match answer.answer {
+        Found::Here(blob) => Ok((blob, answer.stale)),
         Found::Nothing => Err(unknown()),
         Found::NoRepository => Err(tags::unknown_repository()),
     }
@@ -149,7 +158,7 @@ async fn opened(
     let digest = blob.digest;
     match begin(app, blob, range.clone()).await {
         Err(error) if error.is_gone() => {
-            let blob = find(app, repository, digest, true).await?;
+            let (blob, _) = find(app, repository, digest, true).await?;
             begin(app, blob, range).await.map_err(|error| failed(app, digest, error))
         }
         Err(error) => Err(failed(app, digest, error)),

@@ -28,13 +28,14 @@ static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
-    let query = GetManifest { repository, reference, bytes: !head };
-    let manifest = match call.app.index.query(query).await? {
+    let query = GetManifest { repository, reference, bytes: !head, held: None };
+    let answer = call.app.index.query_any(query).await?;
+    let manifest = match answer.answer {
         Found::Here(manifest) => manifest,
         Found::Nothing => return Err(unknown()),
         Found::NoRepository => return Err(tags::unknown_repository()),
     };
-    let builder = Response::builder()
+    let builder = reply::mark_stale(Response::builder(), answer.stale)
         .header(ETAG, conditions::etag(&manifest.digest))
         .header(DOCKER_CONTENT_DIGEST, manifest.digest.to_string());
     if conditions::not_modified(&call.headers, &manifest.digest) {

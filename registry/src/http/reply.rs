@@ -1,6 +1,6 @@
 //! Answers: the few shapes that handlers give, and errors in the form of the specification ("Error Codes").
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WARNING};
 use http::response::Builder;
 use http::{Response, StatusCode};
 use serde::Serialize;
@@ -16,12 +16,20 @@ pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters
 pub const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
+const STALE: HeaderValue =
+    HeaderValue::from_static("110 roadstead \"the index has no quorum, this may be out of date\"");
+
 /// What a handler gives.
 pub type Reply = Result<Response<Body>, ApiError>;
 
 /// Finishes an answer. The headers of `builder` were made from checked values, so it fails only by our mistake.
 pub fn send(builder: Builder, body: Body) -> Reply {
     builder.body(body).map_err(|error| internal().cause(error))
+}
+
+/// Marks an answer that was given without a quorum (RFC 7234 §5.5.1), if it was.
+pub fn mark_stale(builder: Builder, stale: bool) -> Builder {
+    if stale { builder.header(WARNING, STALE) } else { builder }
 }
 
 /// An answer without a body.

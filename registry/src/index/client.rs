@@ -1,34 +1,23 @@
 //! [`Index`]: what handlers, the push path and the reclaimer hold. It submits commands and answers queries, and hides
 //! whether the index is in this process or behind the network.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
-
-use super::clock::Clock;
-use super::command::{Bootstrap, Command, Outcome, Policy, Proposal, Refusal, Reply, RequestId, Time};
+use super::command::{Bootstrap, Command, Outcome, Policy, Refusal, RequestId, Time};
+use super::local::{self, Local};
 use super::metrics::IndexMetrics;
 use super::query::{Cluster, GetStatus, Query};
 use super::raft::transfer::{self, TransferError};
-use super::raft::{Node, NodeError, NodeHealth};
+use super::raft::{Node, NodeError, NodeHealth, NodeOptions};
+use super::remote::Remote;
 use super::snapshot::Totals;
+use super::space::Space;
 use super::state::records::RecordsError;
-use super::weight;
 
-/// Commands on their way at once, and their bytes, about; more wait.
-const IN_FLIGHT: usize = 1024;
-const IN_FLIGHT_BYTES: usize = 32 << 20;
-/// How long to wait before a leader is asked for again.
-const NO_LEADER_PAUSE: Duration = Duration::from_millis(25);
-/// How long a command or a read may take before the client hears that the index is not available.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the replay of the log may take at the start.
 const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
-/// How long a reading of the free space holds.
-const SPACE_CHECK: Duration = Duration::from_secs(1);
 
 /// A handle to the index. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,14 +27,14 @@ pub struct Index {
 
 #[derive(Debug)]
 struct Inner {
-    node: Node,
-    clock: Clock,
+    way: Way,
     cluster: Cluster,
-    metrics: IndexMetrics,
-    in_flight: Semaphore,
-    in_flight_bytes: Semaphore,
-    barrier: mpsc::UnboundedSender<oneshot::Sender<Result<(), String>>>,
-    space: Space,
+}
+
+#[derive(Debug)]
+enum Way {
+    Local(Local),
+    Remote(Remote),
 }
 
 /// Where the index of this process is, and what it may take.
@@ -56,23 +45,12 @@ pub struct IndexOptions {
     pub min_free_bytes: u64,
 }
 
-/// How the node of this process is: for `/readyz` and for people.
-#[derive(Clone, Debug)]
-pub struct Health {
-    pub node: NodeHealth,
-    /// Without space only what frees some is taken.
-    pub has_space: bool,
-}
-
-impl Health {
-    /// What keeps the node from serving; none when it can.
-    pub fn fault(&self) -> Option<String> {
-        match (&self.node.stopped, self.node.leader) {
-            (Some(reason), _) => Some(format!("the index has stopped: {reason}")),
-            (None, None) => Some("the index has no leader".into()),
-            (None, Some(_)) => None,
-        }
-    }
+/// An answer, and whether it may be out of date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    pub answer: T,
+    /// It was given without a quorum.
+    pub stale: bool,
 }
 
 /// Why the index did not answer.
@@ -103,6 +81,10 @@ pub enum OpenError {
     Random(getrandom::Error),
 }
 
+pub(super) fn unavailable(reason: impl ToString) -> IndexError {
+    IndexError::Unavailable { reason: reason.to_string() }
+}
+
 impl Index {
     /// Starts the node of this process and makes it a cluster when it is new.
     pub async fn open(options: &IndexOptions, metrics: IndexMetrics) -> Result<Self, OpenError> {
@@ -115,27 +97,29 @@ impl Index {
         metrics: IndexMetrics,
         ahead: u64,
     ) -> Result<Self, OpenError> {
-        let node = Node::start(&options.directory, &metrics).await?;
+        let node = Node::start(&NodeOptions::alone(&options.directory), &metrics).await?;
         // Everything that was acknowledged is applied before the clock is read from it.
         let late = || NodeError::NoLeader("the log was not applied in time".into());
         tokio::time::timeout(REPLAY_DEADLINE, node.read_barrier()).await.map_err(|_| late())??;
-        let status = answer(&node, &GetStatus).map_err(OpenError::Prepare)?;
-        let clock = Clock::after(status.time, ahead);
-        let cluster = if let Some(cluster) = status.cluster { cluster } else { found(&node, &clock).await? };
-        let (barrier, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(rounds(node.clone(), waiting, metrics.clone()));
+        let known = local::answer(&node, &GetStatus).map_err(OpenError::Prepare)?.cluster;
         let space = Space::new(&options.directory, options.min_free_bytes);
-        let inner = Inner {
-            node,
-            clock,
-            cluster,
-            metrics,
-            in_flight: Semaphore::new(IN_FLIGHT),
-            in_flight_bytes: Semaphore::new(IN_FLIGHT_BYTES),
-            barrier,
-            space,
+        let id = node.cluster().unwrap_or_default();
+        let local = Local::new(node, metrics, space, true, ahead).map_err(OpenError::Prepare)?;
+        let cluster = match known {
+            Some(cluster) => cluster,
+            None => found(&local, id).await?,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self::of(local, cluster))
+    }
+
+    /// The index of a process whose node belongs to this cluster.
+    pub fn of(local: Local, cluster: Cluster) -> Self {
+        Self { inner: Arc::new(Inner { way: Way::Local(local), cluster }) }
+    }
+
+    /// The index behind the network.
+    pub fn behind(remote: Remote, cluster: Cluster) -> Self {
+        Self { inner: Arc::new(Inner { way: Way::Remote(remote), cluster }) }
     }
 
     /// Which cluster this is. Fixed since its first command.
@@ -143,14 +127,35 @@ impl Index {
         &self.inner.cluster
     }
 
+    /// The node of this process, if it has one.
+    pub fn local(&self) -> Option<&Local> {
+        match &self.inner.way {
+            Way::Local(local) => Some(local),
+            Way::Remote(_) => None,
+        }
+    }
+
     /// The index time now. The day of an object key and every expiry count by it.
     pub fn time(&self) -> Time {
-        self.inner.clock.now()
+        match &self.inner.way {
+            Way::Local(local) => local.time(),
+            Way::Remote(remote) => remote.time(),
+        }
+    }
+
+    /// Whether background work belongs to this process: its node leads.
+    pub fn leads(&self) -> bool {
+        self.local().is_some_and(|local| local.node().leads())
+    }
+
+    /// Whether what depends on the time of day must wait: the clocks of the members do not agree.
+    pub fn time_is_doubtful(&self) -> bool {
+        self.local().is_some_and(|local| local.clock().is_doubtful())
     }
 
     /// A new id for a request.
     pub fn request(&self) -> Result<RequestId, IndexError> {
-        request(&self.inner.clock)
+        new_request(self.time())
     }
 
     /// Proposes a command and waits until it is applied.
@@ -166,61 +171,28 @@ impl Index {
         who: Option<&str>,
         command: Command,
     ) -> Result<Outcome, IndexError> {
-        let inner = &self.inner;
         let name = command.name();
-        if adds(&command) && !inner.space.is_enough() {
-            return Err(IndexError::Full { command: name });
-        }
-        let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
-        let room = async { (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await) };
-        let (_one, _bytes) = match tokio::time::timeout(DEADLINE, room).await {
-            Ok((Ok(one), Ok(bytes))) => (one, bytes),
-            Ok(_) => return Err(unavailable("it is closing")),
-            Err(_) => return Err(unavailable("too many commands are on their way")),
+        let reply = match &self.inner.way {
+            Way::Local(local) => local.submit(request, who, command).await?,
+            Way::Remote(remote) => remote.submit(request, who, command).await?,
         };
-        let timer = inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
-        let proposal = Proposal { time: inner.clock.now(), request, who: who.map(str::to_owned), command };
-        let reply = match tokio::time::timeout(DEADLINE, propose(&inner.node, proposal)).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => return Err(unavailable(&error)),
-            Err(_) => return Err(unavailable("a command was not applied in time")),
-        };
-        timer.observe_duration();
-        let outcome = if reply.is_ok() { "done" } else { "refused" };
-        inner.metrics.commands.with_label_values(&[name, outcome]).inc();
         reply.map_err(|refusal| IndexError::Refused { command: name, refusal })
     }
 
-    /// Answers a query, from a view that is at least as new as the moment of the call unless the answer is settled.
+    /// Answers a query, from a view that is at least as new as the moment of the call unless the answer is settled. An
+    /// answer that may be out of date is none.
     pub async fn query<Q: Query>(&self, query: Q) -> Result<Q::Answer, IndexError> {
-        self.inner.metrics.reads.inc();
-        if query.may_settle() {
-            let answer = answer(&self.inner.node, &query)?;
-            if query.settled(&answer) {
-                return Ok(answer);
-            }
-        }
-        self.barrier().await?;
-        if query.scans() {
-            let node = self.inner.node.clone();
-            let scan = tokio::task::spawn_blocking(move || answer(&node, &query));
-            return scan.await.map_err(|error| unavailable(&error))?;
-        }
-        answer(&self.inner.node, &query)
+        let answer = self.query_any(query).await?;
+        if answer.stale { Err(unavailable("there is no quorum")) } else { Ok(answer.answer) }
     }
 
-    /// Waits for the next round that makes reads linearizable; one round serves all who wait for it.
-    async fn barrier(&self) -> Result<(), IndexError> {
-        let (done, wait) = oneshot::channel();
-        if self.inner.barrier.send(done).is_err() {
-            return Err(unavailable("it is closing"));
-        }
-        match tokio::time::timeout(DEADLINE, wait).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(reason))) => Err(unavailable(&reason)),
-            Ok(Err(_)) => Err(unavailable("it is closing")),
-            Err(_) => Err(unavailable("no quorum answered in time")),
-        }
+    /// Answers a query; without a quorum, what is named by its digest and was found is answered too, and marked.
+    pub async fn query_any<Q: Query>(&self, query: Q) -> Result<Answer<Q::Answer>, IndexError> {
+        let (answer, stale) = match &self.inner.way {
+            Way::Local(local) => local.query(query).await?,
+            Way::Remote(remote) => remote.query(query).await?,
+        };
+        Ok(Answer { answer, stale })
     }
 
     /// Puts the policy in force if another one is.
@@ -233,179 +205,79 @@ impl Index {
 
     /// Whether there is room for what adds to the index.
     pub fn has_space(&self) -> bool {
-        self.inner.space.is_enough()
+        self.local().is_none_or(Local::has_space)
     }
 
-    /// How the node of this process is.
-    pub fn health(&self) -> Health {
-        Health { node: self.inner.node.health(), has_space: self.inner.space.is_enough() }
+    /// How the node of this process is; none when it has none.
+    pub fn health(&self) -> Option<NodeHealth> {
+        Some(self.local()?.node().health())
     }
 
     /// Writes the whole state, as it is now, as a snapshot (see [`super::snapshot`]). Blocks on the disk.
     ///
     /// # Errors
-    /// When the state cannot be read or `output` takes no more.
+    /// When there is no state here, it cannot be read, or `output` takes no more.
     pub fn write_snapshot<W: std::io::Write>(&self, output: W) -> Result<(W, Totals), TransferError> {
-        transfer::send(&self.inner.node.view(), &self.inner.cluster.id, output)
+        let local = self.local().ok_or(TransferError::NoState)?;
+        transfer::send(&local.node().view(), &self.inner.cluster.id, output)
     }
 
     /// Bytes of the log and of the state on disk.
     pub fn disk_space(&self) -> (u64, u64) {
-        self.inner.node.disk_space()
-    }
-
-    /// The node of this process: for the archive.
-    pub(super) fn node(&self) -> &Node {
-        &self.inner.node
-    }
-
-    #[cfg(test)]
-    pub(super) fn view(&self) -> super::state::store::View {
-        self.inner.node.view()
+        self.local().map_or((0, 0), |local| local.node().disk_space())
     }
 
     /// Takes a snapshot, so that the log can be cut.
     pub async fn snapshot(&self) -> Result<(), IndexError> {
-        self.inner.node.snapshot().await.map_err(|error| unavailable(&error))
-    }
-
-    #[cfg(test)]
-    pub(super) async fn cut(&self) -> Result<(), NodeError> {
-        self.inner.node.cut().await
-    }
-
-    #[cfg(test)]
-    pub(super) async fn wait_for_purge(&self) {
-        self.inner.node.wait_for_purge().await;
+        match self.local() {
+            Some(local) => local.node().snapshot().await.map_err(|error| unavailable(&error)),
+            None => Err(unavailable("there is no node here")),
+        }
     }
 
     /// Ends cleanly.
     pub async fn close(&self) -> Result<(), IndexError> {
-        self.inner.in_flight.close();
-        self.inner.node.stop().await.map_err(|error| unavailable(&error))
-    }
-}
-
-fn unavailable(reason: impl ToString) -> IndexError {
-    IndexError::Unavailable { reason: reason.to_string() }
-}
-
-fn request(clock: &Clock) -> Result<RequestId, IndexError> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(unavailable)?;
-    Ok(RequestId::new(clock.now(), u128::from_be_bytes(random)))
-}
-
-/// Proposes until there is a leader to take it: a command that found none was not proposed, and its id stays the same.
-async fn propose(node: &Node, proposal: Proposal) -> Result<Reply, NodeError> {
-    loop {
-        match node.write(proposal.clone()).await {
-            Err(NodeError::NoLeader(_)) => tokio::time::sleep(NO_LEADER_PAUSE).await,
-            result => return result,
+        match &self.inner.way {
+            Way::Local(local) => local.close().await,
+            Way::Remote(_) => Ok(()),
         }
     }
 }
 
-fn answer<Q: Query>(node: &Node, query: &Q) -> Result<Q::Answer, IndexError> {
-    query.answer(&node.view()).map_err(IndexError::State)
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl Index {
+    pub(super) fn view(&self) -> super::state::store::View {
+        self.local().unwrap().node().view()
+    }
 
-/// Whether a command makes the index larger: those are refused when space runs out, the others must still pass.
-fn adds(command: &Command) -> bool {
-    match command {
-        Command::RecordUpload(_)
-        | Command::CommitBlob(_)
-        | Command::MountBlob(_)
-        | Command::PutManifest(_)
-        | Command::ReplaceSegments(_) => true,
-        Command::Bootstrap(_)
-        | Command::SetPolicy(_)
-        | Command::CancelUpload(_)
-        | Command::RenewLink(_)
-        | Command::DeleteBlob(_)
-        | Command::DeleteTag(_)
-        | Command::DeleteManifest(_)
-        | Command::Expire(_)
-        | Command::CloseDay(_)
-        | Command::ForgetObjects(_)
-        | Command::MarkDamaged(_) => false,
+    pub(super) async fn cut(&self) -> Result<(), NodeError> {
+        self.local().unwrap().node().cut().await
+    }
+
+    pub(super) async fn wait_for_purge(&self) {
+        self.local().unwrap().node().wait_for_purge().await;
     }
 }
 
-/// The first command of a new cluster.
-async fn found(node: &Node, clock: &Clock) -> Result<Cluster, OpenError> {
+/// A new id for a request whose sender last saw the index at `seen`.
+pub(super) fn new_request(seen: Time) -> Result<RequestId, IndexError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(unavailable)?;
+    Ok(RequestId::new(seen, u128::from_be_bytes(random)))
+}
+
+/// The first command of a new cluster. Somebody may have been first: then that cluster is the one.
+pub async fn found(local: &Local, id: String) -> Result<Cluster, OpenError> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(OpenError::Random)?;
     let upload_key = bytes::Bytes::copy_from_slice(&key);
-    let id = node.identity().cluster.clone();
-    let bootstrap = Bootstrap { cluster: id.clone(), epoch: 1, upload_key: upload_key.clone() };
-    let proposal = Proposal {
-        time: clock.now(),
-        request: request(clock).map_err(OpenError::Prepare)?,
-        who: None,
-        command: Command::Bootstrap(bootstrap),
-    };
-    match node.write(proposal).await? {
-        Ok(_) => Ok(Cluster { id, epoch: 1, upload_key }),
-        Err(refusal) => Err(OpenError::Prepare(IndexError::Refused { command: "bootstrap", refusal })),
+    let bootstrap = Bootstrap { cluster: id, epoch: 1, upload_key };
+    let request = new_request(local.time()).map_err(OpenError::Prepare)?;
+    let reply = local.submit(request, None, Command::Bootstrap(bootstrap)).await.map_err(OpenError::Prepare)?;
+    if let Err(refusal) = reply {
+        return Err(OpenError::Prepare(IndexError::Refused { command: "bootstrap", refusal }));
     }
-}
-
-/// Serves read barriers: whoever asks while a round runs is served by the next, since the one under way may have begun
-/// before he asked.
-async fn rounds(
-    node: Node,
-    mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<Result<(), String>>>,
-    metrics: IndexMetrics,
-) {
-    let mut round = Vec::new();
-    while waiting.recv_many(&mut round, usize::MAX).await > 0 {
-        metrics.read_rounds.inc();
-        let result = loop {
-            match tokio::time::timeout(DEADLINE, node.read_barrier()).await {
-                // They would only ask again; each of them has a deadline of its own.
-                Ok(Err(NodeError::NoLeader(_))) if round.iter().any(|waiter| !waiter.is_closed()) => {
-                    tokio::time::sleep(NO_LEADER_PAUSE).await;
-                }
-                Ok(result) => break result.map_err(|error| error.to_string()),
-                Err(_) => break Err("no quorum answered in time".to_owned()),
-            }
-        };
-        for waiter in round.drain(..) {
-            let _ = waiter.send(result.clone()); // whoever asked may have gone
-        }
-    }
-}
-
-/// The free space of the volume, read at most once a second.
-#[derive(Debug)]
-struct Space {
-    directory: PathBuf,
-    floor: u64,
-    began: Instant,
-    /// Milliseconds since `began` at which it was read last, times two, plus one when there was enough.
-    seen: AtomicU64,
-}
-
-impl Space {
-    fn new(directory: &Path, floor: u64) -> Self {
-        Self { directory: directory.to_owned(), floor, began: Instant::now(), seen: AtomicU64::new(u64::MAX) }
-    }
-
-    fn is_enough(&self) -> bool {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX) / 2;
-        let seen = self.seen.load(Ordering::Relaxed);
-        if seen != u64::MAX && now.saturating_sub(seen >> 1) * 2 < SPACE_CHECK.as_millis() as u64 {
-            return seen & 1 == 1;
-        }
-        let enough = match rustix::fs::statvfs(&self.directory) {
-            Ok(volume) => volume.f_bavail.saturating_mul(volume.f_frsize) >= self.floor,
-            Err(error) => {
-                tracing::warn!(%error, "could not read the free space of the index's volume");
-                true
-            }
-        };
-        self.seen.store((now << 1) | u64::from(enough), Ordering::Relaxed);
-        enough
-    }
+    let (status, _) = local.query(GetStatus).await.map_err(OpenError::Prepare)?;
+    status.cluster.ok_or_else(|| OpenError::Prepare(unavailable("the cluster was not founded")))
 }

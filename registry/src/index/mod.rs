@@ -4,19 +4,27 @@
 //! entry of the log ([`raft`]), and [`state`] applies it: deterministic, without clock, randomness or network.
 //! Nothing outside this folder may know how the state is kept, and nothing outside [`raft`] may name openraft.
 
+pub mod agreement;
+pub mod answer;
 pub mod archive;
 pub mod client;
 mod clock;
 pub mod command;
 pub mod crash;
+mod held;
 mod journal;
+pub mod local;
 pub mod metrics;
+pub mod peers;
 pub mod query;
 pub mod raft;
+pub mod remote;
 pub mod snapshot;
+pub mod space;
 pub mod state;
 #[cfg(test)]
 mod tests;
 mod weight;
 
-pub use client::{Health, Index, IndexError, IndexOptions, OpenError};
+use client::unavailable;
+pub use client::{Answer, Index, IndexError, IndexOptions, OpenError};

@@ -3,6 +3,7 @@
 //! brought up to date first.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::command::{HashState, Policy, Segment, Time, UploadId};
@@ -13,8 +14,11 @@ use crate::oci::name::RepositoryName;
 use crate::oci::reference::{Reference, Tag};
 
 /// A question with a typed answer.
-pub trait Query: Send + 'static {
-    type Answer: Send + 'static;
+pub trait Query: Serialize + DeserializeOwned + Send + Sync + 'static {
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Its name between processes; never changes.
+    const NAME: &'static str;
 
     /// Answers from the state as it stands in `records`.
     ///
@@ -37,6 +41,23 @@ pub trait Query: Send + 'static {
     fn settled(&self, _answer: &Self::Answer) -> bool {
         false
     }
+
+    /// Before it is sent to another process: what is held here need not come. Returns what was left out.
+    fn leave_out(&mut self, _held: &dyn Held) -> Option<Bytes> {
+        None
+    }
+
+    /// After it was answered by another process: puts in what was left out, and keeps what came.
+    fn fill_in(&self, _answer: &mut Self::Answer, _left_out: Option<Bytes>, _held: &dyn Held) {}
+}
+
+/// Bytes of manifests that a process without an index holds: they never change. That a repository has them is never
+/// held.
+pub trait Held {
+    /// The manifest that this name pointed at when it was asked for last.
+    fn guess(&self, repository: &RepositoryName, reference: &Reference) -> Option<Digest>;
+    fn get(&self, digest: &Digest) -> Option<Bytes>;
+    fn keep(&self, repository: &RepositoryName, reference: &Reference, digest: Digest, bytes: Bytes);
 }
 
 /// Something looked for inside a repository.
@@ -67,15 +88,18 @@ pub struct Page<T> {
 }
 
 /// A manifest by tag or digest. Linearizable by tag.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetManifest {
     pub repository: RepositoryName,
     pub reference: Reference,
     /// Whether the bytes are wanted too.
     pub bytes: bool,
+    /// Of this manifest they are not wanted: the asker holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Digest>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub digest: Digest,
     pub media_type: String,
@@ -88,7 +112,7 @@ pub struct Manifest {
 }
 
 /// A blob of a repository, with where its bytes are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetBlob {
     pub repository: RepositoryName,
     pub digest: Digest,
@@ -96,7 +120,7 @@ pub struct GetBlob {
     pub linearizable: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
     pub digest: Digest,
     pub size: u64,
@@ -107,13 +131,13 @@ pub struct Blob {
 }
 
 /// An upload that has at least one recorded segment, or was ended. Linearizable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetUpload {
     pub repository: RepositoryName,
     pub upload: UploadId,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Upload {
     /// Going on. Nothing recorded yet is the same as no row at all: see [`GetUpload`]'s `None`.
     Open {
@@ -129,7 +153,7 @@ pub enum Upload {
 }
 
 /// The tags of a repository, in byte order, after `last`. `None` when there is no such repository.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListTags {
     pub repository: RepositoryName,
     pub last: Option<String>,
@@ -137,14 +161,14 @@ pub struct ListTags {
 }
 
 /// The repositories, in byte order, after `last`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListRepositories {
     pub last: Option<String>,
     pub limit: usize,
 }
 
 /// The referrers of a digest, in the order of their digests, after `last`; never fails for an unknown subject.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListReferrers {
     pub repository: RepositoryName,
     pub subject: Digest,
@@ -164,7 +188,7 @@ pub struct Referrer {
 }
 
 /// What a tag pointed at over time, newest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TagHistory {
     pub repository: RepositoryName,
     pub tag: Tag,
@@ -182,32 +206,32 @@ pub struct TagChange {
 }
 
 /// Repositories that hold a blob, at most `limit`: sources for a mount without `from`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BlobRepositories {
     pub digest: Digest,
     pub limit: usize,
 }
 
 /// Objects that may be deleted from the store: condemned and past the readers' pause. Linearizable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DueObjects {
     pub limit: usize,
 }
 
 /// Which of these keys the index knows, as part of a blob or upload, or condemned. Linearizable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KnownObjects {
     pub keys: Vec<ObjectKey>,
 }
 
 /// Blobs in the order of their digests, after `last`: for scrubbing and for joining segments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListBlobs {
     pub last: Option<Digest>,
     pub limit: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBlob {
     pub digest: Digest,
     pub size: u64,
@@ -216,10 +240,10 @@ pub struct StoredBlob {
 }
 
 /// What the index as a whole says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetStatus;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// None before the first command.
     pub cluster: Option<Cluster>,

@@ -61,7 +61,7 @@ fn image(number: u32) -> (Command, Digest) {
 
 async fn tag(index: &Index, number: u32) -> Option<Digest> {
     let reference = Reference::Tag(format!("t{number}").parse().unwrap());
-    let query = GetManifest { repository: "a/b".parse().unwrap(), reference, bytes: false };
+    let query = GetManifest { repository: "a/b".parse().unwrap(), reference, bytes: false, held: None };
     index.query(query).await.unwrap().here().map(|manifest| manifest.digest)
 }
 
@@ -217,8 +217,12 @@ async fn content_named_by_its_digest_needs_no_round() {
     let index = open_with(directory.path(), metrics.clone()).await;
     let (put, digest) = image(1);
     index.submit(None, put).await.unwrap();
-    let get =
-        |digest| GetManifest { repository: "a/b".parse().unwrap(), reference: Reference::Digest(digest), bytes: true };
+    let get = |digest| GetManifest {
+        repository: "a/b".parse().unwrap(),
+        reference: Reference::Digest(digest),
+        bytes: true,
+        held: None,
+    };
     let before = metrics.read_rounds.get();
     assert!(matches!(index.query(get(digest)).await.unwrap(), Found::Here(_)));
     assert_eq!(metrics.read_rounds.get(), before);

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::index::query::Cluster;
 use crate::index::{Index, IndexError};
 pub use metrics::ReclaimMetrics;
-pub use owner::{OwnerError, claim};
+pub use owner::{OwnerError, check, claim};
 
 /// What the work needs.
 #[derive(Clone, Debug)]
@@ -59,7 +59,9 @@ impl Reclaimer {
             let mut orphans = orphans::Orphans::default();
             let work = async {
                 loop {
-                    reclaimer.turn(&mut orphans).await;
+                    if reclaimer.index.leads() {
+                        reclaimer.turn(&mut orphans).await;
+                    }
                     tokio::time::sleep(interval).await;
                 }
             };
@@ -77,6 +79,9 @@ impl Reclaimer {
 
     /// Does what is due now.
     async fn turn(&self, orphans: &mut orphans::Orphans) {
+        if self.index.time_is_doubtful() {
+            return; // it would expire what is not old
+        }
         for (work, result) in
             [("expiring and deleting", sweep::run(self).await), ("looking for orphans", orphans.run(self).await)]
         {

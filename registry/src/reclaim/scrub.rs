@@ -33,6 +33,9 @@ pub async fn forever(reclaimer: Reclaimer, days: u32) {
     let round = Duration::from_secs(u64::from(days) * 24 * 3600);
     loop {
         tokio::time::sleep(PAUSE).await;
+        if !reclaimer.index.leads() {
+            continue;
+        }
         let began = tokio::time::Instant::now();
         let result = async {
             let bytes = reclaimer.index.query(GetStatus).await?.counts.blob_bytes;

@@ -21,6 +21,7 @@ mod manifests_are_checked;
 mod nothing_is_left_behind;
 mod pull_what_was_pushed;
 mod readiness_tells_what_is_wrong;
+mod several_nodes_are_one_registry;
 mod support;
 mod tags_are_conditional;
 mod the_model_agrees;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roadstead::ready::{Needs, Readiness};
+use roadstead::ready::{IndexNeed, Needs, Readiness};
 use roadstead::server::drain::Drain;
 
 use crate::support::Registry;
@@ -15,10 +15,9 @@ fn readiness(registry: &Registry) -> Readiness {
 fn with(registry: &Registry, drain: Drain) -> Readiness {
     let readiness = Readiness::new(drain);
     readiness.started(Needs {
-        index: registry.index.clone(),
+        index: IndexNeed::Index(registry.index.clone()),
         store: Arc::new(registry.store.clone()),
-        data: std::env::temp_dir(),
-        min_free_bytes: 0,
+        volume: Some((std::env::temp_dir(), 0)),
     });
     readiness
 }

@@ -8,6 +8,13 @@ pub(super) fn print(scheme: &str, address: SocketAddr, admin: SocketAddr) {
     let _ = std::io::stdout().lock().write_all(text(scheme, address, admin).as_bytes());
 }
 
+/// Prints where a node of the index is. Programs read these lines too.
+pub(super) fn print_node(name: &str, address: SocketAddr, admin: SocketAddr) {
+    let text =
+        format!("roadstead index node {name} is listening on {address}\nhealth and metrics are on http://{admin}\n");
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// The first two lines are read by programs and must stay as they are.
 fn text(scheme: &str, address: SocketAddr, admin: SocketAddr) -> String {
     // Docker speaks plain HTTP to loopback; `localhost` is what people type.

@@ -17,7 +17,7 @@ use crate::blobs::Store;
 use crate::index::Index;
 use crate::index::query::Cluster;
 use crate::index::raft::archive::{Tail, position_of};
-use crate::index::raft::node::{Node, NodeError};
+use crate::index::raft::{Node, NodeError};
 use crate::reclaim::owner;
 
 /// How often new entries are looked for: often, so that they are in memory before the log is cut.
@@ -132,8 +132,8 @@ impl Archiver {
 
     /// Archives while this node leads; returns when it does no longer, or has to begin again.
     async fn lead(&self, stop: &CancellationToken) -> Result<(), ArchiveError> {
-        let node = self.index.node().clone();
-        let Some(term) = node.leads() else {
+        let node = self.index.local().map(|local| local.node().clone());
+        let Some((node, term)) = node.and_then(|node| node.term_led().map(|term| (node, term))) else {
             self.set_behind(false);
             let _ = stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
             return Ok(());
@@ -141,7 +141,7 @@ impl Archiver {
         let mut work = self.begin(&node).await?;
         loop {
             let last = stop.is_cancelled();
-            if node.leads() != Some(term) {
+            if node.term_led() != Some(term) {
                 self.set_behind(false);
                 return Ok(());
             }

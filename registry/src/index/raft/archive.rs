@@ -16,9 +16,9 @@ pub enum Tail {
 
 impl Node {
     /// The term in which this node leads, as far as it knows; none when it does not.
-    pub fn leads(&self) -> Option<u64> {
+    pub fn term_led(&self) -> Option<u64> {
         let health = self.health();
-        (health.stopped.is_none() && health.leader == Some(self.identity().node)).then_some(health.term)
+        (health.stopped.is_none() && health.leader == Some(self.id())).then_some(health.term)
     }
 
     /// Applied entries, hence committed ones, behind `position`: about `bytes` of them. Blocks on the disk.

@@ -15,7 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use futures::{Stream, StreamExt, stream};
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::storage::{IOFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,7 @@ use super::types::{Position, StoredEntry, StoredVote, Types};
 use super::writer::{Job, Writer};
 use crate::index::journal::{self, Behind, JournalError};
 use crate::index::metrics::IndexMetrics;
+use crate::index::weight;
 
 pub const VOTE: &[u8] = b"vote";
 pub const COMMITTED: &[u8] = b"committed";
@@ -38,6 +39,9 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// Entries read together when many are wanted: a replay must not hold the whole log in memory.
 const READ_AHEAD: u64 = 32;
+
+/// Bytes of entries sent to a member at once.
+const LETTER_BYTES: usize = 8 << 20;
 
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -331,8 +335,30 @@ impl RaftLogReader<Types> for Log {
         .flatten()
     }
 
+    /// At most what fits into one letter: entries may be as large as a manifest.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<EntryOf<Types>>, io::Error> {
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for index in start..end {
+            let entry = self.entries(index..index + 1)?;
+            bytes += entry.iter().map(weight_of).sum::<usize>();
+            if bytes > LETTER_BYTES && !found.is_empty() {
+                break;
+            }
+            found.extend(entry);
+        }
+        Ok(found)
+    }
+
     async fn read_vote(&mut self) -> Result<Option<VoteOf<Types>>, io::Error> {
         Ok(self.meta::<StoredVote>(VOTE)?.map(Into::into))
+    }
+}
+
+fn weight_of(entry: &EntryOf<Types>) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => weight::of(&proposal.command),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }
 

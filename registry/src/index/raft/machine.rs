@@ -1,5 +1,6 @@
 //! The state machine as openraft sees it: applies committed entries in batches, hands out snapshots, installs them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,8 +12,8 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, Snapsh
 
 use super::states::States;
 use super::transfer;
-use super::types::{Applied, Members, Types};
-use crate::index::command::{Outcome, Reply};
+use super::types::{Applied, Members, NodeId, Types};
+use crate::index::command::{Outcome, Reply, Time};
 use crate::index::crash::{self, disk_failed};
 use crate::index::metrics::IndexMetrics;
 use crate::index::state;
@@ -38,6 +39,10 @@ struct Shared {
     metrics: IndexMetrics,
     /// Bytes of commands applied since the start, about.
     applied_bytes: AtomicU64,
+    /// Nodes that were members once.
+    removed: RwLock<BTreeSet<NodeId>>,
+    /// The index time of the last entry.
+    time: AtomicU64,
 }
 
 /// A state on its way: a view of this member's, or one received from another member.
@@ -50,8 +55,32 @@ pub enum StateSnapshot {
 
 impl Machine {
     pub fn new(states: States, store: Store, metrics: IndexMetrics) -> Self {
-        Self {
-            shared: Arc::new(Shared { states, store: RwLock::new(store), metrics, applied_bytes: AtomicU64::new(0) }),
+        let shared = Shared {
+            states,
+            store: RwLock::new(store),
+            metrics,
+            applied_bytes: AtomicU64::new(0),
+            removed: RwLock::default(),
+            time: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether the node was a member once and is none any more.
+    pub fn has_removed(&self, node: NodeId) -> bool {
+        self.shared.removed.read().unwrap_or_else(PoisonError::into_inner).contains(&node)
+    }
+
+    /// The index time of the last entry applied since the start.
+    pub fn last_time(&self) -> Time {
+        Time(self.shared.time.load(Ordering::Relaxed))
+    }
+
+    /// Remembers who was removed, as a state says it.
+    fn note_removed(&self, applied: &Applied) {
+        let mut removed = self.shared.removed.write().unwrap_or_else(PoisonError::into_inner);
+        if *removed != applied.removed {
+            removed.clone_from(&applied.removed);
         }
     }
 
@@ -115,16 +144,18 @@ impl Machine {
             replies.push(match &entry.payload {
                 EntryPayload::Blank => Ok(Outcome::Done),
                 EntryPayload::Normal(proposal) => {
+                    self.shared.time.fetch_max(proposal.time.0, Ordering::Relaxed);
                     state::apply(&mut transaction, index, proposal).map_err(io::Error::other)?
                 }
                 EntryPayload::Membership(membership) => {
                     let since = Some(entry.log_id);
                     let stored = StoredMembershipOf::<Types>::new(since, membership.clone());
-                    applied.members = Members::from(&stored);
+                    applied.change(Members::from(&stored));
                     Ok(Outcome::Done)
                 }
             });
         }
+        self.note_removed(&applied);
         let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;
         crash::point("index::state::before_commit");
         if let Err(error) = store.write(transaction.into_changes(), &applied) {
@@ -180,6 +211,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn applied_state(&mut self) -> Result<(Option<LogIdOf<Types>>, StoredMembershipOf<Types>), io::Error> {
         let applied = applied_of(&self.store())?;
+        self.note_removed(&applied);
         Ok((applied.position.map(Into::into), (&applied.members).into()))
     }
 
@@ -213,13 +245,14 @@ impl RaftStateMachine<Types> for Machine {
         snapshot: StateSnapshot,
     ) -> Result<(), io::Error> {
         let position = meta.last_log_id.as_ref().map(super::types::Position::from);
-        let shared = self.shared.clone();
+        let (machine, shared) = (self.clone(), self.shared.clone());
         blocking(move || {
             let received = match snapshot {
                 StateSnapshot::Received(store) => store,
                 StateSnapshot::View(view) => transfer::copy(&view, &shared.states).map_err(io::Error::other)?,
             };
-            if applied_of(&received)?.position != position {
+            let stands = applied_of(&received)?;
+            if stands.position != position {
                 return Err(io::Error::other("the received state does not stand where its sender said"));
             }
             if let Err(error) = received.sync() {
@@ -227,6 +260,7 @@ impl RaftStateMachine<Types> for Machine {
             }
             shared.states.switch_to(received.directory()).map_err(io::Error::other)?;
             *shared.store.write().unwrap_or_else(PoisonError::into_inner) = received;
+            machine.note_removed(&stands);
             Ok(())
         })
         .await

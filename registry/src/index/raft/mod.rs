@@ -4,14 +4,19 @@ pub mod archive;
 pub mod frame;
 mod log;
 pub mod machine;
-mod network;
+pub mod members;
+pub mod network;
 pub mod node;
+pub mod receive;
 pub mod states;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
 pub mod types;
 mod upkeep;
+mod volume;
+pub mod wire;
 mod writer;
 
-pub use node::{Node, NodeError, NodeHealth};
+pub use node::{Node, NodeError, NodeHealth, NodeOptions};

@@ -1,87 +1,279 @@
-//! The way to other members. This node knows none yet, so every peer is unreachable; what is behind this file changes
-//! when there are several nodes, and nothing else does.
+//! The way to other members: openraft's calls become letters, and letters go over `index::peers`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::StreamExt;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use openraft::alias::{SnapshotOf, VoteOf};
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::RPCOption;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
 };
 use openraft::{BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use super::machine::StateSnapshot;
-use super::types::{NodeId, Types};
+use super::stream::{ChannelWriter, PIECES};
+use super::transfer;
+use super::types::{Members, NodeId, Position, StoredVote, Types};
+use super::wire::{self, Append, Appended, AskVote, Letter, SnapshotHead, Transfer, Transferred, Voted};
+use crate::index::peers::connection::{CallError, Peer};
+use crate::index::peers::dial::Dial;
+use crate::index::peers::wire::{Fault, decode};
 
-/// Makes connections to peers.
+/// The longest time for entries to be durable at a member; a heartbeat has openraft's own deadline.
+const APPEND: Duration = Duration::from_secs(5);
+/// The longest time for a whole state to arrive and be installed.
+const SNAPSHOT: Duration = Duration::from_mins(30);
+/// How long to wait before a member that could not be reached is tried again.
+const BACKOFF: Duration = Duration::from_millis(100);
+const NO_WORD: &str = "no peers are configured";
+
+/// Makes connections to members.
 #[derive(Clone, Debug)]
-pub struct Network;
-
-/// A connection to one peer.
-#[derive(Debug)]
-pub struct Peer {
-    target: NodeId,
+pub struct Network {
+    shared: Arc<Shared>,
 }
 
-impl Peer {
-    fn unreachable(&self) -> Unreachable<Types> {
-        Unreachable::new(&io::Error::other(format!("node {} cannot be reached", self.target)))
+#[derive(Debug)]
+struct Shared {
+    cluster: Mutex<Option<String>>,
+    node: NodeId,
+    /// None: a node that is alone for good.
+    dialer: Option<Arc<dyn Dial>>,
+    /// Two connections for each address: letters must not wait behind a snapshot.
+    peers: Mutex<BTreeMap<(String, bool), Peer>>,
+    /// Why members refuse this node, as they said last.
+    refused: Mutex<Option<Fault>>,
+    /// Members that did not answer the last letter.
+    silent: Mutex<BTreeSet<NodeId>>,
+}
+
+impl Network {
+    pub fn new(node: NodeId, cluster: Option<String>, dialer: Option<Arc<dyn Dial>>) -> Self {
+        let shared = Shared {
+            cluster: Mutex::new(cluster),
+            node,
+            dialer,
+            peers: Mutex::default(),
+            refused: Mutex::default(),
+            silent: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
+
+    /// From now on letters are in the name of this cluster.
+    pub fn belong_to(&self, cluster: &str) {
+        *lock(&self.shared.cluster) = Some(cluster.to_owned());
+    }
+
+    /// Why members refused a letter of this node for good.
+    pub fn refused(&self) -> Option<Fault> {
+        lock(&self.shared.refused).clone()
+    }
+
+    /// The connection to an address.
+    pub fn peer(&self, address: &str) -> Option<Peer> {
+        self.connection(address, false)
+    }
+
+    fn connection(&self, address: &str, bulk: bool) -> Option<Peer> {
+        let dialer = self.shared.dialer.as_ref()?;
+        let mut peers = lock(&self.shared.peers);
+        let peer = peers.entry((address.to_owned(), bulk)).or_insert_with(|| Peer::new(address, Arc::clone(dialer)));
+        Some(peer.clone())
+    }
+
+    /// Says something to a member and waits for its answer.
+    pub async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        target: NodeId,
+        address: &str,
+        path: &str,
+        content: Q,
+        deadline: Duration,
+    ) -> Result<A, CallError> {
+        let peer = self.peer(address).ok_or_else(|| nowhere(address))?;
+        let letter = self.letter(target, content);
+        let result = peer.call(path, &letter, deadline).await;
+        self.hear(target, result.as_ref().err());
+        result
+    }
+
+    /// Says it once when a member falls silent, and once when it speaks again.
+    fn hear(&self, target: NodeId, error: Option<&CallError>) {
+        let mut silent = lock(&self.shared.silent);
+        match error {
+            None => {
+                if silent.remove(&target) {
+                    tracing::info!(member = target, "a member answers again");
+                }
+            }
+            Some(error) => {
+                if silent.insert(target) {
+                    tracing::warn!(member = target, %error, "a member does not answer");
+                }
+                drop(silent);
+                self.note(error);
+            }
+        }
+    }
+
+    fn letter<T>(&self, to: NodeId, content: T) -> Letter<T> {
+        let cluster = lock(&self.shared.cluster).clone().unwrap_or_default();
+        Letter { cluster, from: self.shared.node, to, content }
+    }
+
+    fn note(&self, error: &CallError) {
+        if let Some(fault @ (Fault::Removed { .. } | Fault::RolledBack { .. } | Fault::OtherCluster { .. })) =
+            error.fault()
+        {
+            let mut refused = lock(&self.shared.refused);
+            if refused.as_ref() != Some(fault) {
+                tracing::error!(%error, "a member refuses this node");
+                *refused = Some(fault.clone());
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing that holds these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn nowhere(address: &str) -> CallError {
+    CallError::Unreachable { address: address.to_owned(), source: io::Error::other(NO_WORD) }
+}
+
+/// The way to one member.
+#[derive(Debug)]
+pub struct Line {
+    network: Network,
+    target: NodeId,
+    address: String,
 }
 
 impl RaftNetworkFactory<Types> for Network {
-    type Network = Peer;
+    type Network = Line;
 
-    async fn new_client(&mut self, target: NodeId, _node: &BasicNode) -> Peer {
-        Peer { target }
+    async fn new_client(&mut self, target: NodeId, node: &BasicNode) -> Line {
+        Line { network: self.clone(), target, address: node.addr.clone() }
     }
 }
 
-impl RaftNetworkV2<Types> for Peer {
+impl Line {
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        content: Q,
+        deadline: Duration,
+    ) -> Result<A, RPCError<Types>> {
+        self.network.ask(self.target, &self.address, path, content, deadline).await.map_err(|error| match &error {
+            CallError::Unanswered { .. } => RPCError::Network(NetworkError::new(&error)),
+            CallError::Unreachable { .. } | CallError::Fault { .. } => RPCError::Unreachable(Unreachable::new(&error)),
+        })
+    }
+}
+
+impl RaftNetworkV2<Types> for Line {
     type SnapshotData = StateSnapshot;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Types>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        let deadline = if request.entries.is_empty() { option.soft_ttl() } else { APPEND };
+        let appended: Appended = self.ask(wire::APPEND, Append::from(request), deadline).await?;
+        Ok(appended.into())
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
+        request: VoteRequest<Types>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        let voted: Voted = self.ask(wire::VOTE, AskVote::from(request), option.soft_ttl()).await?;
+        Ok(voted.into())
     }
 
     async fn pre_vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
+        request: VoteRequest<Types>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        let voted: Voted = self.ask(wire::PRE_VOTE, AskVote::from(request), option.soft_ttl()).await?;
+        Ok(voted.into())
     }
 
     async fn full_snapshot(
         &mut self,
-        _vote: VoteOf<Types>,
-        _snapshot: SnapshotOf<Types, StateSnapshot>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: VoteOf<Types>,
+        snapshot: SnapshotOf<Types, StateSnapshot>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(StreamingError::Unreachable(self.unreachable()))
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            StreamingError::Unreachable(Unreachable::new(&io::Error::other(error.to_string())))
+        };
+        let Some(peer) = self.network.connection(&self.address, true) else {
+            return Err(failed(&nowhere(&self.address)));
+        };
+        let head = SnapshotHead {
+            vote: StoredVote::from(&vote),
+            position: snapshot.meta.last_log_id.as_ref().map(Position::from),
+            members: Members::from(&snapshot.meta.last_membership),
+        };
+        let letter = self.network.letter(self.target, head);
+        let head = wire::head(&letter).map_err(|error| failed(&io::Error::other(error)))?;
+        let cluster = letter.cluster;
+        let StateSnapshot::View(view) = snapshot.snapshot else {
+            return Err(failed(&io::Error::other("a state that is not in force is not sent")));
+        };
+        let (pieces, channel) = mpsc::channel::<io::Result<Bytes>>(PIECES);
+        tokio::task::spawn_blocking(move || {
+            let broken = pieces.clone();
+            if let Err(error) = transfer::send(&view, &cluster, ChannelWriter::new(pieces)) {
+                let _ = broken.blocking_send(Err(io::Error::other(error))); // the receiver may have gone first
+            }
+        });
+        let pieces = futures::stream::once(std::future::ready(Ok(head)))
+            .chain(futures::stream::unfold(
+                channel,
+                |mut channel| async move { Some((channel.recv().await?, channel)) },
+            ))
+            .map(|piece| piece.map(Frame::data));
+        let body = StreamBody::new(pieces).boxed_unsync();
+        let sent = tokio::select! {
+            sent = peer.send(wire::SNAPSHOT, body, SNAPSHOT) => sent,
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+        };
+        let answer = sent.inspect_err(|error| self.network.note(error)).map_err(|error| failed(&error))?;
+        let vote: StoredVote = decode(&answer).map_err(|error| failed(&io::Error::other(error)))?;
+        Ok(SnapshotResponse::new(vote.into()))
     }
 
     async fn transfer_leader(
         &mut self,
-        _request: TransferLeaderRequest<Types>,
-        _option: RPCOption,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        let transferred: Transferred = self.ask(wire::TRANSFER, Transfer::from(request), option.soft_ttl()).await?;
+        Ok(transferred.into())
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
     }
 }

@@ -1,15 +1,16 @@
 //! A member of the cluster: its identity, its log and state on one volume, and openraft between them.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
-use serde::{Deserialize, Serialize};
 
 use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
@@ -19,23 +20,44 @@ use super::types::{NodeId, Raft};
 #[cfg(test)]
 use super::upkeep;
 use super::upkeep::Upkeep;
-use crate::index::command::{Proposal, Reply};
+pub use super::volume::Identity;
+use super::volume::{identity, lock, sync_directories};
+use super::wire::{self, AskRead, ReadAt};
+use crate::index::command::{Proposal, Reply, Time};
 use crate::index::metrics::IndexMetrics;
+use crate::index::peers::dial::Dial;
+use crate::index::peers::wire::Fault;
 use crate::index::state::store::{Store, StoreError, View};
 
-const IDENTITY: &str = "identity.json";
-const FORMAT: u32 = 1;
-
 /// Entries between two snapshots, after which the log is cut; and entries kept behind a snapshot.
-const SNAPSHOT_EVERY: u64 = 10_000;
+pub const SNAPSHOT_EVERY: u64 = 10_000;
 const LOG_KEPT: u64 = 1_000;
+/// Milliseconds without a word of the leader before an election, when nothing else is configured.
+pub const ELECTION: u64 = 300;
+/// How long the leader may take to say where a read may stand.
+const READ_DEADLINE: Duration = Duration::from_secs(1);
+/// How long this node may take to apply what a read must see.
+const APPLY_DEADLINE: Duration = Duration::from_secs(5);
+/// A word of a leader, or of a majority to a leader, is good for so long.
+const CONTACT: Duration = Duration::from_secs(1);
 
-/// What a volume says of itself, written once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    pub cluster: String,
-    pub node: NodeId,
-    pub format: u32,
+/// How a node is started.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    pub directory: PathBuf,
+    /// The way to other members; none: a node that is alone for good, and forms a cluster of its own.
+    pub dialer: Option<Arc<dyn Dial>>,
+    /// Milliseconds without a word of the leader before an election; each node adds up to as much again.
+    pub election: u64,
+    /// Entries between two snapshots.
+    pub snapshot_entries: u64,
+}
+
+impl NodeOptions {
+    /// Alone, with the defaults.
+    pub fn alone(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), dialer: None, election: ELECTION, snapshot_entries: SNAPSHOT_EVERY }
+    }
 }
 
 /// How a node is.
@@ -89,25 +111,39 @@ pub struct Node {
     raft: Raft,
     machine: Machine,
     log: Log,
-    identity: Identity,
-    _upkeep: Arc<Upkeep>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: NodeId,
+    directory: PathBuf,
+    identity: Mutex<Identity>,
+    network: Network,
+    states: States,
+    began: Instant,
+    /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
+    heard: AtomicU64,
+    _upkeep: Upkeep,
     /// Held while the process uses the volume.
-    _lock: Arc<File>,
+    _lock: File,
 }
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Node").field("id", &self.shared.id).finish_non_exhaustive()
     }
 }
 
 impl Node {
-    /// Opens the volume in `directory`, or makes it one of a new cluster of one voter; returns when it leads or follows.
-    pub async fn start(directory: &Path, metrics: &IndexMetrics) -> Result<Self, NodeError> {
+    /// Opens the volume. A node that is alone leads when this returns; one with peers waits for them, or for the word
+    /// that it belongs to a cluster.
+    pub async fn start(options: &NodeOptions, metrics: &IndexMetrics) -> Result<Self, NodeError> {
+        let directory = options.directory.as_path();
+        let alone = options.dialer.is_none();
         let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = lock(directory)?;
-        let identity = identity(directory)?;
+        let identity = identity(directory, alone)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
         let stands = applied_of(&store).map_err(failed)?;
@@ -125,37 +161,57 @@ impl Node {
         }
         metrics.applied_position.set(applied as i64);
 
-        let machine = Machine::new(states, store, metrics.clone());
+        let machine = Machine::new(states.clone(), store, metrics.clone());
         let config = Config {
             cluster_name: identity.cluster.clone(),
-            heartbeat_interval: 100,
-            election_timeout_min: 300,
-            election_timeout_max: 600,
+            heartbeat_interval: (options.election / 4).clamp(25, 250),
+            election_timeout_min: options.election,
+            election_timeout_max: options.election * 2,
             enable_pre_vote: Some(true),
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-            max_in_snapshot_log_to_keep: LOG_KEPT,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
+            max_in_snapshot_log_to_keep: LOG_KEPT.min(options.snapshot_entries),
             max_payload_entries: 256,
+            install_snapshot_timeout: 1_800_000,
             ..Config::default()
         };
         let config = config.validate().map_err(|error| NodeError::Stopped(error.to_string()))?;
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
-        let raft = Raft::new(identity.node, Arc::new(config), Network, log.clone(), machine.clone())
+        let cluster = Some(identity.cluster.clone()).filter(|cluster| !cluster.is_empty());
+        let network = Network::new(identity.node, cluster, options.dialer.clone());
+        let raft = Raft::new(identity.node, Arc::new(config), network.clone(), log.clone(), machine.clone())
             .await
             .map_err(|error| stopped(&error))?;
-        let upkeep = Arc::new(Upkeep::start(raft.clone(), machine.clone(), log.clone(), metrics.clone()));
-        let node = Self { raft, machine, log, identity, _upkeep: upkeep, _lock: Arc::new(lock) };
-        node.form().await?;
+        let upkeep = Upkeep::start(raft.clone(), machine.clone(), log.clone(), metrics.clone());
+        let shared = Arc::new(Shared {
+            id: identity.node,
+            directory: directory.to_owned(),
+            identity: Mutex::new(identity),
+            network,
+            states,
+            began: Instant::now(),
+            heard: AtomicU64::new(0),
+            _upkeep: upkeep,
+            _lock: lock,
+        });
+        let node = Self { raft, machine, log, shared };
+        node.begin(alone).await?;
         Ok(node)
     }
 
-    /// The first time, makes this node the only voter. A single voter need not wait for its election timeout.
-    async fn form(&self) -> Result<(), NodeError> {
+    /// A node that is alone forms its cluster; a single voter need not wait for its election timeout.
+    async fn begin(&self, alone: bool) -> Result<(), NodeError> {
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
-        if !self.raft.is_initialized().await.map_err(|error| stopped(&error))? {
-            let members = std::collections::BTreeMap::from([(self.identity.node, BasicNode::new("self"))]);
-            self.raft.initialize(members).await.map_err(|error| stopped(&error))?;
-        } else if self.is_alone() {
+        if self.raft.is_initialized().await.map_err(|error| stopped(&error))? {
+            let voters = self.members().into_iter().filter(|member| member.voter);
+            if !voters.map(|member| member.id).eq([self.shared.id]) {
+                return Ok(());
+            }
             self.raft.trigger().elect(false).await.map_err(|error| stopped(&error))?;
+        } else if alone {
+            let members = std::collections::BTreeMap::from([(self.shared.id, BasicNode::new("self"))]);
+            self.raft.initialize(members).await.map_err(|error| stopped(&error))?;
+        } else {
+            return Ok(());
         }
         self.raft
             .wait(Some(Duration::from_secs(10)))
@@ -165,14 +221,108 @@ impl Node {
         Ok(())
     }
 
-    fn is_alone(&self) -> bool {
-        let metrics = self.raft.metrics();
-        let members = metrics.borrow_watched().membership_config.clone();
-        members.voter_ids().eq([self.identity.node])
+    pub fn id(&self) -> NodeId {
+        self.shared.id
     }
 
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// The cluster that the volume belongs to.
+    pub fn cluster(&self) -> Option<String> {
+        Some(self.lock_identity().cluster.clone()).filter(|cluster| !cluster.is_empty())
+    }
+
+    pub(super) fn lock_identity(&self) -> MutexGuard<'_, Identity> {
+        self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.shared.directory
+    }
+
+    pub(super) fn states(&self) -> States {
+        self.shared.states.clone()
+    }
+
+    /// The way to other members.
+    pub fn network(&self) -> &Network {
+        &self.shared.network
+    }
+
+    pub(super) fn has_removed(&self, node: NodeId) -> bool {
+        self.machine.has_removed(node)
+    }
+
+    /// Takes a letter, or says why not.
+    pub(super) fn admits(&self, cluster: &str, from: NodeId, to: NodeId) -> Result<(), Fault> {
+        match self.cluster() {
+            None => return Err(Fault::Empty),
+            Some(ours) if ours != cluster => return Err(Fault::OtherCluster { ours }),
+            Some(_) => {}
+        }
+        if to != self.shared.id {
+            return Err(Fault::OtherNode { ours: self.shared.id });
+        }
+        if self.has_removed(from) {
+            return Err(Fault::Removed { node: from });
+        }
+        Ok(())
+    }
+
+    /// A leader has just been heard.
+    pub(super) fn heard_leader(&self) {
+        let now = self.shared.began.elapsed().as_millis() as u64;
+        self.shared.heard.store(now + 1, Ordering::Relaxed);
+    }
+
+    /// How long ago this node was in touch with a leader, or as a leader with a majority; none: never.
+    pub fn contact(&self) -> Option<Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.current_leader == Some(self.shared.id) {
+            if metrics.membership_config.voter_ids().eq([self.shared.id]) {
+                return Some(Duration::ZERO);
+            }
+            return metrics.last_quorum_acked.map(|at| at.elapsed());
+        }
+        let heard = self.shared.heard.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.shared.began.elapsed().saturating_sub(Duration::from_millis(heard)))
+    }
+
+    /// Whether the state here is at most about a second old.
+    pub fn is_fresh(&self) -> bool {
+        self.contact().is_some_and(|ago| ago < CONTACT)
+    }
+
+    /// How long this node has run.
+    pub fn age(&self) -> Duration {
+        self.shared.began.elapsed()
+    }
+
+    /// The index time of the last entry applied here.
+    pub fn last_time(&self) -> Time {
+        self.machine.last_time()
+    }
+
+    pub fn leads(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    /// The leader as this node knows it, with its address.
+    pub fn leader(&self) -> Option<(NodeId, String)> {
+        let leader = self.raft.metrics().borrow_watched().current_leader?;
+        self.members().into_iter().find(|member| member.id == leader).map(|member| (leader, member.name))
+    }
+
+    /// What to tell one who took this node for the leader.
+    pub(super) fn not_leader(&self, error: &NodeError) -> Fault {
+        if let NodeError::Stopped(reason) = error {
+            return Fault::Unavailable { reason: reason.clone() };
+        }
+        let other = self.leader().filter(|(id, _)| *id != self.shared.id);
+        Fault::NotLeader { leader: other.map(|(_, name)| name) }
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -188,13 +338,34 @@ impl Node {
         }
     }
 
-    /// Waits until the state here is at least as new as this moment (Raft thesis §6.4, ReadIndex).
-    pub async fn read_barrier(&self) -> Result<(), NodeError> {
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(()),
+    /// Makes sure that this node leads and returns the position that a read must not be behind (Raft thesis §6.4).
+    pub async fn confirm_lead(&self) -> Result<u64, NodeError> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(linearizer.read_log_id().log_id().index),
             Err(RaftError::Fatal(error)) => Err(NodeError::Stopped(error.to_string())),
             Err(error) => Err(NodeError::NoLeader(error.to_string())),
         }
+    }
+
+    /// Waits until the state here is at least as new as this moment: ReadIndex, asked of the leader when that is another.
+    /// Returns the leader's time then.
+    pub async fn read_barrier(&self) -> Result<Option<Time>, NodeError> {
+        let (index, time) = match self.leader() {
+            Some((id, address)) if id != self.shared.id => {
+                let network = self.network();
+                let asked = network.ask::<_, ReadAt>(id, &address, wire::READ, AskRead {}, READ_DEADLINE).await;
+                let at = asked.map_err(|error| NodeError::NoLeader(error.to_string()))?;
+                (at.index, Some(at.time))
+            }
+            Some(_) => (self.confirm_lead().await?, None),
+            None => return Err(NodeError::NoLeader("none is known".into())),
+        };
+        self.raft
+            .wait(Some(APPLY_DEADLINE))
+            .applied_index_at_least(Some(index), "a read is caught up")
+            .await
+            .map_err(|error| NodeError::NoLeader(error.to_string()))?;
+        Ok(time)
     }
 
     /// A consistent view of the state as it is applied here now.
@@ -239,8 +410,13 @@ impl Node {
         wait.metrics(|metrics| metrics.purged.is_some(), "the log is cut").await.expect("the log is cut");
     }
 
-    /// Ends cleanly: everything written is durable afterwards, so that a start has little to replay.
+    /// Ends cleanly: another leads, and everything written is durable afterwards, so that a start has little to replay.
     pub async fn stop(&self) -> Result<(), NodeError> {
+        if self.leads()
+            && let Err(error) = self.transfer(None).await
+        {
+            tracing::warn!(%error, "ending as the leader: the others will elect one");
+        }
         self.raft.shutdown().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
         self.log.close().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
         let machine = self.machine.clone();
@@ -248,55 +424,5 @@ impl Node {
             machine.store().sync().map_err(|error| NodeError::Stopped(error.to_string()))
         });
         ended.await.map_err(|error| NodeError::Stopped(error.to_string()))?
-    }
-}
-
-/// Makes the names of the databases durable, and that of the volume's directory.
-fn sync_directories(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()?;
-    match directory.canonicalize()?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// Keeps a second process away from the volume.
-fn lock(directory: &Path) -> Result<File, NodeError> {
-    let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(directory.join("LOCK")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(NodeError::InUse { directory: directory.to_owned() }),
-        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-/// Reads the identity of the volume, or gives an empty one its own.
-fn identity(directory: &Path) -> Result<Identity, NodeError> {
-    let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
-    let file = directory.join(IDENTITY);
-    match fs::read(&file) {
-        Ok(text) => {
-            let identity: Identity = serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
-            if identity.format > FORMAT {
-                return Err(NodeError::NewerFormat { file, format: identity.format });
-            }
-            Ok(identity)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if directory.join("log").exists() {
-                return Err(failed(io::Error::other(format!("there is a log but no {IDENTITY}"))));
-            }
-            let cluster = ulid::Ulid::new().to_string().to_lowercase();
-            let identity = Identity { cluster, node: 1, format: FORMAT };
-            let temporary = directory.join("identity.new");
-            let mut new = File::create(&temporary).map_err(failed)?;
-            new.write_all(&serde_json::to_vec_pretty(&identity).unwrap_or_default()).map_err(failed)?;
-            new.sync_all().map_err(failed)?;
-            fs::rename(&temporary, &file).map_err(failed)?;
-            File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed)?;
-            Ok(identity)
-        }
-        Err(error) => Err(failed(error)),
     }
 }

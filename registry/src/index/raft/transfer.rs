@@ -22,6 +22,8 @@ pub enum TransferError {
     Store(#[from] StoreError),
     #[error("could not make a directory for the received state")]
     Directory(#[source] io::Error),
+    #[error("this process has no state of the index")]
+    NoState,
     #[error("the state has no readable position")]
     Position(#[source] io::Error),
     #[error("the snapshot is of cluster {theirs}, this is cluster {ours}")]

@@ -147,4 +147,16 @@ pub struct Applied {
     /// The index up to which the state came as a snapshot: the log need not hold what led there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<u64>,
+    /// Nodes that were members once: they are refused for ever.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed: BTreeSet<NodeId>,
+}
+
+impl Applied {
+    /// Puts other members in force.
+    pub fn change(&mut self, members: Members) {
+        let gone = self.members.nodes.keys().filter(|id| !members.nodes.contains_key(id)).copied();
+        self.removed.extend(gone.collect::<Vec<_>>());
+        self.members = members;
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
+
 use super::records::{Records, RecordsError, Table, decode, exists, past};
 use super::{blobs, keys, links, manifests, queue, referrers, repositories, settings, tags, uploads};
 use crate::blobs::ObjectKey;
 use crate::index::query::{
-    Blob, BlobRepositories, DueObjects, Found, GetBlob, GetManifest, GetStatus, GetUpload, KnownObjects, ListBlobs,
-    ListReferrers, ListRepositories, ListTags, Manifest, Page, Query, Referrer, Status, StoredBlob, TagChange,
-    TagHistory, Upload,
+    Blob, BlobRepositories, DueObjects, Found, GetBlob, GetManifest, GetStatus, GetUpload, Held, KnownObjects,
+    ListBlobs, ListReferrers, ListRepositories, ListTags, Manifest, Page, Query, Referrer, Status, StoredBlob,
+    TagChange, TagHistory, Upload,
 };
 use crate::oci::name::RepositoryName;
 use crate::oci::reference::{Reference, Tag};
@@ -20,6 +22,7 @@ fn nothing<T>(records: &dyn Records, name: &RepositoryName) -> Result<Found<T>, 
 
 impl Query for GetManifest {
     type Answer = Found<Manifest>;
+    const NAME: &'static str = "get_manifest";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let digest = match &self.reference {
@@ -32,7 +35,11 @@ impl Query for GetManifest {
         let Some(record) = manifests::get(records, &self.repository, &digest)? else {
             return nothing(records, &self.repository);
         };
-        let bytes = if self.bytes { records.get(Table::ManifestBytes, &keys::digest(&digest))? } else { None };
+        let bytes = if self.bytes && self.held != Some(digest) {
+            records.get(Table::ManifestBytes, &keys::digest(&digest))?
+        } else {
+            None
+        };
         Ok(Found::Here(Manifest {
             digest,
             media_type: record.media_type,
@@ -50,10 +57,27 @@ impl Query for GetManifest {
     fn settled(&self, answer: &Self::Answer) -> bool {
         self.may_settle() && matches!(answer, Found::Here(_))
     }
+
+    fn leave_out(&mut self, held: &dyn Held) -> Option<Bytes> {
+        let guess = if self.bytes { held.guess(&self.repository, &self.reference) } else { None };
+        let bytes = held.get(&guess?)?;
+        self.held = guess;
+        Some(bytes)
+    }
+
+    fn fill_in(&self, answer: &mut Self::Answer, left_out: Option<Bytes>, held: &dyn Held) {
+        let Found::Here(manifest) = answer else { return };
+        match &manifest.bytes {
+            Some(bytes) => held.keep(&self.repository, &self.reference, manifest.digest, bytes.clone()),
+            None if self.bytes => manifest.bytes = left_out,
+            None => {}
+        }
+    }
 }
 
 impl Query for GetBlob {
     type Answer = Found<Blob>;
+    const NAME: &'static str = "get_blob";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let Some(link) = links::get(records, &self.repository, &self.digest)? else {
@@ -82,6 +106,7 @@ impl Query for GetBlob {
 
 impl Query for GetUpload {
     type Answer = Option<Upload>;
+    const NAME: &'static str = "get_upload";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let Some(upload) = uploads::get(records, &self.upload)? else { return Ok(None) };
@@ -143,6 +168,7 @@ fn text<T: std::str::FromStr>(table: Table, key: &[u8]) -> Result<T, RecordsErro
 
 impl Query for ListTags {
     type Answer = Option<Page<Tag>>;
+    const NAME: &'static str = "list_tags";
 
     fn scans(&self) -> bool {
         true
@@ -160,6 +186,7 @@ impl Query for ListTags {
 
 impl Query for ListRepositories {
     type Answer = Page<RepositoryName>;
+    const NAME: &'static str = "list_repositories";
 
     fn scans(&self) -> bool {
         true
@@ -173,6 +200,7 @@ impl Query for ListRepositories {
 
 impl Query for ListReferrers {
     type Answer = Page<Referrer>;
+    const NAME: &'static str = "list_referrers";
 
     fn scans(&self) -> bool {
         true
@@ -185,6 +213,7 @@ impl Query for ListReferrers {
 
 impl Query for TagHistory {
     type Answer = Found<Vec<TagChange>>;
+    const NAME: &'static str = "tag_history";
 
     fn scans(&self) -> bool {
         true
@@ -198,6 +227,7 @@ impl Query for TagHistory {
 
 impl Query for BlobRepositories {
     type Answer = Vec<RepositoryName>;
+    const NAME: &'static str = "blob_repositories";
 
     fn scans(&self) -> bool {
         true
@@ -213,6 +243,7 @@ impl Query for BlobRepositories {
 
 impl Query for DueObjects {
     type Answer = Vec<ObjectKey>;
+    const NAME: &'static str = "due_objects";
 
     fn scans(&self) -> bool {
         true
@@ -225,6 +256,7 @@ impl Query for DueObjects {
 
 impl Query for KnownObjects {
     type Answer = Vec<ObjectKey>;
+    const NAME: &'static str = "known_objects";
 
     fn scans(&self) -> bool {
         true
@@ -243,6 +275,7 @@ impl Query for KnownObjects {
 
 impl Query for ListBlobs {
     type Answer = Page<StoredBlob>;
+    const NAME: &'static str = "list_blobs";
 
     fn scans(&self) -> bool {
         true
@@ -261,6 +294,7 @@ impl Query for ListBlobs {
 
 impl Query for GetStatus {
     type Answer = Status;
+    const NAME: &'static str = "get_status";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let clock = settings::clock(records)?;

@@ -220,8 +220,10 @@ fn every_command_has_a_sample() {
 fn what_the_node_and_the_table_of_requests_keep_is_read() {
     let position = Position { term: 3, node: 1, index: 70 };
     let members = Members { since: Some(position), voters: vec![[1].into()], nodes: [(1, "self".into())].into() };
-    check("applied", &Applied { position: Some(position), members: members.clone(), installed: None });
-    check("applied-installed", &Applied { position: Some(position), members, installed: Some(70) });
+    let applied = Applied { position: Some(position), members: members.clone(), ..Applied::default() };
+    check("applied", &applied);
+    check("applied-installed", &Applied { installed: Some(70), ..applied.clone() });
+    check("applied-removed", &Applied { removed: std::collections::BTreeSet::from([3, 9]), ..applied });
     check("position", &position);
     check("vote", &StoredVote { term: 3, node: 1, committed: true });
     check::<Reply>("reply-done", &Ok(Outcome::Manifest { existed: false }));
@@ -263,7 +265,7 @@ fn every_snapshot_that_was_ever_written_is_read_and_answers() {
         assert_eq!(status.cluster.unwrap().id, "c", "{name}");
         assert_eq!(status.counts.manifests, 2, "{name}");
         let reference = Reference::Tag("latest".parse().unwrap());
-        let query = GetManifest { repository: "team/app".parse().unwrap(), reference, bytes: true };
+        let query = GetManifest { repository: "team/app".parse().unwrap(), reference, bytes: true, held: None };
         let Found::Here(manifest) = query.answer(&records).unwrap() else { panic!("{name}: no manifest") };
         assert_eq!(manifest.bytes.unwrap(), &b"{\"schemaVersion\":2}"[..], "{name}");
     }

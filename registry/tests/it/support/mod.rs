@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every rule needs every helper")]
 
 pub mod client;
+pub mod cluster;
 pub mod memory;
 pub mod raw;
 pub mod s3;

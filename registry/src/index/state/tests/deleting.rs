@@ -12,7 +12,8 @@ fn has_blob(world: &World, repository: &str, digest: Digest) -> bool {
 }
 
 fn has_manifest(world: &World, repository: &str, digest: Digest) -> bool {
-    let query = GetManifest { repository: name(repository), reference: Reference::Digest(digest), bytes: true };
+    let query =
+        GetManifest { repository: name(repository), reference: Reference::Digest(digest), bytes: true, held: None };
     match world.ask(query) {
         Found::Here(manifest) => {
             assert!(manifest.bytes.is_some());

@@ -8,7 +8,8 @@ use crate::index::query::{
 use crate::oci::reference::Reference;
 
 fn resolve(world: &World, repository: &str, text: &str) -> Option<Digest> {
-    let query = GetManifest { repository: name(repository), reference: Reference::Tag(tag(text)), bytes: true };
+    let query =
+        GetManifest { repository: name(repository), reference: Reference::Tag(tag(text)), bytes: true, held: None };
     world.ask(query).here().map(|manifest| manifest.digest)
 }
 

@@ -1,0 +1,307 @@
+//! Speaks for the node of this process to others: letters of members, commands and queries of processes without an
+//! index, and what an administrator asks. What a caller may do stands in its certificate.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{IndexError, found};
+use super::local::{self, Local};
+use super::peers::listen::Answer;
+use super::peers::wire::{
+    Answered, Asked, Change, CommandReplies, Commands, Fault, Form, Join, Joined, NodeStatus, Queries, QueryReplies,
+    Submitted, Welcome, decode, encode,
+};
+use super::peers::{Caller, Role};
+use super::query::{
+    BlobRepositories, DueObjects, GetBlob, GetManifest, GetStatus, GetUpload, KnownObjects, ListBlobs, ListReferrers,
+    ListRepositories, ListTags, Query, TagHistory,
+};
+use super::raft::NodeError;
+use super::raft::receive::{collect, receive};
+use super::remote::{COMMANDS, QUERIES, WELCOME};
+use crate::index::command::Reply;
+
+pub const STATUS: &str = "/node/status";
+pub const JOIN: &str = "/admin/join";
+pub const FORM: &str = "/admin/form";
+pub const CHANGE: &str = "/admin/change";
+pub const TRANSFER: &str = "/admin/transfer";
+pub const SNAPSHOT: &str = "/admin/snapshot";
+pub const ACCEPT_TIME: &str = "/admin/accept-time";
+
+/// How long a new cluster may take to elect its first leader.
+const FOUNDING: Duration = Duration::from_secs(30);
+
+/// Answers for a node.
+#[derive(Debug)]
+pub struct Answers {
+    local: Local,
+    /// The node's name, as its peers dial it.
+    name: String,
+    /// What else an administrator may ask of this process.
+    extra: OnceLock<Arc<dyn Answer>>,
+}
+
+impl std::fmt::Debug for dyn Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl Answers {
+    pub fn new(local: Local, name: &str) -> Self {
+        Self { local, name: name.to_owned(), extra: OnceLock::new() }
+    }
+
+    /// From now on other calls of administrators are answered by `extra`.
+    pub fn with(&self, extra: Arc<dyn Answer>) {
+        let _ = self.extra.set(extra); // said twice it stays what it was
+    }
+
+    async fn commands(&self, commands: Commands) -> Result<CommandReplies, Fault> {
+        self.check_cluster(&commands.cluster)?;
+        let replies = join_all(commands.commands.into_iter().map(|submitted| self.command(submitted))).await;
+        Ok(CommandReplies { time: self.local.time(), replies })
+    }
+
+    async fn command(&self, submitted: Submitted) -> Result<Reply, Fault> {
+        let node = self.local.node();
+        if !node.leads() {
+            let leader = node.leader().filter(|(id, _)| *id != node.id()).map(|(_, name)| name);
+            return Err(if leader.is_none() && self.local.is_lost() {
+                no_quorum()
+            } else {
+                Fault::NotLeader { leader }
+            });
+        }
+        match self.local.propose(submitted.request, submitted.who, submitted.command).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(NodeError::NoLeader(_))) => {
+                let leader = node.leader().filter(|(id, _)| *id != node.id());
+                Err(Fault::NotLeader { leader: leader.map(|(_, name)| name) })
+            }
+            Ok(Err(error)) => Err(Fault::Unavailable { reason: error.to_string() }),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    async fn queries(&self, queries: Queries) -> Result<QueryReplies, Fault> {
+        self.check_cluster(&queries.cluster)?;
+        let replies = join_all(queries.queries.iter().map(|asked| self.any(asked))).await;
+        Ok(QueryReplies { time: self.local.time(), replies })
+    }
+
+    async fn any(&self, asked: &Asked) -> Result<Answered, Fault> {
+        match asked.name.as_str() {
+            GetManifest::NAME => self.one::<GetManifest>(asked).await,
+            GetBlob::NAME => self.one::<GetBlob>(asked).await,
+            GetUpload::NAME => self.one::<GetUpload>(asked).await,
+            ListTags::NAME => self.one::<ListTags>(asked).await,
+            ListRepositories::NAME => self.one::<ListRepositories>(asked).await,
+            ListReferrers::NAME => self.one::<ListReferrers>(asked).await,
+            TagHistory::NAME => self.one::<TagHistory>(asked).await,
+            BlobRepositories::NAME => self.one::<BlobRepositories>(asked).await,
+            DueObjects::NAME => self.one::<DueObjects>(asked).await,
+            KnownObjects::NAME => self.one::<KnownObjects>(asked).await,
+            ListBlobs::NAME => self.one::<ListBlobs>(asked).await,
+            GetStatus::NAME => self.one::<GetStatus>(asked).await,
+            _ => Err(Fault::NoSuchCall),
+        }
+    }
+
+    async fn one<Q: Query>(&self, asked: &Asked) -> Result<Answered, Fault> {
+        let query: Q = read(&asked.query)?;
+        let (answer, stale) = self
+            .local
+            .query(query)
+            .await
+            .map_err(|error| if self.local.is_lost() { no_quorum() } else { fault(&error) })?;
+        Ok(Answered { answer: write(&answer)?, stale })
+    }
+
+    fn check_cluster(&self, cluster: &str) -> Result<(), Fault> {
+        match self.local.node().cluster() {
+            None => Err(Fault::Empty),
+            Some(ours) if ours == cluster => Ok(()),
+            Some(ours) => Err(Fault::OtherCluster { ours }),
+        }
+    }
+
+    /// How this node is, as far as it knows by itself.
+    pub fn status(&self) -> NodeStatus {
+        let node = self.local.node();
+        let health = node.health();
+        let (_, matched) = node.progress();
+        NodeStatus {
+            id: node.id(),
+            name: self.name.clone(),
+            cluster: node.cluster(),
+            leader: health.leader,
+            term: health.term,
+            end: health.end,
+            applied: health.applied,
+            members: node.members(),
+            level: 1,
+            level_in_force: 1,
+            wall: self.local.wall().0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sums: Vec::new(),
+            time_paused: self.local.clock().is_doubtful(),
+            has_space: self.local.has_space(),
+            matched,
+        }
+    }
+
+    fn welcome(&self) -> Result<Welcome, Fault> {
+        let node = self.local.node();
+        if node.cluster().is_none() {
+            return Err(Fault::Empty);
+        }
+        let status = local::answer(node, &GetStatus).map_err(|error| fault(&error))?;
+        let cluster = status.cluster.ok_or(Fault::Empty)?;
+        Ok(Welcome { cluster, time: self.local.time() })
+    }
+
+    /// Begins the cluster and waits until it stands.
+    async fn form(&self, form: Form) -> Result<(), Fault> {
+        self.local.node().form(&form).await?;
+        let founded = async {
+            loop {
+                let status = local::answer(self.local.node(), &GetStatus).map_err(|error| fault(&error))?;
+                if status.cluster.is_some() {
+                    return Ok(());
+                }
+                if self.local.node().leads() {
+                    found(&self.local, form.cluster.clone())
+                        .await
+                        .map_err(|error| Fault::Unavailable { reason: error.to_string() })?;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let late = || Fault::Unavailable { reason: "the members did not elect a leader in time; try again".into() };
+        tokio::time::timeout(FOUNDING, founded).await.map_err(|_| late())?
+    }
+
+    async fn admin(&self, caller: &Caller, path: &str, body: Incoming) -> Result<Bytes, Fault> {
+        let node = self.local.node();
+        match path {
+            JOIN => {
+                let join: Join = read(&collect(body).await?)?;
+                node.join(&join.cluster)?;
+                write(&Joined { id: node.id(), name: self.name.clone() })
+            }
+            FORM => write(&self.form(read(&collect(body).await?)?).await?),
+            CHANGE => {
+                let change: Change = read(&collect(body).await?)?;
+                node.change(&change).await?;
+                write(&())
+            }
+            TRANSFER => {
+                let to: Option<u64> = read(&collect(body).await?)?;
+                if !node.leads() {
+                    return Err(Fault::NotLeader { leader: node.leader().map(|(_, name)| name) });
+                }
+                let leader =
+                    node.transfer(to).await.map_err(|error| Fault::Unavailable { reason: error.to_string() })?;
+                write(&leader)
+            }
+            SNAPSHOT => {
+                node.snapshot().await.map_err(|error| Fault::Unavailable { reason: error.to_string() })?;
+                write(&())
+            }
+            ACCEPT_TIME => {
+                if !node.leads() {
+                    return Err(Fault::NotLeader { leader: node.leader().map(|(_, name)| name) });
+                }
+                let wall = self.local.wall();
+                self.local.clock().accept(wall);
+                write(&wall.0)
+            }
+            _ => match self.extra.get() {
+                Some(extra) => extra.answer(caller, path, body).await,
+                None => Err(Fault::NoSuchCall),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Answer for Answers {
+    async fn answer(&self, caller: &Caller, path: &str, body: Incoming) -> Result<Bytes, Fault> {
+        check(caller.role, path)?;
+        match path {
+            COMMANDS => write(&self.commands(read(&collect(body).await?)?).await?),
+            QUERIES => write(&self.queries(read(&collect(body).await?)?).await?),
+            WELCOME => write(&self.welcome()?),
+            STATUS => write(&self.status()),
+            _ if path.starts_with("/raft/") => receive(self.local.node(), path, body, || self.local.time()).await,
+            _ => self.admin(caller, path, body).await,
+        }
+    }
+}
+
+/// Whether a role may make a call. Pure.
+fn check(role: Role, path: &str) -> Result<(), Fault> {
+    if path == STATUS {
+        return Ok(());
+    }
+    let needs: &[Role] = if path.starts_with("/raft/") {
+        &[Role::Index]
+    } else if path.starts_with("/index/") {
+        &[Role::Registry, Role::Index, Role::Admin]
+    } else {
+        &[Role::Admin]
+    };
+    if needs.contains(&role) { Ok(()) } else { Err(Fault::Forbidden { needs: needs[0].uri().into() }) }
+}
+
+fn no_quorum() -> Fault {
+    Fault::Unavailable { reason: super::remote::NO_QUORUM.into() }
+}
+
+fn fault(error: &IndexError) -> Fault {
+    match error {
+        IndexError::Full { .. } => Fault::Full,
+        error => Fault::Unavailable { reason: error.to_string() },
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    decode(bytes).map_err(|reason| Fault::Unreadable { reason })
+}
+
+fn write<T: Serialize>(message: &T) -> Result<Bytes, Fault> {
+    encode(message).map_err(|reason| Fault::Unavailable { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_allows_what_its_role_needs_and_nothing_else() {
+        for (path, index, registry, admin) in [
+            ("/raft/append", true, false, false),
+            ("/raft/vote", true, false, false),
+            (COMMANDS, true, true, true),
+            (QUERIES, true, true, true),
+            (STATUS, true, true, true),
+            (JOIN, false, false, true),
+            (CHANGE, false, false, true),
+            ("/admin/anything", false, false, true),
+            ("/", false, false, true),
+        ] {
+            for (role, allowed) in [(Role::Index, index), (Role::Registry, registry), (Role::Admin, admin)] {
+                assert_eq!(check(role, path).is_ok(), allowed, "{role:?} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The index of this process: a node, its clock, and the rounds that make reads linearizable.
+//!
+//! Held by [`super::Index`] in processes that have a node, and by [`super::answer`], which speaks for it to others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::clock::{Clock, wall};
+use super::command::{Command, Proposal, Reply, RequestId, Time};
+use super::metrics::IndexMetrics;
+use super::query::{GetStatus, Query};
+use super::raft::{Node, NodeError};
+use super::space::{Space, adds};
+use super::{IndexError, unavailable, weight};
+
+/// Commands on their way at once, and their bytes, about; more wait.
+const IN_FLIGHT: usize = 1024;
+const IN_FLIGHT_BYTES: usize = 32 << 20;
+/// How long to wait before a leader is asked for again.
+const NO_LEADER_PAUSE: Duration = Duration::from_millis(25);
+/// How long a command or a read may take before the client hears that the index is not available.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// Without a word of a leader for so long there is no quorum, and nobody is kept waiting for one.
+const LOST: Duration = Duration::from_secs(3);
+
+/// The index of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Local {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    node: Node,
+    clock: Clock,
+    metrics: IndexMetrics,
+    in_flight: Semaphore,
+    in_flight_bytes: Semaphore,
+    barrier: mpsc::UnboundedSender<oneshot::Sender<Result<(), String>>>,
+    space: Space,
+    /// The only voter for good.
+    alone: bool,
+    /// Milliseconds by which tests set the clock ahead.
+    ahead: u64,
+}
+
+impl Local {
+    pub fn new(node: Node, metrics: IndexMetrics, space: Space, alone: bool, ahead: u64) -> Result<Self, IndexError> {
+        let last = answer(&node, &GetStatus)?.time;
+        let (barrier, waiting) = mpsc::unbounded_channel();
+        let inner = Inner {
+            node,
+            clock: Clock::from(last),
+            metrics,
+            in_flight: Semaphore::new(IN_FLIGHT),
+            in_flight_bytes: Semaphore::new(IN_FLIGHT_BYTES),
+            barrier,
+            space,
+            alone,
+            ahead,
+        };
+        let local = Self { inner: Arc::new(inner) };
+        tokio::spawn(rounds(local.clone_weak(), waiting));
+        Ok(local)
+    }
+
+    fn clone_weak(&self) -> std::sync::Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.inner.node
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    pub fn has_space(&self) -> bool {
+        self.inner.space.is_enough()
+    }
+
+    /// The index time now: on the leader that of its clock, elsewhere what was heard of it.
+    pub fn time(&self) -> Time {
+        let inner = &self.inner;
+        if inner.node.leads() {
+            let term = inner.node.health().term;
+            return inner.clock.stamp(term, || inner.node.last_time(), inner.alone, inner.ahead);
+        }
+        inner.clock.note(inner.node.last_time());
+        inner.clock.now()
+    }
+
+    /// What this machine's clock says.
+    pub fn wall(&self) -> Time {
+        wall().after(self.inner.ahead)
+    }
+
+    /// No leader was heard of for so long that there is no quorum.
+    pub fn is_lost(&self) -> bool {
+        !self.inner.alone && self.inner.node.contact().is_none_or(|ago| ago > LOST) && self.inner.node.age() > LOST
+    }
+
+    /// Proposes a command under its request id, and waits until it is applied. Fails at once when this node does not lead.
+    pub async fn propose(
+        &self,
+        request: RequestId,
+        who: Option<String>,
+        command: Command,
+    ) -> Result<Result<Reply, NodeError>, IndexError> {
+        let inner = &self.inner;
+        let name = command.name();
+        if adds(&command) && !inner.space.is_enough() {
+            return Err(IndexError::Full { command: name });
+        }
+        let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
+        let room = async { (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await) };
+        let (_one, _bytes) = match tokio::time::timeout(DEADLINE, room).await {
+            Ok((Ok(one), Ok(bytes))) => (one, bytes),
+            Ok(_) => return Err(unavailable("it is closing")),
+            Err(_) => return Err(unavailable("too many commands are on their way")),
+        };
+        let timer = inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
+        let proposal = Proposal { time: self.time(), request, who, command };
+        match tokio::time::timeout(DEADLINE, inner.node.write(proposal)).await {
+            Ok(Ok(reply)) => {
+                timer.observe_duration();
+                let outcome = if reply.is_ok() { "done" } else { "refused" };
+                inner.metrics.commands.with_label_values(&[name, outcome]).inc();
+                Ok(Ok(reply))
+            }
+            Ok(Err(error)) => {
+                timer.stop_and_discard();
+                Ok(Err(error))
+            }
+            Err(_) => Err(unavailable("a command was not applied in time")),
+        }
+    }
+
+    /// Proposes a command until there is a leader to take it: one that found none was not proposed, and its id stays the
+    /// same.
+    pub async fn submit(&self, request: RequestId, who: Option<&str>, command: Command) -> Result<Reply, IndexError> {
+        let work = async {
+            loop {
+                match self.propose(request, who.map(str::to_owned), command.clone()).await? {
+                    Ok(reply) => return Ok(reply),
+                    Err(NodeError::NoLeader(_)) if !self.is_lost() => tokio::time::sleep(NO_LEADER_PAUSE).await,
+                    Err(error) => return Err(unavailable(&error)),
+                }
+            }
+        };
+        match tokio::time::timeout(DEADLINE, work).await {
+            Ok(result) => result,
+            Err(_) => Err(unavailable("a command was not applied in time")),
+        }
+    }
+
+    /// Answers a query from a view that is at least as new as the moment of the call, unless the answer is settled; true
+    /// beside it: it was given without a quorum, and may be out of date.
+    pub async fn query<Q: Query>(&self, query: Q) -> Result<(Q::Answer, bool), IndexError> {
+        let inner = &self.inner;
+        inner.metrics.reads.inc();
+        if query.may_settle() && (inner.alone || inner.node.is_fresh()) {
+            let answer = answer(&inner.node, &query)?;
+            if query.settled(&answer) {
+                return Ok((answer, false));
+            }
+        }
+        if let Err(error) = self.barrier().await {
+            if query.may_settle() {
+                let answer = answer(&inner.node, &query)?;
+                if query.settled(&answer) {
+                    return Ok((answer, true));
+                }
+            }
+            return Err(error);
+        }
+        if query.scans() {
+            let node = inner.node.clone();
+            let scan = tokio::task::spawn_blocking(move || answer(&node, &query));
+            return Ok((scan.await.map_err(|error| unavailable(&error))??, false));
+        }
+        Ok((answer(&inner.node, &query)?, false))
+    }
+
+    /// Waits for the next round that makes reads linearizable; one round serves all who wait for it.
+    async fn barrier(&self) -> Result<(), IndexError> {
+        let (done, wait) = oneshot::channel();
+        if self.inner.barrier.send(done).is_err() {
+            return Err(unavailable("it is closing"));
+        }
+        match tokio::time::timeout(DEADLINE, wait).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(reason))) => Err(unavailable(&reason)),
+            Ok(Err(_)) => Err(unavailable("it is closing")),
+            Err(_) => Err(unavailable("no quorum answered in time")),
+        }
+    }
+
+    /// Takes nothing more, and ends the node.
+    pub async fn close(&self) -> Result<(), IndexError> {
+        self.inner.in_flight.close();
+        self.inner.node.stop().await.map_err(|error| unavailable(&error))
+    }
+}
+
+/// Answers from the state as it is applied here now.
+pub fn answer<Q: Query>(node: &Node, query: &Q) -> Result<Q::Answer, IndexError> {
+    query.answer(&node.view()).map_err(IndexError::State)
+}
+
+/// Serves read barriers: whoever asks while a round runs is served by the next, since the one under way may have begun
+/// before he asked.
+async fn rounds(
+    index: std::sync::Weak<Inner>,
+    mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<Result<(), String>>>,
+) {
+    let mut round = Vec::new();
+    while waiting.recv_many(&mut round, usize::MAX).await > 0 {
+        let Some(inner) = index.upgrade() else { return };
+        let local = Local { inner };
+        local.inner.metrics.read_rounds.inc();
+        let result = loop {
+            match tokio::time::timeout(DEADLINE, local.inner.node.read_barrier()).await {
+                Ok(Ok(time)) => {
+                    if let Some(time) = time {
+                        local.inner.clock.note(time);
+                    }
+                    break Ok(());
+                }
+                // They would only ask again; each of them has a deadline of its own.
+                Ok(Err(NodeError::NoLeader(_)))
+                    if !local.is_lost() && round.iter().any(|waiter: &oneshot::Sender<_>| !waiter.is_closed()) =>
+                {
+                    tokio::time::sleep(NO_LEADER_PAUSE).await;
+                }
+                Ok(Err(error)) => break Err(error.to_string()),
+                Err(_) => break Err("no quorum answered in time".to_owned()),
+            }
+        };
+        for waiter in round.drain(..) {
+            let _ = waiter.send(result.clone()); // whoever asked may have gone
+        }
+    }
+}

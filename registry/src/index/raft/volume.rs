@@ -1,0 +1,90 @@
+//! A volume of an index node: who it says it is, that one process uses it, and that its names are durable.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::node::NodeError;
+use super::types::NodeId;
+
+const IDENTITY: &str = "identity.json";
+const FORMAT: u32 = 1;
+
+/// What a volume says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Empty until the node belongs to a cluster.
+    #[serde(default)]
+    pub cluster: String,
+    pub node: NodeId,
+    pub format: u32,
+}
+
+impl Identity {
+    /// Of a new registry in one process.
+    fn alone() -> Self {
+        Self { cluster: ulid::Ulid::new().to_string().to_lowercase(), node: 1, format: FORMAT }
+    }
+
+    /// Of an empty volume that waits to be told where it belongs: the id is of this volume, not of the machine.
+    fn empty() -> Self {
+        let node = (ulid::Ulid::new().0 as u64) & ((1 << 48) - 1);
+        Self { cluster: String::new(), node: node.max(2), format: FORMAT }
+    }
+}
+
+/// Reads the identity of the volume, or gives an empty one its own.
+pub fn identity(directory: &Path, alone: bool) -> Result<Identity, NodeError> {
+    let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
+    let file = directory.join(IDENTITY);
+    match fs::read(&file) {
+        Ok(text) => {
+            let identity: Identity = serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
+            if identity.format > FORMAT {
+                return Err(NodeError::NewerFormat { file, format: identity.format });
+            }
+            Ok(identity)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if directory.join("log").exists() {
+                return Err(failed(io::Error::other(format!("there is a log but no {IDENTITY}"))));
+            }
+            let identity = if alone { Identity::alone() } else { Identity::empty() };
+            write_identity(directory, &identity).map_err(failed)?;
+            Ok(identity)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Makes an identity durable.
+pub fn write_identity(directory: &Path, identity: &Identity) -> io::Result<()> {
+    let temporary = directory.join("identity.new");
+    let mut new = File::create(&temporary)?;
+    new.write_all(&serde_json::to_vec_pretty(identity)?)?;
+    new.sync_all()?;
+    fs::rename(&temporary, directory.join(IDENTITY))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Makes the names of the databases durable, and that of the volume's directory.
+pub fn sync_directories(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()?;
+    match directory.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a second process away from the volume.
+pub fn lock(directory: &Path) -> Result<File, NodeError> {
+    let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(directory.join("LOCK")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(NodeError::InUse { directory: directory.to_owned() }),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

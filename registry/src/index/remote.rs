@@ -1,0 +1,453 @@
+//! The index behind the network: commands go to the leader in batches, queries to any node in batches, and what was not
+//! answered is asked again, under the same request id, of the next node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::clock::Clock;
+use super::command::{Command, Reply, RequestId, Time};
+use super::held::HeldManifests;
+use super::local::DEADLINE;
+use super::metrics::IndexMetrics;
+use super::peers::connection::{CallError, Peer};
+use super::peers::dial::{Dial, resolve};
+use super::peers::wire::{
+    Answered, Asked, CommandReplies, Commands, Fault, Queries, QueryReplies, Submitted, Welcome, decode, encode,
+};
+use super::query::{Cluster, Query};
+use super::{IndexError, unavailable, weight};
+
+pub const COMMANDS: &str = "/index/commands";
+pub const QUERIES: &str = "/index/queries";
+pub const WELCOME: &str = "/index/welcome";
+
+/// Batches on their way at once, of each kind, and what one holds at most.
+const BATCHES: usize = 8;
+const BATCH: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+/// Commands and queries that wait for a batch; more are refused.
+const WAITING: usize = 8192;
+/// How long one node may take before the next is asked.
+const COMMAND_ATTEMPT: Duration = Duration::from_secs(2);
+const QUERY_ATTEMPT: Duration = Duration::from_millis(1500);
+/// Lists may be long.
+const SCAN_ATTEMPT: Duration = Duration::from_secs(5);
+/// Between two rounds in which no node could help.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long names of index nodes hold before they are looked up again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the index nodes are.
+#[derive(Clone, Debug)]
+pub struct RemoteOptions {
+    pub index: Vec<String>,
+    pub addresses: BTreeMap<String, SocketAddr>,
+    pub dialer: Arc<dyn Dial>,
+    /// Bytes of manifests held.
+    pub held_bytes: u64,
+}
+
+/// The index behind the network. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    inner: Arc<Inner>,
+    commands: mpsc::Sender<Waiting<Submitted, Reply>>,
+    queries: mpsc::Sender<Waiting<Asked, Answered>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cluster: String,
+    nodes: Nodes,
+    clock: Clock,
+    metrics: IndexMetrics,
+    held: HeldManifests,
+}
+
+/// Something to be asked, and who waits for the answer.
+#[derive(Debug)]
+struct Waiting<Q, A> {
+    question: Q,
+    bytes: usize,
+    until: Instant,
+    done: oneshot::Sender<Result<A, Trouble>>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+enum Trouble {
+    Unavailable(String),
+    Full,
+}
+
+impl Remote {
+    /// Waits until an index node says to which cluster it belongs.
+    pub async fn connect(options: RemoteOptions, metrics: IndexMetrics) -> (Self, Cluster) {
+        let nodes = Nodes::new(&options);
+        let welcome = nodes.welcome().await;
+        let cluster = welcome.cluster.clone();
+        let clock = Clock::from(welcome.time);
+        let held = HeldManifests::new(options.held_bytes);
+        let inner = Arc::new(Inner { cluster: cluster.id.clone(), nodes, clock, metrics, held });
+        let (commands, waiting_commands) = mpsc::channel(WAITING);
+        let (queries, waiting_queries) = mpsc::channel(WAITING);
+        tokio::spawn(follow_names(Arc::downgrade(&inner)));
+        tokio::spawn(batches(Arc::clone(&inner), waiting_commands, send_commands));
+        tokio::spawn(batches(Arc::clone(&inner), waiting_queries, send_queries));
+        (Self { inner, commands, queries }, cluster)
+    }
+
+    pub fn time(&self) -> Time {
+        self.inner.clock.now()
+    }
+
+    pub async fn submit(&self, request: RequestId, who: Option<&str>, command: Command) -> Result<Reply, IndexError> {
+        let name = command.name();
+        let timer = self.inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
+        let bytes = weight::of(&command);
+        let submitted = Submitted { request, who: who.map(str::to_owned), command };
+        match ask(&self.commands, submitted, bytes).await {
+            Ok(reply) => {
+                timer.observe_duration();
+                let outcome = if reply.is_ok() { "done" } else { "refused" };
+                self.inner.metrics.commands.with_label_values(&[name, outcome]).inc();
+                Ok(reply)
+            }
+            Err(trouble) => {
+                timer.stop_and_discard();
+                Err(match trouble {
+                    Trouble::Full => IndexError::Full { command: name },
+                    Trouble::Unavailable(reason) => unavailable(reason),
+                })
+            }
+        }
+    }
+
+    pub async fn query<Q: Query>(&self, mut query: Q) -> Result<(Q::Answer, bool), IndexError> {
+        self.inner.metrics.reads.inc();
+        let left_out = query.leave_out(&self.inner.held);
+        let asked = Asked { name: Q::NAME.to_owned(), query: encode(&query).map_err(unavailable)? };
+        let answered = if query.scans() {
+            // Not with others: a long list must not hold up a pull.
+            let (done, wait) = oneshot::channel();
+            let waiting = Waiting { question: asked, bytes: 0, until: Instant::now() + DEADLINE, done };
+            send_scan(&self.inner, waiting).await;
+            wait.await.unwrap_or_else(|_| Err(Trouble::Unavailable("it is closing".into())))
+        } else {
+            ask(&self.queries, asked, 0).await
+        };
+        let answered = answered.map_err(|trouble| match trouble {
+            Trouble::Full => unavailable("the index is full"),
+            Trouble::Unavailable(reason) => unavailable(reason),
+        })?;
+        let mut answer: Q::Answer = decode(&answered.answer).map_err(unavailable)?;
+        query.fill_in(&mut answer, left_out, &self.inner.held);
+        Ok((answer, answered.stale))
+    }
+}
+
+/// Puts a question where the next batch takes it, and waits for its answer.
+async fn ask<Q, A>(way: &mpsc::Sender<Waiting<Q, A>>, question: Q, bytes: usize) -> Result<A, Trouble> {
+    let (done, wait) = oneshot::channel();
+    let waiting = Waiting { question, bytes, until: Instant::now() + DEADLINE, done };
+    let trouble = |reason: &str| Trouble::Unavailable(reason.to_owned());
+    way.try_send(waiting).map_err(|_| trouble("too many questions wait for the index"))?;
+    wait.await.unwrap_or_else(|_| Err(trouble("it is closing")))
+}
+
+/// Takes what waits into batches: the first goes at once, and what comes while all batches are on their way goes into
+/// the next.
+async fn batches<Q, A, F>(
+    inner: Arc<Inner>,
+    mut waiting: mpsc::Receiver<Waiting<Q, A>>,
+    send: fn(Arc<Inner>, Vec<Waiting<Q, A>>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+    Q: Send + 'static,
+    A: Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(BATCHES));
+    let mut first = None;
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(next) = (match first.take() {
+            Some(held) => Some(held),
+            None => waiting.recv().await,
+        }) else {
+            return;
+        };
+        let mut bytes = next.bytes;
+        let mut batch = vec![next];
+        while batch.len() < BATCH {
+            match waiting.try_recv() {
+                Ok(next) if bytes + next.bytes > BATCH_BYTES => {
+                    first = Some(next);
+                    break;
+                }
+                Ok(next) => {
+                    bytes += next.bytes;
+                    batch.push(next);
+                }
+                Err(_) => break,
+            }
+        }
+        let sending = send(Arc::clone(&inner), batch);
+        tokio::spawn(async move {
+            sending.await;
+            drop(place);
+        });
+    }
+}
+
+/// What became of one question in one attempt.
+enum Fate<A> {
+    Done(Result<A, Trouble>),
+    Again(String),
+}
+
+/// Asks until every question has its answer or its time is over. `attempt` asks one node once.
+async fn until_answered<Q, A, F>(
+    inner: &Inner,
+    mut batch: Vec<Waiting<Q, A>>,
+    leader_only: bool,
+    attempt: impl Fn(Peer, Vec<Q>) -> F,
+) where
+    Q: Clone,
+    F: Future<Output = Result<Vec<Result<A, Fault>>, CallError>>,
+{
+    // How many nodes in a row could not help at all: when that is all of them, nobody is kept waiting.
+    let mut helpless = 0;
+    loop {
+        let Some(peer) = inner.nodes.pick(leader_only) else {
+            finish(batch, "no name of an index node is known");
+            return;
+        };
+        let questions = batch.iter().map(|waiting| waiting.question.clone()).collect();
+        let (mut reason, mut later) = (String::new(), Vec::new());
+        match attempt(peer.clone(), questions).await {
+            Ok(answers) => {
+                for (waiting, answer) in batch.into_iter().zip(answers) {
+                    match fate(answer, inner, &peer) {
+                        Fate::Done(result) => {
+                            helpless = 0;
+                            let _ = waiting.done.send(result); // whoever asked may have gone
+                        }
+                        Fate::Again(why) => {
+                            reason = why;
+                            later.push(waiting);
+                        }
+                    }
+                }
+                batch = later;
+                if batch.is_empty() {
+                    return;
+                }
+                if reason == NO_QUORUM {
+                    helpless += 1;
+                    inner.nodes.avoid(&peer);
+                } else {
+                    helpless = 0; // who has just lost a leader will have another soon
+                }
+            }
+            Err(error) => {
+                reason = error.to_string();
+                inner.nodes.avoid(&peer);
+                helpless += usize::from(matches!(error, CallError::Unreachable { .. }));
+            }
+        }
+        let now = Instant::now();
+        let (over, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| waiting.until <= now);
+        finish(over, &reason);
+        if rest.is_empty() {
+            return;
+        }
+        if helpless >= inner.nodes.count().max(1) * 2 {
+            finish(rest, &reason);
+            return;
+        }
+        batch = rest;
+        if helpless == 0 || helpless % inner.nodes.count().max(1) == 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What a node says when it knows of no quorum.
+pub const NO_QUORUM: &str = "there is no quorum";
+
+fn fate<A>(answer: Result<A, Fault>, inner: &Inner, peer: &Peer) -> Fate<A> {
+    match answer {
+        Ok(answer) => Fate::Done(Ok(answer)),
+        Err(Fault::Full) => Fate::Done(Err(Trouble::Full)),
+        Err(Fault::NotLeader { leader }) => {
+            inner.nodes.lead(leader, peer);
+            Fate::Again("no leader is known".into())
+        }
+        Err(Fault::Unavailable { reason }) => Fate::Again(reason),
+        Err(fault @ (Fault::Empty | Fault::OtherCluster { .. })) => {
+            inner.nodes.avoid(peer);
+            Fate::Again(fault.to_string())
+        }
+        Err(fault) => Fate::Done(Err(Trouble::Unavailable(fault.to_string()))),
+    }
+}
+
+fn finish<Q, A>(batch: Vec<Waiting<Q, A>>, reason: &str) {
+    for waiting in batch {
+        let _ = waiting.done.send(Err(Trouble::Unavailable(reason.to_owned()))); // whoever asked may have gone
+    }
+}
+
+async fn send_commands(inner: Arc<Inner>, batch: Vec<Waiting<Submitted, Reply>>) {
+    let attempt = |peer: Peer, commands: Vec<Submitted>| {
+        let inner = &inner;
+        async move {
+            let message = Commands { cluster: inner.cluster.clone(), commands };
+            let replies: CommandReplies = peer.call(COMMANDS, &message, COMMAND_ATTEMPT).await?;
+            inner.clock.note(replies.time);
+            Ok(replies.replies)
+        }
+    };
+    until_answered(&inner, batch, true, attempt).await;
+}
+
+async fn query_once(
+    inner: &Inner,
+    peer: Peer,
+    queries: Vec<Asked>,
+    deadline: Duration,
+) -> Result<Vec<Result<Answered, Fault>>, CallError> {
+    let message = Queries { cluster: inner.cluster.clone(), queries };
+    let replies: QueryReplies = peer.call(QUERIES, &message, deadline).await?;
+    inner.clock.note(replies.time);
+    Ok(replies.replies)
+}
+
+async fn send_queries(inner: Arc<Inner>, batch: Vec<Waiting<Asked, Answered>>) {
+    let attempt = |peer: Peer, queries: Vec<Asked>| query_once(&inner, peer, queries, QUERY_ATTEMPT);
+    until_answered(&inner, batch, false, attempt).await;
+}
+
+async fn send_scan(inner: &Inner, waiting: Waiting<Asked, Answered>) {
+    let attempt = |peer: Peer, queries: Vec<Asked>| query_once(inner, peer, queries, SCAN_ATTEMPT);
+    until_answered(inner, vec![waiting], false, attempt).await;
+}
+
+/// Looks names up again and again, as long as somebody needs them.
+async fn follow_names(inner: Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        inner.nodes.look_up().await;
+        drop(inner);
+        tokio::time::sleep(RESOLVE_EVERY).await;
+    }
+}
+
+/// The index nodes that are known, and which of them to ask.
+#[derive(Debug)]
+struct Nodes {
+    names: Vec<String>,
+    addresses: BTreeMap<String, SocketAddr>,
+    dialer: Arc<dyn Dial>,
+    peers: Mutex<BTreeMap<String, Peer>>,
+    known: Mutex<Vec<String>>,
+    leader: Mutex<Option<String>>,
+    next: AtomicUsize,
+}
+
+impl Nodes {
+    fn new(options: &RemoteOptions) -> Self {
+        Self {
+            names: options.index.clone(),
+            addresses: options.addresses.clone(),
+            dialer: Arc::clone(&options.dialer),
+            peers: Mutex::default(),
+            known: Mutex::new(options.index.clone()),
+            leader: Mutex::default(),
+            // Processes do not all begin with the same node.
+            next: AtomicUsize::new(std::process::id() as usize),
+        }
+    }
+
+    fn peer(&self, address: &str) -> Peer {
+        let mut peers = lock(&self.peers);
+        peers.entry(address.to_owned()).or_insert_with(|| Peer::new(address, Arc::clone(&self.dialer))).clone()
+    }
+
+    fn count(&self) -> usize {
+        lock(&self.known).len()
+    }
+
+    /// The leader as far as it is known, or the node that answered last.
+    fn pick(&self, leader: bool) -> Option<Peer> {
+        if leader && let Some(address) = lock(&self.leader).clone() {
+            return Some(self.peer(&address));
+        }
+        let known = lock(&self.known);
+        let at = self.next.load(Ordering::Relaxed);
+        let address = known.get(at % known.len().max(1))?.clone();
+        drop(known);
+        Some(self.peer(&address))
+    }
+
+    /// Who leads, as `peer` says; if it does not know, the next node is asked.
+    fn lead(&self, leader: Option<String>, peer: &Peer) {
+        let mut now = lock(&self.leader);
+        match leader {
+            Some(leader) if leader != peer.address() => *now = Some(leader),
+            _ => {
+                *now = None;
+                self.next.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Another node is asked next.
+    fn avoid(&self, peer: &Peer) {
+        let mut leader = lock(&self.leader);
+        if leader.as_deref() == Some(peer.address()) {
+            *leader = None;
+        }
+        self.next.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks the names up again.
+    async fn look_up(&self) {
+        let found = resolve(&self.names, &self.addresses).await;
+        if !found.is_empty() {
+            *lock(&self.known) = found;
+        }
+    }
+
+    /// Asks one node after the other until one says which cluster this is.
+    async fn welcome(&self) -> Welcome {
+        let mut said = String::new();
+        loop {
+            self.look_up().await;
+            for _ in 0..self.count() {
+                let Some(peer) = self.pick(false) else { break };
+                match peer.call::<(), Welcome>(WELCOME, &(), QUERY_ATTEMPT).await {
+                    Ok(welcome) => return welcome,
+                    Err(error) => {
+                        self.avoid(&peer);
+                        let text = error.to_string();
+                        if said != text {
+                            tracing::warn!(reason = text, "waiting for the index");
+                            said = text;
+                        }
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE * 4).await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing that holds these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
