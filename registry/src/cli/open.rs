@@ -67,8 +67,7 @@ impl Parts {
             snapshot_age: Duration::from_secs(archive.snapshot_seconds),
             keep: usize::try_from(archive.snapshots).unwrap_or(usize::MAX),
         };
-        let archiver =
-            || Archiver::new(index.clone(), Arc::clone(&self.store), options, self.archive_metrics.clone());
+        let archiver = || Archiver::new(index.clone(), Arc::clone(&self.store), options, self.archive_metrics.clone());
         config.archives().then(archiver)
     }
 }

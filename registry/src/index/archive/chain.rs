@@ -136,7 +136,8 @@ impl Listing {
             None if end <= reach.position => reach.position,
             _ => return Err(hole),
         };
-        reach.segments.retain(|segment| segment.last > snapshot.name.position && segment.first <= position);
+        let base = snapshot.name.position;
+        reach.segments.retain(|segment| segment.last > base && segment.first <= position && position > base);
         Ok(Plan { snapshot: snapshot.clone(), segments: reach.segments, position })
     }
 
