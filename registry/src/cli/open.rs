@@ -86,7 +86,12 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
     let socket = index.local().and_then(|local| AdminSocket::new(&config.server.data, local.clone()));
     let archiver = parts.archiver(&config, &index);
     let Parts { store, reclaim_metrics, .. } = parts;
-    let reclaimer = Some(Reclaimer { index: index.clone(), store: Arc::clone(&store), metrics: reclaim_metrics });
+    let reclaimer = Some(Reclaimer {
+        index: index.clone(),
+        store: Arc::clone(&store),
+        metrics: reclaim_metrics,
+        archived: archiver.as_ref().map(Archiver::archived),
+    });
     let app = Arc::new(App { config, index, store, metrics });
     Ok(Opened { app, reclaimer, archiver, socket, _claim: Some(claim) })
 }

@@ -5,15 +5,19 @@
 //! waiting: what the store does not take now is archived later, and the lag is measured. What is archived is named by
 //! [`names`], judged by [`chain`], and never written twice.
 
+pub mod backups;
+pub mod calls;
 pub mod chain;
 pub mod metrics;
 pub mod names;
+pub mod restore;
 pub mod segment;
 pub mod snapshots;
 pub mod stream;
 pub mod task;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

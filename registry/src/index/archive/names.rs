@@ -13,6 +13,7 @@
 use std::fmt;
 
 use crate::blobs::ObjectKey;
+use crate::index::command::StoredSnapshot;
 
 /// The end of the name of a snapshot, and of the mark that says that it is whole.
 const SNAPSHOT: &str = ".snapshot";
@@ -142,6 +143,13 @@ pub struct WholeSnapshot {
     pub name: SnapshotName,
     pub length: u64,
     pub sum: u32,
+}
+
+impl From<&WholeSnapshot> for StoredSnapshot {
+    fn from(whole: &WholeSnapshot) -> Self {
+        let WholeSnapshot { name: SnapshotName { position, term, id }, length, sum } = whole.clone();
+        Self { position, term, id, length, sum }
+    }
 }
 
 impl WholeSnapshot {

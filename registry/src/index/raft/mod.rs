@@ -8,6 +8,7 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod receive;
+pub mod restore;
 pub mod states;
 mod stream;
 #[cfg(test)]
