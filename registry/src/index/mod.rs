@@ -8,7 +8,7 @@ pub mod agreement;
 pub mod answer;
 pub mod archive;
 pub mod client;
-mod clock;
+pub mod clock;
 pub mod command;
 pub mod crash;
 mod held;
@@ -24,6 +24,7 @@ pub mod space;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod weight;
 
 use client::unavailable;

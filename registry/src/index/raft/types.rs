@@ -9,9 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::command::{Proposal, Reply};
 
+/// What runs consensus; in a simulation its randomness comes from a seed.
+#[cfg(not(feature = "simulation"))]
+pub type Runtime = openraft::impls::TokioRuntime;
+#[cfg(feature = "simulation")]
+pub type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
+
 openraft::declare_raft_types!(
     /// A command stamped by the leader goes in, the state machine's reply comes out.
-    pub Types: D = Proposal, R = Reply, Node = BasicNode
+    pub Types: D = Proposal, R = Reply, Node = BasicNode, AsyncRuntime = Runtime
 );
 
 pub type Raft = openraft::Raft<Types, super::machine::Machine>;
