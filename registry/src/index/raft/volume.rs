@@ -30,7 +30,7 @@ impl Identity {
 
     /// Of a volume made from an archive: nobody has ever known a node of this id.
     pub fn restored(cluster: String) -> Self {
-        Self { cluster, ..Self::empty() }
+        Self { cluster, ..Self::empty(None) }
     }
 
     /// Of an empty volume that waits to be told where it belongs: the id is of this volume, not of the machine.
