@@ -130,6 +130,8 @@ struct Shared {
     identity: Mutex<Identity>,
     network: Network,
     states: States,
+    /// Held while a whole state is received: two would write into one directory.
+    receiving: Arc<tokio::sync::Mutex<()>>,
     began: Instant,
     /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
     heard: AtomicU64,
@@ -198,6 +200,7 @@ impl Node {
             identity: Mutex::new(identity),
             network,
             states,
+            receiving: Arc::default(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
             _upkeep: upkeep,
@@ -254,6 +257,11 @@ impl Node {
 
     pub(super) fn states(&self) -> States {
         self.shared.states.clone()
+    }
+
+    /// The right to receive a whole state; none while another is received.
+    pub(super) fn begin_receiving(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(&self.shared.receiving).try_lock_owned().ok()
     }
 
     /// The way to other members.
