@@ -60,6 +60,8 @@ pub fn adds(command: &Command) -> bool {
         | Command::Expire(_)
         | Command::CloseDay(_)
         | Command::ForgetObjects(_)
-        | Command::MarkDamaged(_) => false,
+        | Command::MarkDamaged(_)
+        | Command::PinBackup(_)
+        | Command::ForgetBackup(_) => false,
     }
 }

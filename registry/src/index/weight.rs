@@ -28,7 +28,9 @@ pub fn of(command: &Command) -> usize {
         | Command::DeleteManifest(_)
         | Command::Expire(_)
         | Command::CloseDay(_)
-        | Command::MarkDamaged(_) => 0,
+        | Command::MarkDamaged(_)
+        | Command::PinBackup(_)
+        | Command::ForgetBackup(_) => 0,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Consensus: the only code that names openraft. [`node::Node`] is what the rest of the index holds.
 
+pub mod archive;
 pub mod frame;
 mod log;
 pub mod machine;
@@ -7,6 +8,7 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod receive;
+pub mod restore;
 pub mod states;
 mod stream;
 #[cfg(test)]

@@ -343,6 +343,10 @@ impl Node {
         Fault::NotLeader { leader: other.map(|(_, name)| name) }
     }
 
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Proposes a command, and waits until it is applied here.
     pub async fn write(&self, proposal: Proposal) -> Result<Reply, NodeError> {
         match self.raft.client_write(proposal).await {

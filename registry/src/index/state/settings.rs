@@ -88,9 +88,16 @@ pub fn bootstrap(transaction: &mut Transaction<'_>, bootstrap: &Bootstrap) -> Re
         id: bootstrap.cluster.clone(),
         epoch: bootstrap.epoch,
         upload_key: Bytes::copy_from_slice(&bootstrap.upload_key),
+        owned: Vec::new(),
+        claim: None,
     };
     transaction.save(Table::Settings, CLUSTER, &new);
     Ok(Ok(Outcome::Done))
+}
+
+/// From now on the state belongs to another epoch: after a restore.
+pub fn begin_epoch(transaction: &mut Transaction<'_>, cluster: &Cluster) {
+    transaction.save(Table::Settings, CLUSTER, cluster);
 }
 
 /// Puts a policy in force. Turning on the removal of untagged manifests, or changing its age, starts a sweep.
