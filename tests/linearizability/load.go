@@ -37,18 +37,9 @@ type Load struct {
 var repositories = []string{"proof/one", "proof/two", "proof/three"}
 
 func newLoad(clients []*Client, workers, keys, rate int) *Load {
-	return &Load{clients: clients, workers: workers, keysPerEpoch: keys, rate: rate, began: time.Now(), lastOf: map[Key]string{}}
-}
-
-// prepare pushes what all manifests refer to.
-func (l *Load) prepare(ctx context.Context) error {
-	for _, repository := range repositories {
-		if err := l.clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
-			return err
-		}
-	}
+	l := &Load{clients: clients, workers: workers, keysPerEpoch: keys, rate: rate, began: time.Now()}
 	l.nextEpoch()
-	return nil
+	return l
 }
 
 // nextEpoch goes on with new keys and returns the old ones.

@@ -30,11 +30,6 @@ func runLeaderKill(r *Run) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for _, repository := range repositories {
-		if err := cluster.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
-			return err
-		}
-	}
 	trickle := &Trickle{acknowledged: map[Key]string{}}
 	var writers sync.WaitGroup
 	for writer := range 8 {

@@ -29,13 +29,8 @@ func runTags(r *Run) error {
 		return err
 	}
 	t := &Tags{run: r, load: newLoad(cluster.Clients, r.form.workers, r.form.keys, r.form.rate)}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := t.load.prepare(ctx); err != nil {
-		return fmt.Errorf("the cluster takes no blobs: %w", err)
-	}
-
 	// The load outlives the schedule a little, so that what the last fault broke is seen.
+	var ctx context.Context
 	ctx, t.stop = context.WithCancel(context.Background())
 	defer t.stop()
 	var background sync.WaitGroup

@@ -22,10 +22,7 @@ func runTwoWriters(r *Run) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
-	const repository = "writers/one"
-	if err := cluster.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
-		return err
-	}
+	repository := repositories[0]
 	var mutex sync.Mutex
 	var failures []string
 	pushed := map[string]bool{}

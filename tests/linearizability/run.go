@@ -68,17 +68,32 @@ type Run struct {
 // random is a generator of its own for a purpose, the same for the same seed.
 func (r *Run) random(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, purpose)) }
 
-// cluster makes and starts a new cluster.
+// cluster makes and starts a new cluster, and waits until its repositories have what small manifests refer to. A cluster
+// that did not start is returned with the error: some of its processes may run.
 func (r *Run) cluster(settings ...string) (*Cluster, error) {
 	r.made++
 	directory := filepath.Join(r.scratch, fmt.Sprintf("cluster-%d", r.made))
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, err
 	}
+	var cluster *Cluster
+	var err error
 	if r.single {
-		return newSingle(directory, r.binary, settings)
+		cluster, err = newSingle(directory, r.binary, settings)
+	} else {
+		cluster, err = newCluster(r.root, directory, r.binary, r.form.nodes, r.form.registries, settings)
 	}
-	return newCluster(r.root, directory, r.binary, r.form.nodes, r.form.registries, settings)
+	if err != nil {
+		return cluster, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, repository := range repositories {
+		if err := cluster.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
+			return cluster, fmt.Errorf("the cluster takes no blobs: %w", err)
+		}
+	}
+	return cluster, nil
 }
 
 // maltreat runs a schedule against the cluster.
