@@ -99,17 +99,19 @@ var processNemeses = []Nemesis{
 		time.Sleep(f.between(0, f.spread))
 		return name, f.start(name)
 	}},
-	{"pause", 4, func(f *Field) (string, error) {
+	{"pause", 3, func(f *Field) (string, error) {
 		name, role, err := f.victim()
 		if err != nil {
 			return "", err
 		}
-		if err := f.signal(name, syscall.SIGSTOP); err != nil {
+		return f.stop(name, role)
+	}},
+	{"pause-leader", 2, func(f *Field) (string, error) {
+		name, err := f.leader()
+		if err != nil {
 			return "", err
 		}
-		pause := f.between(f.pause[0], f.pause[1])
-		time.Sleep(pause)
-		return fmt.Sprintf("%s (%s) for %v", name, role, pause.Round(time.Millisecond)), f.signal(name, syscall.SIGCONT)
+		return f.stop(name, "leader")
 	}},
 	{"restart", 2, func(f *Field) (string, error) {
 		name, role, err := f.victim()
@@ -130,6 +132,16 @@ var processNemeses = []Nemesis{
 		said, err := f.admin("transfer")
 		return strings.TrimSpace(string(said)), err
 	}},
+}
+
+// stop lets a process stand still for a while.
+func (f *Field) stop(name, role string) (string, error) {
+	if err := f.signal(name, syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	pause := f.between(f.pause[0], f.pause[1])
+	time.Sleep(pause)
+	return fmt.Sprintf("%s (%s) for %v", name, role, pause.Round(time.Millisecond)), f.signal(name, syscall.SIGCONT)
 }
 
 // replaceNode kills a node, wipes its volume, and takes it in again as a new member in the place of the old one.
