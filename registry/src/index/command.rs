@@ -184,6 +184,11 @@ pub enum Command {
     MarkDamaged(MarkDamaged),
     /// A blob of several segments was rewritten as one object.
     ReplaceSegments(ReplaceSegments),
+    /// Puts a feature level in force. One that is in force already, or a lower one, changes nothing.
+    RaiseLevel(RaiseLevel),
+    /// Does nothing but exist: a command that the release before does not know.
+    #[cfg(feature = "next-level")]
+    Note(Note),
 }
 
 impl Command {
@@ -206,6 +211,9 @@ impl Command {
             Self::ForgetObjects(_) => "forget_objects",
             Self::MarkDamaged(_) => "mark_damaged",
             Self::ReplaceSegments(_) => "replace_segments",
+            Self::RaiseLevel(_) => "raise_level",
+            #[cfg(feature = "next-level")]
+            Self::Note(_) => "note",
         }
     }
 }
@@ -343,6 +351,17 @@ pub struct ReplaceSegments {
     pub new: Segment,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaiseLevel {
+    pub level: u32,
+}
+
+#[cfg(feature = "next-level")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub text: String,
+}
+
 /// The answer of the state machine to one command.
 pub type Reply = Result<Outcome, Refusal>;
 
@@ -416,4 +435,8 @@ pub enum Refusal {
     RepositoryUnknown,
     #[error("somebody else changed this first")]
     Outdated,
+    #[error("this needs feature level {needed}, and {in_force} is in force: `roadstead index raise` raises it")]
+    LevelNotInForce { needed: u32, in_force: u32 },
+    #[error("feature level {level} is not known to every member: the highest that can be put in force is {known}")]
+    LevelUnknown { level: u32, known: u32 },
 }

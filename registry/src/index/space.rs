@@ -60,6 +60,9 @@ pub fn adds(command: &Command) -> bool {
         | Command::Expire(_)
         | Command::CloseDay(_)
         | Command::ForgetObjects(_)
-        | Command::MarkDamaged(_) => false,
+        | Command::MarkDamaged(_)
+        | Command::RaiseLevel(_) => false,
+        #[cfg(feature = "next-level")]
+        Command::Note(_) => true,
     }
 }

@@ -28,7 +28,10 @@ pub fn of(command: &Command) -> usize {
         | Command::DeleteManifest(_)
         | Command::Expire(_)
         | Command::CloseDay(_)
-        | Command::MarkDamaged(_) => 0,
+        | Command::MarkDamaged(_)
+        | Command::RaiseLevel(_) => 0,
+        #[cfg(feature = "next-level")]
+        Command::Note(note) => note.text.len(),
     }
 }
 

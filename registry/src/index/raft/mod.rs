@@ -7,6 +7,7 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod receive;
+mod report;
 pub mod states;
 mod stream;
 #[cfg(test)]

@@ -24,9 +24,11 @@ pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
 use super::wire::{self, AskRead, ReadAt};
 use crate::index::command::{Proposal, Reply, Time};
+use crate::index::level::{self, Newer};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::dial::Dial;
 use crate::index::peers::wire::Fault;
+use crate::index::state;
 use crate::index::state::store::{Store, StoreError, View};
 
 /// Entries between two snapshots, after which the log is cut; and entries kept behind a snapshot.
@@ -89,6 +91,8 @@ pub enum NodeError {
     Log(#[from] LogError),
     #[error(transparent)]
     State(#[from] StoreError),
+    #[error(transparent)]
+    Newer(#[from] Newer),
     #[error(
         "the log ends at {log} but the state has applied {state}: acknowledged entries are missing from the log. Do not \
          start this node again: restore it from a backup"
@@ -146,6 +150,9 @@ impl Node {
         let identity = identity(directory, alone)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
+        state::level(&store.view())
+            .map_err(|error| failed(io::Error::other(error)))
+            .and_then(|in_force| Ok(level::check("the state", in_force)?))?;
         let stands = applied_of(&store).map_err(failed)?;
         let applied = stands.position.map_or(0, |position| position.index);
         let log = Log::open(&directory.join("log"), applied, metrics)?;

@@ -21,6 +21,7 @@ mod repositories;
 mod requests;
 mod settings;
 pub mod store;
+pub mod sums;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod uploads;
 
 use records::{RecordsError, Transaction};
 use requests::Seen;
+pub use settings::level;
 
 use super::command::{Command, Policy, Proposal, Refusal, Reply, Time};
 
@@ -78,6 +80,10 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
     if settings::cluster(transaction)?.is_none() {
         return Ok(Err(Refusal::NotBootstrapped));
     }
+    let in_force = settings::level(transaction)?;
+    if command.level() > in_force {
+        return Ok(Err(Refusal::LevelNotInForce { needed: command.level(), in_force }));
+    }
     match command {
         Command::Bootstrap(bootstrap) => settings::bootstrap(transaction, bootstrap),
         Command::SetPolicy(policy) => settings::set_policy(transaction, now, policy),
@@ -95,5 +101,8 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
         Command::ForgetObjects(forget) => objects::forget(transaction, forget),
         Command::MarkDamaged(mark) => blobs::mark_damaged(transaction, mark),
         Command::ReplaceSegments(replace) => blobs::replace(transaction, now, replace),
+        Command::RaiseLevel(raise) => settings::raise_level(transaction, raise),
+        #[cfg(feature = "next-level")]
+        Command::Note(note) => Ok(settings::note(transaction, note)),
     }
 }
