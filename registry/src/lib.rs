@@ -19,6 +19,7 @@ pub mod index;
 pub mod metrics;
 pub mod oci;
 pub mod push;
+pub mod random;
 pub mod ready;
 pub mod reclaim;
 pub mod server;

@@ -78,6 +78,7 @@ pub(super) async fn open_remote(config: Config, registry: &Registry) -> anyhow::
         addresses: config.cluster.addresses.clone(),
         dialer: peers::dialer(&config, identity),
         held_bytes: config.manifests.cache_bytes,
+        first: std::process::id() as usize,
     };
     let (remote, cluster) = Remote::connect(options, index_metrics).await;
     let index = Index::behind(remote, cluster);

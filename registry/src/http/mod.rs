@@ -164,7 +164,7 @@ fn log(error: &ApiError) {
 fn request_id() -> String {
     let mut random = [0; 8];
     // An id that is not random is still a name; a request does not fail for it.
-    if let Err(error) = getrandom::fill(&mut random) {
+    if let Err(error) = crate::random::fill(&mut random) {
         tracing::warn!(%error, "no random bytes for a request id");
     }
     hex::encode(random)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock;
 use super::command::{Bootstrap, Command, Outcome, Policy, Refusal, RequestId, Time};
 use super::local::{self, Local};
 use super::metrics::IndexMetrics;
@@ -78,7 +79,7 @@ pub enum OpenError {
     #[error("could not prepare the index")]
     Prepare(#[source] IndexError),
     #[error("no random numbers are to be had: {0}")]
-    Random(getrandom::Error),
+    Random(crate::random::RandomError),
 }
 
 pub(super) fn unavailable(reason: impl ToString) -> IndexError {
@@ -104,7 +105,7 @@ impl Index {
         let known = local::answer(&node, &GetStatus).map_err(OpenError::Prepare)?.cluster;
         let space = Space::new(&options.directory, options.min_free_bytes);
         let id = node.cluster().unwrap_or_default();
-        let local = Local::new(node, metrics, space, true, ahead).map_err(OpenError::Prepare)?;
+        let local = Local::new(node, metrics, space, true, clock::ahead(ahead)).map_err(OpenError::Prepare)?;
         let cluster = match known {
             Some(cluster) => cluster,
             None => found(&local, id).await?,
@@ -274,14 +275,14 @@ impl Index {
 /// A new id for a request whose sender last saw the index at `seen`.
 pub(super) fn new_request(seen: Time) -> Result<RequestId, IndexError> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(unavailable)?;
+    crate::random::fill(&mut random).map_err(unavailable)?;
     Ok(RequestId::new(seen, u128::from_be_bytes(random)))
 }
 
 /// The first command of a new cluster. Somebody may have been first: then that cluster is the one.
 pub async fn found(local: &Local, id: String) -> Result<Cluster, OpenError> {
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(OpenError::Random)?;
+    crate::random::fill(&mut key).map_err(OpenError::Random)?;
     let upload_key = bytes::Bytes::copy_from_slice(&key);
     let bootstrap = Bootstrap { cluster: id, epoch: 1, upload_key };
     let request = new_request(local.time()).map_err(OpenError::Prepare)?;

@@ -3,8 +3,10 @@
 //! nothing while it leads. A new leader goes on from what it heard of the one before, and takes its own wall clock only
 //! when that is near, or when most members' clocks agree with it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use super::command::Time;
 
@@ -52,13 +54,12 @@ impl Clock {
     }
 
     /// The index time for an entry of `term`, in which this node leads: the first time in a term it looks at the wall
-    /// clock, set `ahead` by so many milliseconds. A node that is `alone` has nobody to ask.
-    pub fn stamp(&self, term: u64, last: impl FnOnce() -> Time, alone: bool, ahead: u64) -> Time {
+    /// clock of the machine. A node that is `alone` has nobody to ask.
+    pub fn stamp(&self, term: u64, last: impl FnOnce() -> Time, alone: bool, wall: Time) -> Time {
         let mut state = self.lock();
         if state.term != term {
             state.term = term;
             state.advance(last());
-            let wall = wall().after(ahead);
             state.doubtful = !alone && leads_far(state.now(), wall);
             if state.doubtful {
                 tracing::warn!(
@@ -71,9 +72,9 @@ impl Clock {
             }
         }
         let now = state.now();
-        let stepped = !state.doubtful && wall().after(ahead).0.abs_diff(now.0) > STEP;
+        let stepped = !state.doubtful && wall.0.abs_diff(now.0) > STEP;
         if stepped && !state.stepped {
-            tracing::warn!(index = now.0, wall = wall().0, "the machine's clock was set: the index keeps its own time");
+            tracing::warn!(index = now.0, wall = wall.0, "the machine's clock was set: the index keeps its own time");
         }
         state.stepped = stepped;
         now
@@ -138,8 +139,20 @@ fn agreed(walls: &[Time], voters: usize) -> Option<Time> {
         .next_back()
 }
 
-/// What the machine's own clock says.
-pub fn wall() -> Time {
+/// Tells what the machine's own clock says.
+pub type Wall = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// The clock of this machine.
+pub fn machine() -> Wall {
+    Arc::new(wall)
+}
+
+/// The clock of this machine, set ahead by so many milliseconds.
+pub fn ahead(milliseconds: u64) -> Wall {
+    Arc::new(move || wall().after(milliseconds))
+}
+
+fn wall() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -155,7 +168,7 @@ mod tests {
     fn a_clock_goes_on_from_the_last_entry_though_the_wall_clock_is_behind() {
         let ahead = wall().after(YEAR);
         let clock = Clock::from(Time(0));
-        let first = clock.stamp(1, || ahead, true, 0);
+        let first = clock.stamp(1, || ahead, true, wall());
         assert!(first >= ahead && clock.now() >= first);
         assert!(first < ahead.after(HOUR));
     }
@@ -163,7 +176,7 @@ mod tests {
     #[test]
     fn alone_the_wall_clock_is_taken_however_far_it_is_ahead() {
         let before = wall();
-        let now = Clock::from(Time(0)).stamp(1, || before.before(YEAR), true, 0);
+        let now = Clock::from(Time(0)).stamp(1, || before.before(YEAR), true, wall());
         assert!(now >= before && now < before.after(HOUR));
     }
 
@@ -171,7 +184,7 @@ mod tests {
     fn a_new_leader_whose_clock_is_a_year_ahead_goes_on_from_the_last_entry_until_most_clocks_agree() {
         let last = wall();
         let clock = Clock::from(Time(0));
-        let now = clock.stamp(7, || last, false, YEAR);
+        let now = clock.stamp(7, || last, false, wall().after(YEAR));
         assert!(now < last.after(HOUR) && clock.is_doubtful());
         clock.settle(&[last.after(YEAR), last.after(1)], 3);
         assert!(clock.is_doubtful(), "one against one is no majority of three");
@@ -183,7 +196,7 @@ mod tests {
     fn after_a_day_without_anybody_most_clocks_bring_the_index_forward() {
         let (last, walls) = (Time(wall().0 - 24 * HOUR), [wall(), wall().after(1000)]);
         let clock = Clock::from(last);
-        clock.stamp(3, || last, false, 0);
+        clock.stamp(3, || last, false, wall());
         assert!(clock.is_doubtful());
         clock.settle(&walls, 3);
         assert!(clock.now() >= walls[0] && !clock.is_doubtful());

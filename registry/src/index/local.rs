@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::clock::{Clock, wall};
+use super::clock::{Clock, Wall};
 use super::command::{Command, Proposal, Reply, RequestId, Time};
 use super::metrics::IndexMetrics;
 use super::query::{GetStatus, Query};
 use super::raft::{Node, NodeError};
 use super::space::{Space, adds};
-use super::{IndexError, unavailable, weight};
+use super::{IndexError, threads, unavailable, weight};
 
 /// Commands on their way at once, and their bytes, about; more wait.
 const IN_FLIGHT: usize = 1024;
@@ -31,7 +31,6 @@ pub struct Local {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     node: Node,
     clock: Clock,
@@ -42,12 +41,17 @@ struct Inner {
     space: Space,
     /// The only voter for good.
     alone: bool,
-    /// Milliseconds by which tests set the clock ahead.
-    ahead: u64,
+    wall: Wall,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 impl Local {
-    pub fn new(node: Node, metrics: IndexMetrics, space: Space, alone: bool, ahead: u64) -> Result<Self, IndexError> {
+    pub fn new(node: Node, metrics: IndexMetrics, space: Space, alone: bool, wall: Wall) -> Result<Self, IndexError> {
         let last = answer(&node, &GetStatus)?.time;
         let (barrier, waiting) = mpsc::unbounded_channel();
         let inner = Inner {
@@ -59,7 +63,7 @@ impl Local {
             barrier,
             space,
             alone,
-            ahead,
+            wall,
         };
         let local = Self { inner: Arc::new(inner) };
         tokio::spawn(rounds(local.clone_weak(), waiting));
@@ -87,7 +91,7 @@ impl Local {
         let inner = &self.inner;
         if inner.node.leads() {
             let term = inner.node.health().term;
-            return inner.clock.stamp(term, || inner.node.last_time(), inner.alone, inner.ahead);
+            return inner.clock.stamp(term, || inner.node.last_time(), inner.alone, (inner.wall)());
         }
         inner.clock.note(inner.node.last_time());
         inner.clock.now()
@@ -95,7 +99,7 @@ impl Local {
 
     /// What this machine's clock says.
     pub fn wall(&self) -> Time {
-        wall().after(self.inner.ahead)
+        (self.inner.wall)()
     }
 
     /// No leader was heard of for so long that there is no quorum.
@@ -182,7 +186,7 @@ impl Local {
         }
         if query.scans() {
             let node = inner.node.clone();
-            let scan = tokio::task::spawn_blocking(move || answer(&node, &query));
+            let scan = threads::blocking(move || answer(&node, &query));
             return Ok((scan.await.map_err(|error| unavailable(&error))??, false));
         }
         Ok((answer(&inner.node, &query)?, false))

@@ -7,7 +7,7 @@
 pub mod agreement;
 pub mod answer;
 pub mod client;
-mod clock;
+pub mod clock;
 pub mod command;
 pub mod crash;
 mod held;
@@ -25,6 +25,7 @@ pub mod space;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod weight;
 
 use client::unavailable;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::command::{Command, Reply, RequestId, Time};
@@ -50,6 +51,8 @@ pub struct RemoteOptions {
     pub dialer: Arc<dyn Dial>,
     /// Bytes of manifests held.
     pub held_bytes: u64,
+    /// The node to begin with: processes do not all begin with the same one.
+    pub first: usize,
 }
 
 /// The index behind the network. Cheap to clone.
@@ -368,8 +371,7 @@ impl Nodes {
             peers: Mutex::default(),
             known: Mutex::new(options.index.clone()),
             leader: Mutex::default(),
-            // Processes do not all begin with the same node.
-            next: AtomicUsize::new(std::process::id() as usize),
+            next: AtomicUsize::new(options.first),
         }
     }
 

@@ -43,7 +43,7 @@ struct Standing {
 /// Begins an upload. Nothing is recorded: its id says all.
 pub fn begin(app: &App, repository: &RepositoryName, algorithm: Algorithm) -> Result<Upload, PushError> {
     let mut random = [0; 10];
-    getrandom::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
+    crate::random::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
     Upload::begin(&app.index.cluster().upload_key, repository, app.index.time(), algorithm, random)
         .ok_or_else(|| PushError::Hash(anyhow::anyhow!("the upload key of the cluster cannot be used")))
 }
@@ -194,7 +194,7 @@ async fn receive_after(app: &App, offset: u64, hasher: Hasher, body: RequestBody
 
 fn new_key(app: &App) -> Result<ObjectKey, PushError> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
+    crate::random::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
     let cluster = app.index.cluster();
     Ok(ObjectKey::new(&cluster.id, cluster.epoch, app.index.time(), u128::from_le_bytes(random)))
 }

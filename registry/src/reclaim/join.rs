@@ -15,7 +15,7 @@ use crate::index::query::StoredBlob;
 pub async fn run(reclaimer: &Reclaimer, blob: &StoredBlob) -> Result<(), ReclaimError> {
     let cluster = reclaimer.cluster();
     let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
+    if crate::random::fill(&mut random).is_err() {
         return Ok(());
     }
     let key = ObjectKey::new(&cluster.id, cluster.epoch, reclaimer.index.time(), u128::from_le_bytes(random));

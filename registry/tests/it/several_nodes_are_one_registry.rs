@@ -240,7 +240,10 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
     let removed = cluster.address("index-3");
     let output = cluster.admin(&["add", &removed]);
     assert!(!output.status.success(), "{}", text(&output));
-    cluster.stop("index-3");
+    within(PATIENCE, "the removed node ends and says why", async || {
+        cluster.log("index-3").contains("was removed from the cluster. If it shall be a member again")
+    })
+    .await;
     cluster.wipe("index-3");
     cluster.start("index-3");
     within(PATIENCE, "the empty node answers", async || {

@@ -40,10 +40,12 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         dialer: Some(peers::dialer(&config, Arc::clone(&identity))),
         election: config.cluster.election_milliseconds,
         snapshot_entries: config.cluster.snapshot_entries,
+        id: None,
     };
     let node = Node::start(&options, &metrics).await.context("could not open the index")?;
     let space = crate::index::space::Space::new(&options.directory, config.server.min_free_bytes);
-    let local = Local::new(node, metrics, space, false, 0).context("could not read the index")?;
+    let local =
+        Local::new(node, metrics, space, false, crate::index::clock::machine()).context("could not read the index")?;
     if local.node().cluster().is_none() {
         tracing::info!(
             name,

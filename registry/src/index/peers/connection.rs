@@ -1,7 +1,7 @@
 //! Calls to one peer over one connection, which is made when it is needed and made again when it broke.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::dial::Dial;
 use super::wire::{self, Fault};
@@ -25,6 +26,9 @@ const FRAME: u32 = 1 << 20;
 /// Without a sign of life for so long while calls wait, a connection is given up.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const PING_PATIENCE: Duration = Duration::from_secs(3);
+/// A connection on which calls run out of time, and nothing was heard for so long, is made anew: behind a partition that
+/// has healed it would take much longer to notice by itself.
+const SILENCE: Duration = Duration::from_secs(1);
 /// The longest time for one attempt to connect.
 const DIAL: Duration = Duration::from_secs(2);
 
@@ -64,7 +68,24 @@ pub struct Peer {
 struct Inner {
     address: String,
     dialer: Arc<dyn Dial>,
-    sender: Mutex<Option<SendRequest<CallBody>>>,
+    sender: Mutex<Option<Line>>,
+}
+
+/// A connection, and when something was heard on it last.
+#[derive(Clone, Debug)]
+struct Line {
+    sender: SendRequest<CallBody>,
+    heard: Arc<std::sync::Mutex<Instant>>,
+}
+
+impl Line {
+    fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn is_silent(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > SILENCE
+    }
 }
 
 impl Peer {
@@ -92,19 +113,26 @@ impl Peer {
     /// Sends a body to `path` and waits for the bytes of the answer.
     pub async fn send(&self, path: &str, body: CallBody, deadline: Duration) -> Result<Bytes, CallError> {
         let unanswered = |reason: String| CallError::Unanswered { address: self.inner.address.clone(), reason };
-        match tokio::time::timeout(deadline, self.exchange(path, body)).await {
-            Ok(result) => result,
-            Err(_) => Err(unanswered(format!("no answer within {} ms", deadline.as_millis()))),
+        if let Ok(result) = tokio::time::timeout(deadline, self.exchange(path, body)).await {
+            return result;
         }
+        // Whoever holds it makes a new connection right now.
+        if let Ok(mut held) = self.inner.sender.try_lock()
+            && held.as_ref().is_some_and(Line::is_silent)
+        {
+            *held = None;
+        }
+        Err(unanswered(format!("no answer within {} ms", deadline.as_millis())))
     }
 
     async fn exchange(&self, path: &str, body: CallBody) -> Result<Bytes, CallError> {
         let address = || self.inner.address.clone();
         let unanswered = |reason: String| CallError::Unanswered { address: address(), reason };
-        let mut sender = self.sender().await.map_err(|source| CallError::Unreachable { address: address(), source })?;
+        let mut line = self.line().await.map_err(|source| CallError::Unreachable { address: address(), source })?;
         let request =
             Request::post(format!("http://index{path}")).body(body).map_err(|error| unanswered(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(|error| unanswered(causes(&error)))?;
+        let response = line.sender.send_request(request).await.map_err(|error| unanswered(causes(&error)))?;
+        line.hear();
         let status = response.status();
         let bytes = Limited::new(response.into_body(), LARGEST)
             .collect()
@@ -119,12 +147,12 @@ impl Peer {
     }
 
     /// The connection, or a new one.
-    async fn sender(&self) -> io::Result<SendRequest<CallBody>> {
+    async fn line(&self) -> io::Result<Line> {
         let mut held = self.inner.sender.lock().await;
-        if let Some(sender) = held.as_ref()
-            && !sender.is_closed()
+        if let Some(line) = held.as_ref()
+            && !line.sender.is_closed()
         {
-            return Ok(sender.clone());
+            return Ok(line.clone());
         }
         let connect = async {
             let stream = self.inner.dialer.dial(&self.inner.address).await?;
@@ -148,8 +176,9 @@ impl Peer {
                 tracing::debug!(address, error = causes(&error), "a connection to a peer broke");
             }
         });
-        *held = Some(sender.clone());
-        Ok(sender)
+        let line = Line { sender, heard: Arc::new(std::sync::Mutex::new(Instant::now())) };
+        *held = Some(line.clone());
+        Ok(line)
     }
 }
 

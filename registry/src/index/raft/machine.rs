@@ -21,6 +21,7 @@ use crate::index::state;
 use crate::index::state::records::Transaction;
 use crate::index::state::store::{Store, View};
 use crate::index::state::sums::{EVERY, Sums};
+use crate::index::threads;
 use crate::index::weight;
 
 /// Entries applied as one batch at most, and their bytes, about.
@@ -210,11 +211,10 @@ impl Batch {
     }
 }
 
-/// Runs what may wait for the disk away from the threads that serve connections.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, io::Error> + Send + 'static,
 ) -> Result<T, io::Error> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    threads::blocking(work).await?
 }
 
 impl RaftStateMachine<Types> for Machine {

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::machine::StateSnapshot;
-use super::stream::{ChannelWriter, PIECES};
+use super::stream::{PIECES, write_with};
 use super::transfer;
 use super::types::{Members, NodeId, Position, StoredVote, Types};
 use super::wire::{self, Append, Appended, AskVote, Letter, SnapshotHead, Transfer, Transferred, Voted};
@@ -242,12 +242,7 @@ impl RaftNetworkV2<Types> for Line {
             return Err(failed(&io::Error::other("a state that is not in force is not sent")));
         };
         let (pieces, channel) = mpsc::channel::<io::Result<Bytes>>(PIECES);
-        tokio::task::spawn_blocking(move || {
-            let broken = pieces.clone();
-            if let Err(error) = transfer::send(&view, &cluster, ChannelWriter::new(pieces)) {
-                let _ = broken.blocking_send(Err(io::Error::other(error))); // the receiver may have gone first
-            }
-        });
+        write_with(pieces, move |output| transfer::send(&view, &cluster, output).map(drop));
         let pieces = futures::stream::once(std::future::ready(Ok(head)))
             .chain(futures::stream::unfold(
                 channel,
@@ -256,6 +251,7 @@ impl RaftNetworkV2<Types> for Line {
             .map(|piece| piece.map(Frame::data));
         let body = StreamBody::new(pieces).boxed_unsync();
         let sent = tokio::select! {
+            biased;
             sent = peer.send(wire::SNAPSHOT, body, SNAPSHOT) => sent,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };

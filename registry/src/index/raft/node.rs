@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
+use tokio::time::Instant;
 
 use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
@@ -30,6 +31,7 @@ use crate::index::peers::dial::Dial;
 use crate::index::peers::wire::Fault;
 use crate::index::state;
 use crate::index::state::store::{Store, StoreError, View};
+use crate::index::threads;
 
 /// Entries between two snapshots, after which the log is cut; and entries kept behind a snapshot.
 pub const SNAPSHOT_EVERY: u64 = 10_000;
@@ -53,12 +55,20 @@ pub struct NodeOptions {
     pub election: u64,
     /// Entries between two snapshots.
     pub snapshot_entries: u64,
+    /// The id of a new volume; none: a random one.
+    pub id: Option<NodeId>,
 }
 
 impl NodeOptions {
     /// Alone, with the defaults.
     pub fn alone(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), dialer: None, election: ELECTION, snapshot_entries: SNAPSHOT_EVERY }
+        Self {
+            directory: directory.to_owned(),
+            dialer: None,
+            election: ELECTION,
+            snapshot_entries: SNAPSHOT_EVERY,
+            id: None,
+        }
     }
 }
 
@@ -147,7 +157,7 @@ impl Node {
         let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = lock(directory)?;
-        let identity = identity(directory, alone)?;
+        let identity = identity(directory, alone, options.id)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
         state::level(&store.view())
@@ -423,9 +433,8 @@ impl Node {
         self.raft.shutdown().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
         self.log.close().await.map_err(|error| NodeError::Stopped(error.to_string()))?;
         let machine = self.machine.clone();
-        let ended = tokio::task::spawn_blocking(move || {
-            machine.store().sync().map_err(|error| NodeError::Stopped(error.to_string()))
-        });
-        ended.await.map_err(|error| NodeError::Stopped(error.to_string()))?
+        let ended = threads::blocking(move || machine.store().sync());
+        let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
+        ended.await.map_err(|error| stopped(&error))?.map_err(|error| stopped(&error))
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::machine::StateSnapshot;
 use super::node::Node;
-use super::stream::{ChannelReader, PIECES};
+use super::stream::{PIECES, read_with};
 use super::transfer;
 use super::types::StoredVote;
 use super::wire::{self, Append, Appended, AskRead, AskVote, Letter, SnapshotHead, Transfer, Transferred, Voted};
@@ -106,8 +106,7 @@ async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
     };
     let (sender, channel) = mpsc::channel::<io::Result<Bytes>>(PIECES);
     let (states, cluster) = (node.states(), node.cluster().unwrap_or_default());
-    let reading =
-        tokio::task::spawn_blocking(move || transfer::receive(ChannelReader::new(channel), &cluster, &states));
+    let reading = read_with(channel, move |input| transfer::receive(input, &cluster, &states));
     let _ = sender.send(Ok(begun.freeze())).await; // a reader that gave up says why below
     loop {
         let Some(next) = piece(&mut body).await.transpose() else { break };

@@ -11,9 +11,15 @@ use crate::index::command::{Proposal, Reply};
 use crate::index::level::{self, FIRST, Newer};
 use crate::index::state::sums::Sums;
 
+/// What runs consensus; in a simulation its randomness comes from a seed.
+#[cfg(not(feature = "simulation"))]
+pub type Runtime = openraft::impls::TokioRuntime;
+#[cfg(feature = "simulation")]
+pub type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
+
 openraft::declare_raft_types!(
     /// A command stamped by the leader goes in, the state machine's reply comes out.
-    pub Types: D = Proposal, R = Reply, Node = BasicNode
+    pub Types: D = Proposal, R = Reply, Node = BasicNode, AsyncRuntime = Runtime
 );
 
 pub type Raft = openraft::Raft<Types, super::machine::Machine>;

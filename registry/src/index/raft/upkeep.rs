@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::node::NodeError;
 use super::types::Raft;
 use crate::index::metrics::IndexMetrics;
+use crate::index::threads;
 
 /// Bytes of commands after which the log is cut: entries may be as large as a manifest.
 const LOG_BYTES: u64 = 256 << 20;
@@ -34,7 +35,7 @@ impl Upkeep {
             loop {
                 let (now, disk) = (machine.applied_bytes(), (machine.clone(), log.clone()));
                 let measure = move || (disk.0.store().disk_space(), disk.1.disk_space());
-                if let Ok((state, log)) = tokio::task::spawn_blocking(measure).await {
+                if let Ok((state, log)) = threads::blocking(measure).await {
                     metrics.state_bytes.set(state as i64);
                     metrics.log_bytes.set(log as i64);
                 }

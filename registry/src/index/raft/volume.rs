@@ -29,14 +29,14 @@ impl Identity {
     }
 
     /// Of an empty volume that waits to be told where it belongs: the id is of this volume, not of the machine.
-    fn empty() -> Self {
-        let node = (ulid::Ulid::new().0 as u64) & ((1 << 48) - 1);
-        Self { cluster: String::new(), node: node.max(2), format: FORMAT }
+    fn empty(id: Option<NodeId>) -> Self {
+        let random = (ulid::Ulid::new().0 as u64) & ((1 << 48) - 1);
+        Self { cluster: String::new(), node: id.unwrap_or(random.max(2)), format: FORMAT }
     }
 }
 
 /// Reads the identity of the volume, or gives an empty one its own.
-pub fn identity(directory: &Path, alone: bool) -> Result<Identity, NodeError> {
+pub fn identity(directory: &Path, alone: bool, id: Option<NodeId>) -> Result<Identity, NodeError> {
     let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
     let file = directory.join(IDENTITY);
     match fs::read(&file) {
@@ -51,7 +51,7 @@ pub fn identity(directory: &Path, alone: bool) -> Result<Identity, NodeError> {
             if directory.join("log").exists() {
                 return Err(failed(io::Error::other(format!("there is a log but no {IDENTITY}"))));
             }
-            let identity = if alone { Identity::alone() } else { Identity::empty() };
+            let identity = if alone { Identity::alone() } else { Identity::empty(id) };
             write_identity(directory, &identity).map_err(failed)?;
             Ok(identity)
         }

@@ -31,19 +31,18 @@ impl Cluster {
         for setting in settings {
             command.args(["--set", setting]);
         }
+        let mut cluster = Self { directory, index: Vec::new(), registries: Vec::new(), urls: Vec::new() };
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", text(&output));
+        assert!(output.status.success(), "{}", text(&output)); // what was started ends with `cluster`
         let known: Value =
-            serde_json::from_slice(&std::fs::read(directory.path().join("cluster.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(cluster.path().join("cluster.json")).unwrap()).unwrap();
         let list = |part: &str, key: &str| -> Vec<String> {
             known[part].as_array().unwrap().iter().map(|it| it[key].as_str().unwrap().to_owned()).collect()
         };
-        Self {
-            index: list("index", "name"),
-            registries: list("registry", "name"),
-            urls: list("registry", "url"),
-            directory,
-        }
+        cluster.index = list("index", "name");
+        cluster.registries = list("registry", "name");
+        cluster.urls = list("registry", "url");
+        cluster
     }
 
     pub fn path(&self) -> &Path {

@@ -1,0 +1,58 @@
+//! Whole clusters in one thread: index nodes, registry processes and clients on simulated hosts, with a simulated network,
+//! store and time, and faults that a seed decides. The same seed gives the same run.
+//!
+//! `SEED=7 cargo test -p roadstead --features simulation --test simulation a_seed` runs one again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod check;
+mod client;
+mod faults;
+mod hosts;
+mod network;
+mod store;
+mod world;
+
+use world::{Report, run};
+
+/// Seeds that found something once, and some that exercise much; they stay green.
+const CORPUS: &str = include_str!("seeds.txt");
+
+fn seeds() -> Vec<u64> {
+    if let Ok(seed) = std::env::var("SEED") {
+        return vec![seed.parse().unwrap()];
+    }
+    let mut seeds: Vec<u64> = CORPUS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    if std::env::var_os("TORTURE").is_some() {
+        let count = std::env::var("SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
+        seeds.extend(1000..1000 + count);
+    }
+    seeds
+}
+
+#[test]
+fn a_seed_repeats_a_run_to_the_last_message() {
+    let seed = seeds()[0];
+    let (one, other) = (run(seed), run(seed));
+    let difference = one.trace.iter().zip(&other.trace).position(|(one, other)| one != other);
+    if let Some(at) = difference {
+        panic!("seed {seed} differs at {at}: {:?} and {:?}", one.trace[at], other.trace[at]);
+    }
+    assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
+}
+
+#[test]
+fn whatever_fails_tags_are_linearizable_and_what_was_acknowledged_is_there() {
+    let mut all = Report::default();
+    for seed in seeds() {
+        let report = run(seed);
+        println!("seed {seed}: {}", report.summary());
+        all.add(&report);
+    }
+    println!("all: {}", all.summary());
+    all.was_worth_it();
+}
