@@ -17,7 +17,7 @@ use super::local::{self, Local};
 use super::peers::listen::Answer;
 use super::peers::wire::{
     Answered, Asked, Change, CommandReplies, Commands, Fault, Form, Join, Joined, NodeStatus, Queries, QueryReplies,
-    Submitted, Welcome, decode, encode,
+    Replace, Submitted, Welcome, decode, encode,
 };
 use super::peers::{Caller, Role};
 use super::query::{
@@ -31,6 +31,7 @@ use super::remote::{COMMANDS, QUERIES, WELCOME};
 use crate::index::command::Reply;
 
 pub const STATUS: &str = "/node/status";
+pub const REPLACE: &str = "/node/replace";
 pub const JOIN: &str = "/admin/join";
 pub const FORM: &str = "/admin/form";
 pub const CHANGE: &str = "/admin/change";
@@ -193,6 +194,20 @@ impl Answers {
         tokio::time::timeout(FOUNDING, founded).await.map_err(|_| late())?
     }
 
+    /// Lets a node take its own place under a new id: only one whose certificate is for the name that the old id has.
+    async fn replace(&self, caller: &Caller, replace: &Replace) -> Result<(), Fault> {
+        self.check_cluster(&replace.cluster)?;
+        let host = replace.name.rsplit_once(':').map_or(replace.name.as_str(), |(host, _)| host);
+        if !caller.names.iter().any(|name| name == host) {
+            return Err(Fault::Forbidden { needs: host.to_owned() });
+        }
+        let node = self.local.node();
+        if !node.leads() {
+            return Err(Fault::NotLeader { leader: node.leader().map(|(_, name)| name) });
+        }
+        node.succeed(replace).await
+    }
+
     async fn admin(&self, caller: &Caller, path: &str, body: Incoming) -> Result<Bytes, Fault> {
         let node = self.local.node();
         match path {
@@ -249,6 +264,7 @@ impl Answer for Answers {
             QUERIES => write(&self.queries(read(&collect(body).await?)?).await?),
             WELCOME => write(&self.welcome()?),
             STATUS => write(&self.status()),
+            REPLACE => write(&self.replace(caller, &read(&collect(body).await?)?).await?),
             _ if path.starts_with("/raft/") => receive(self.local.node(), path, body, || self.local.time()).await,
             _ => self.admin(caller, path, body).await,
         }
@@ -260,7 +276,7 @@ fn check(role: Role, path: &str) -> Result<(), Fault> {
     if path == STATUS {
         return Ok(());
     }
-    let needs: &[Role] = if path.starts_with("/raft/") {
+    let needs: &[Role] = if path.starts_with("/raft/") || path == REPLACE {
         &[Role::Index]
     } else if path.starts_with("/index/") {
         &[Role::Registry, Role::Index, Role::Admin]
@@ -301,6 +317,7 @@ mod tests {
             (COMMANDS, true, true, true),
             (QUERIES, true, true, true),
             (STATUS, true, true, true),
+            (REPLACE, true, false, false),
             (JOIN, false, false, true),
             (CHANGE, false, false, true),
             ("/admin/anything", false, false, true),

@@ -184,3 +184,13 @@ pub enum Change {
         id: u64,
     },
 }
+
+/// A node whose volume could not be used any more asks to take its own place under a new id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Replace {
+    pub cluster: String,
+    pub old: u64,
+    pub new: u64,
+    /// Its name: the one that the old id has too.
+    pub name: String,
+}

@@ -10,7 +10,7 @@ use openraft::{BasicNode, ChangeMembers};
 use super::node::{Node, NodeError};
 use super::types::{NodeId, Types};
 use super::volume::write_identity;
-use crate::index::peers::wire::{Change, Fault, Form, Member};
+use crate::index::peers::wire::{Change, Fault, Form, Member, Replace};
 
 /// Entries that a learner may be behind when it becomes a voter.
 const CAUGHT_UP: u64 = 100;
@@ -85,6 +85,26 @@ impl Node {
             Change::Add { id, name } => self.add(*id, name).await,
             Change::Promote { id, replace } => self.promote(*id, *replace).await,
             Change::Remove { id } => self.remove(*id).await,
+        }
+    }
+
+    /// Brings a node one step nearer to the place of its own old id: a learner, then, when it has caught up, a voter if the
+    /// old one was one. Asked again and again until it is done; refused while the node has not caught up.
+    pub async fn succeed(&self, replace: &Replace) -> Result<(), Fault> {
+        let members = self.members();
+        let is_in = |id: NodeId| members.iter().find(|member| member.id == id);
+        match (is_in(replace.old), is_in(replace.new)) {
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(Fault::Removed { node: replace.old }),
+            (Some(old), _) if old.name != replace.name => {
+                Err(Fault::Refused { reason: format!("node {} is {}", replace.old, old.name) })
+            }
+            (Some(_), None) => {
+                self.add(replace.new, &replace.name).await?;
+                Err(Fault::Refused { reason: "it is a learner now, and has not caught up yet".into() })
+            }
+            (Some(old), Some(_)) if old.voter => self.promote(replace.new, Some(replace.old)).await,
+            (Some(_), Some(_)) => self.forget(replace.old).await,
         }
     }
 
