@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod deleting;
+mod levels;
 mod pushing;
 mod requests;
 

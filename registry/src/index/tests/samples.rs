@@ -17,7 +17,7 @@ use crate::blobs::checksum::Checksums;
 use crate::index::command::{
     Bootstrap, CancelUpload, CloseDay, Command, CommitBlob, Condition, DeleteManifest, DeleteTag, Expire,
     FinishedUpload, ForgetObjects, HashState, LinkName, MarkDamaged, MountBlob, Outcome, Part, Place, Policy, Proposal,
-    PutManifest, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId, Segment, Time, UploadId,
+    PutManifest, RaiseLevel, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId, Segment, Time, UploadId,
 };
 use crate::index::query::{Found, GetManifest, GetStatus, Query};
 use crate::index::raft::frame;
@@ -25,6 +25,7 @@ use crate::index::raft::types::{Applied, Content, Members, Position, StoredEntry
 use crate::index::snapshot::{Decoder, Encoder, Header};
 use crate::index::state::apply;
 use crate::index::state::records::{MemoryRecords, Transaction};
+use crate::index::state::sums::Sums;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::reference::Reference;
 
@@ -157,6 +158,7 @@ fn commands() -> Vec<Command> {
             old: vec![object("two")],
             new: segment(Place::Object(object("three"))),
         }),
+        Command::RaiseLevel(RaiseLevel { level: 1 }),
     ]
 }
 
@@ -168,14 +170,15 @@ fn entries() -> Vec<(String, StoredEntry)> {
         nodes: (1..=3).map(|id| (id, format!("node-{id}:5001"))).collect(),
     };
     let mut entries = vec![
-        ("blank".to_owned(), StoredEntry { position: position(0), content: Content::Blank }),
-        ("members".to_owned(), StoredEntry { position: position(1), content: Content::Members(members) }),
+        ("blank".to_owned(), StoredEntry { position: position(0), level: 1, content: Content::Blank }),
+        ("members".to_owned(), StoredEntry { position: position(1), level: 1, content: Content::Members(members) }),
     ];
     for (command, index) in commands().into_iter().zip(2..) {
         let name = format!("{index:02}-{}", command.name());
         let request = RequestId::new(TIME, u128::from(index) << 64);
         let proposal = Proposal { time: TIME.after(index), request, who: Some("me".into()), command };
-        entries.push((name, StoredEntry { position: position(index), content: Content::Command(proposal) }));
+        let level = proposal.command.reader();
+        entries.push((name, StoredEntry { position: position(index), level, content: Content::Command(proposal) }));
     }
     entries
 }
@@ -213,7 +216,7 @@ fn every_entry_that_was_ever_written_is_read() {
 fn every_command_has_a_sample() {
     let names: std::collections::BTreeSet<_> = commands().iter().map(Command::name).collect();
     // A new command is added to `Command::name`, which must match all of them, and here.
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 17, "{names:?}");
 }
 
 #[test]
@@ -224,6 +227,8 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
     check("applied", &applied);
     check("applied-installed", &Applied { installed: Some(70), ..applied.clone() });
     check("applied-removed", &Applied { removed: std::collections::BTreeSet::from([3, 9]), ..applied });
+    let sums: Sums = serde_json::from_str(r#"{"now":18446744073709551615,"marks":[[60,1],[70,2]]}"#).unwrap();
+    check("applied-sums", &Applied { position: Some(position), sums, ..Applied::default() });
     check("position", &position);
     check("vote", &StoredVote { term: 3, node: 1, committed: true });
     check::<Reply>("reply-done", &Ok(Outcome::Manifest { existed: false }));
@@ -245,7 +250,7 @@ fn state() -> MemoryRecords {
 
 #[test]
 fn every_snapshot_that_was_ever_written_is_read_and_answers() {
-    let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque") };
+    let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque"), level: 1 };
     let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
     for ((table, key), value) in state().all() {
         encoder.record(*table, key, value).unwrap();
