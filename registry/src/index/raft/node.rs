@@ -51,7 +51,7 @@ pub struct NodeOptions {
     pub directory: PathBuf,
     /// The way to other members; none: a node that is alone for good, and forms a cluster of its own.
     pub dialer: Option<Arc<dyn Dial>>,
-    /// Milliseconds without a word of the leader before an election; each node adds up to as much again.
+    /// Milliseconds without a word of the leader before an election; each node adds up to a third by chance.
     pub election: u64,
     /// Entries between two snapshots.
     pub snapshot_entries: u64,
@@ -184,8 +184,10 @@ impl Node {
         let config = Config {
             cluster_name: identity.cluster.clone(),
             heartbeat_interval: (options.election / 4).clamp(25, 250),
-            election_timeout_min: options.election,
-            election_timeout_max: options.election * 2,
+            // openraft lets a follower stand once its lease (the largest timeout) and a random timeout are over: here
+            // after 3/3 to 4/3 of what is configured.
+            election_timeout_min: options.election / 3,
+            election_timeout_max: options.election * 2 / 3,
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
             max_in_snapshot_log_to_keep: LOG_KEPT.min(options.snapshot_entries),
