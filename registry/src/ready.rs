@@ -108,7 +108,7 @@ impl Needs {
     async fn index(&self) -> State {
         let asked = async {
             match &self.index {
-                IndexNeed::Index(index) => index.query(GetStatus).await.map(drop),
+                IndexNeed::Index(index) => index.reach().await,
                 IndexNeed::Local(local) if local.node().cluster().is_none() => {
                     Err(IndexError::Unavailable { reason: "this volume belongs to no cluster yet".into() })
                 }

@@ -4,12 +4,14 @@
 //! sysexits.h) the configuration is wrong, so starting again without a change cannot help.
 
 mod admin;
+mod backup;
 mod certificates;
 mod config;
 mod directory;
 mod index;
 mod open;
 mod peers;
+mod restore;
 mod scrub;
 mod serve;
 mod socket;
@@ -43,6 +45,11 @@ enum Verb {
     /// Begin a cluster of index nodes, look at it, and change who belongs to it.
     #[command(subcommand)]
     Index(index::Verb),
+    /// Make, list, check and delete backups of the index.
+    #[command(subcommand)]
+    Backup(backup::Verb),
+    /// Make the index again from what was archived, into an empty data directory; nothing may run on it.
+    Restore(restore::Arguments),
     /// Make certificates for the processes of a cluster.
     Certificates(certificates::Arguments),
     /// Check or show the configuration that `serve` with the same options would use.
@@ -108,6 +115,8 @@ pub fn run() -> ExitCode {
         Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
         Verb::Certificates(arguments) => certificates::run(&arguments).map_err(Failure::Run),
         Verb::Index(verb) => index::run(verb),
+        Verb::Backup(verb) => backup::run(verb),
+        Verb::Restore(arguments) => restore::run(arguments),
         Verb::Config(verb) => config::run(verb),
     };
     match result {

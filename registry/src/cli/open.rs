@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -14,6 +15,7 @@ use crate::blobs::measured::StoreMetrics;
 use crate::blobs::{self, Store, StoreError};
 use crate::config::Config;
 use crate::http::HttpMetrics;
+use crate::index::archive::{self, ArchiveMetrics, Archiver};
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
 use crate::index::query::GetStatus;
@@ -29,6 +31,8 @@ pub(super) struct Opened {
     pub app: Arc<App>,
     /// None where another process reclaims.
     pub reclaimer: Option<Reclaimer>,
+    /// None where the index is not archived, or another process does it.
+    pub archiver: Option<Archiver>,
     /// Where an administrator of this machine speaks to the process.
     pub socket: Option<AdminSocket>,
     /// Keeps other processes away from the data directory.
@@ -39,6 +43,7 @@ pub(super) struct Opened {
 pub(super) struct Parts {
     pub store: Arc<dyn Store>,
     pub reclaim_metrics: ReclaimMetrics,
+    pub archive_metrics: ArchiveMetrics,
 }
 
 impl Parts {
@@ -46,8 +51,24 @@ impl Parts {
         let store_metrics = StoreMetrics::register(registry).context("could not set up the metrics of the store")?;
         let reclaim_metrics =
             ReclaimMetrics::register(registry).context("could not set up the metrics of reclaiming")?;
+        let archive_metrics =
+            ArchiveMetrics::register(registry).context("could not set up the metrics of the archive")?;
         let store = blobs::open::open(config, store_metrics).await.context("could not open the store")?;
-        Ok(Self { store, reclaim_metrics })
+        Ok(Self { store, reclaim_metrics, archive_metrics })
+    }
+
+    /// What archives the index of this process, if the configuration wants that.
+    pub fn archiver(&self, config: &Config, index: &Index) -> Option<Archiver> {
+        let archive = &config.archive;
+        let options = archive::Options {
+            close_after: Duration::from_secs(archive.seconds),
+            snapshot_entries: archive.snapshot_entries,
+            snapshot_bytes: archive.snapshot_bytes,
+            snapshot_age: Duration::from_secs(archive.snapshot_seconds),
+            keep: usize::try_from(archive.snapshots).unwrap_or(usize::MAX),
+        };
+        let archiver = || Archiver::new(index.clone(), Arc::clone(&self.store), options, self.archive_metrics.clone());
+        config.archives().then(archiver)
     }
 }
 
@@ -56,15 +77,23 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
     let claim = directory::claim(&config.server.data)?;
     let metrics = HttpMetrics::register(registry).context("could not set up the metrics of requests")?;
     let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
-    let Parts { store, reclaim_metrics } = Parts::open(&config, registry).await?;
+    let parts = Parts::open(&config, registry).await?;
     let options =
         IndexOptions { directory: config.server.data.join("index"), min_free_bytes: config.server.min_free_bytes };
     let index = Index::open(&options, index_metrics).await.context("could not open the index")?;
-    own(store.as_ref(), &index).await.context("could not make the store ours")?;
+    own(parts.store.as_ref(), &index).await.context("could not make the store ours")?;
     index.set_policy(policy(&config)).await.context("could not put the policy in force")?;
     let socket = index.local().and_then(|local| AdminSocket::new(&config.server.data, local.clone()));
-    let reclaimer = Some(Reclaimer { index: index.clone(), store: Arc::clone(&store), metrics: reclaim_metrics });
-    Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer, socket, _claim: Some(claim) })
+    let archiver = parts.archiver(&config, &index);
+    let Parts { store, reclaim_metrics, .. } = parts;
+    let reclaimer = Some(Reclaimer {
+        index: index.clone(),
+        store: Arc::clone(&store),
+        metrics: reclaim_metrics,
+        archived: archiver.as_ref().map(Archiver::archived),
+    });
+    let app = Arc::new(App { config, index, store, metrics });
+    Ok(Opened { app, reclaimer, archiver, socket, _claim: Some(claim) })
 }
 
 /// Opens what a process without an index needs, and waits until an index node answers.
@@ -83,7 +112,8 @@ pub(super) async fn open_remote(config: Config, registry: &Registry) -> anyhow::
     let (remote, cluster) = Remote::connect(options, index_metrics).await;
     let index = Index::behind(remote, cluster);
     await_ownership(store.as_ref(), &index).await?;
-    Ok(Opened { app: Arc::new(App { config, index, store, metrics }), reclaimer: None, socket: None, _claim: None })
+    let app = Arc::new(App { config, index, store, metrics });
+    Ok(Opened { app, reclaimer: None, archiver: None, socket: None, _claim: None })
 }
 
 /// Waits until the leader has made the store the cluster's; another owner is an error, a store that is out is not.
@@ -93,7 +123,7 @@ async fn await_ownership(store: &dyn Store, index: &Index) -> anyhow::Result<()>
             Ok(()) => return Ok(()),
             Err(OwnerError::Store(StoreError::NotFound { .. })) => {
                 tracing::info!("waiting until the index has made the store its own");
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
             Err(OwnerError::Store(error)) => {
                 let error = anyhow::Error::from(error);

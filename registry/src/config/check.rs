@@ -44,6 +44,10 @@ pub fn check(config: &Config) -> Vec<String> {
         ("uploads.ttl_seconds", config.uploads.ttl_seconds),
         ("reclaim.interval_seconds", config.reclaim.interval_seconds),
         ("history.per_tag", config.history.per_tag),
+        ("archive.seconds", config.archive.seconds),
+        ("archive.snapshot_entries", config.archive.snapshot_entries),
+        ("archive.snapshot_bytes", config.archive.snapshot_bytes),
+        ("archive.snapshot_seconds", config.archive.snapshot_seconds),
     ] {
         rule(value == 0, &format!("{key} is 0: it must be at least 1"));
     }
@@ -138,6 +142,10 @@ pub fn check(config: &Config) -> Vec<String> {
     rule(
         !(4 * MIB..=8 * MIB).contains(&config.manifests.max_bytes),
         "manifests.max_bytes must be between 4 MiB (4194304), which the specification asks for, and 8 MiB (8388608), which fits into the log",
+    );
+    rule(
+        config.archive.snapshots < 2,
+        "archive.snapshots is less than 2: when the only snapshot turned out to be damaged, nothing could be restored",
     );
     rule(
         EnvFilter::try_new(&config.log.filter).is_err(),

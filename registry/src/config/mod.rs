@@ -34,6 +34,7 @@ pub struct Config {
     pub delete: Delete,
     pub reclaim: Reclaim,
     pub history: History,
+    pub archive: Archive,
     pub log: Log,
 }
 
@@ -343,6 +344,42 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self { per_tag: 100, days: 90, event_days: 7 }
+    }
+}
+
+/// Snapshots and log of the index in the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// None: on for S3, off for a directory, which is usually lost together with the index.
+    pub enabled: Option<bool>,
+    /// Seconds that an entry waits to be archived at most, while the store is well.
+    pub seconds: u64,
+    /// Entries, bytes of entries and seconds since the last snapshot after which a new one is written.
+    pub snapshot_entries: u64,
+    pub snapshot_bytes: u64,
+    pub snapshot_seconds: u64,
+    /// Snapshots kept, with all entries behind the oldest of them.
+    pub snapshots: u64,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            seconds: 10,
+            snapshot_entries: 100_000,
+            snapshot_bytes: 256 << 20,
+            snapshot_seconds: 24 * 3600,
+            snapshots: 2,
+        }
+    }
+}
+
+impl Config {
+    /// Whether the index is archived.
+    pub fn archives(&self) -> bool {
+        self.archive.enabled.unwrap_or(self.storage.kind == StorageKind::S3)
     }
 }
 

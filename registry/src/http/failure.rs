@@ -117,6 +117,8 @@ impl From<Refusal> for ApiError {
                 }
             }
             Refusal::Outdated
+            | Refusal::BackupExists
+            | Refusal::BackupUnknown
             | Refusal::DayClosed { .. }
             | Refusal::RequestTooOld
             | Refusal::NotBootstrapped

@@ -21,8 +21,8 @@ use super::peers::wire::{
 };
 use super::peers::{Caller, Role};
 use super::query::{
-    BlobRepositories, DueObjects, GetBlob, GetManifest, GetStatus, GetUpload, KnownObjects, ListBlobs, ListReferrers,
-    ListRepositories, ListTags, Query, TagHistory,
+    BlobRepositories, DueObjects, GetBlob, GetManifest, GetStatus, GetUpload, KnownObjects, ListBackups, ListBlobs,
+    ListReferrers, ListRepositories, ListTags, Query, TagHistory,
 };
 use super::raft::NodeError;
 use super::raft::receive::{collect, receive};
@@ -114,6 +114,7 @@ impl Answers {
             BlobRepositories::NAME => self.one::<BlobRepositories>(asked).await,
             DueObjects::NAME => self.one::<DueObjects>(asked).await,
             KnownObjects::NAME => self.one::<KnownObjects>(asked).await,
+            ListBackups::NAME => self.one::<ListBackups>(asked).await,
             ListBlobs::NAME => self.one::<ListBlobs>(asked).await,
             GetStatus::NAME => self.one::<GetStatus>(asked).await,
             _ => Err(Fault::NoSuchCall),

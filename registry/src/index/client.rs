@@ -144,6 +144,15 @@ impl Index {
         }
     }
 
+    /// Whether the index can be asked at all. Behind the network one node is enough: without a quorum it still answers for
+    /// what is named by its digest, and a process that does not pretend to be well would not be asked for it.
+    pub async fn reach(&self) -> Result<(), IndexError> {
+        match &self.inner.way {
+            Way::Local(_) => self.query(GetStatus).await.map(drop),
+            Way::Remote(remote) => remote.reach().await,
+        }
+    }
+
     /// Whether background work belongs to this process: its node leads.
     pub fn leads(&self) -> bool {
         self.local().is_some_and(|local| local.node().leads())

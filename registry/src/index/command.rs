@@ -184,6 +184,10 @@ pub enum Command {
     MarkDamaged(MarkDamaged),
     /// A blob of several segments was rewritten as one object.
     ReplaceSegments(ReplaceSegments),
+    /// Begins a backup, or completes it: what it refers to is kept from here on.
+    PinBackup(PinBackup),
+    /// A backup is gone from the store.
+    ForgetBackup(ForgetBackup),
     /// Puts a feature level in force. One that is in force already, or a lower one, changes nothing.
     RaiseLevel(RaiseLevel),
     /// Does nothing but exist: a command that the release before does not know.
@@ -211,6 +215,8 @@ impl Command {
             Self::ForgetObjects(_) => "forget_objects",
             Self::MarkDamaged(_) => "mark_damaged",
             Self::ReplaceSegments(_) => "replace_segments",
+            Self::PinBackup(_) => "pin_backup",
+            Self::ForgetBackup(_) => "forget_backup",
             Self::RaiseLevel(_) => "raise_level",
             #[cfg(feature = "next-level")]
             Self::Note(_) => "note",
@@ -362,6 +368,32 @@ pub struct Note {
     pub text: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinBackup {
+    pub name: String,
+    /// When the backup may go by itself; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_until: Option<Time>,
+    /// None begins the backup; its snapshot, once it is whole, completes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<StoredSnapshot>,
+}
+
+/// A snapshot in the store; see `index::archive::names`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSnapshot {
+    pub position: u64,
+    pub term: u64,
+    pub id: String,
+    pub length: u64,
+    pub sum: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetBackup {
+    pub name: String,
+}
+
 /// The answer of the state machine to one command.
 pub type Reply = Result<Outcome, Refusal>;
 
@@ -435,6 +467,10 @@ pub enum Refusal {
     RepositoryUnknown,
     #[error("somebody else changed this first")]
     Outdated,
+    #[error("there is a backup of this name already")]
+    BackupExists,
+    #[error("there is no backup of this name")]
+    BackupUnknown,
     #[error("this needs feature level {needed}, and {in_force} is in force: `roadstead index raise` raises it")]
     LevelNotInForce { needed: u32, in_force: u32 },
     #[error("feature level {level} is not known to every member: the highest that can be put in force is {known}")]

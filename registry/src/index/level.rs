@@ -57,6 +57,8 @@ impl Command {
             | Self::ForgetObjects(_)
             | Self::MarkDamaged(_)
             | Self::ReplaceSegments(_)
+            | Self::PinBackup(_)
+            | Self::ForgetBackup(_)
             | Self::RaiseLevel(_) => FIRST,
             #[cfg(feature = "next-level")]
             Self::Note(_) => 2,

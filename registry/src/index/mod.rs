@@ -6,6 +6,7 @@
 
 pub mod agreement;
 pub mod answer;
+pub mod archive;
 pub mod client;
 pub mod clock;
 pub mod command;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::command::{HashState, Policy, Segment, Time, UploadId};
+use super::command::{HashState, Policy, Segment, StoredSnapshot, Time, UploadId};
 use super::state::records::{Records, RecordsError};
 use crate::blobs::ObjectKey;
 use crate::oci::digest::Digest;
@@ -212,10 +212,32 @@ pub struct BlobRepositories {
     pub limit: usize,
 }
 
-/// Objects that may be deleted from the store: condemned and past the readers' pause. Linearizable.
+/// Objects that may be deleted from the store: condemned, past the readers' pause, and in no kept backup. Linearizable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DueObjects {
     pub limit: usize,
+    /// Where the archive stands: what was condemned behind that stays, so that a restore finds all its objects. None:
+    /// there is no archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
+}
+
+/// The backups that are kept, in the order of their names. Linearizable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListBackups;
+
+/// A backup that holds what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedBackup {
+    pub name: String,
+    /// The position of the pin.
+    pub position: u64,
+    pub time: Time,
+    /// The epoch under which it is stored.
+    pub epoch: u64,
+    pub keep_until: Option<Time>,
+    /// None while it is being written, or when its writer died.
+    pub snapshot: Option<StoredSnapshot>,
 }
 
 /// Which of these keys the index knows, as part of a blob or upload, or condemned. Linearizable.
@@ -267,6 +289,24 @@ pub struct Cluster {
     pub id: String,
     pub epoch: u64,
     pub upload_key: Bytes,
+    /// Epochs before this one whose condemned objects may be deleted too: those of a cluster that is gone for good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owned: Vec<u64>,
+    /// A copy restored beside its original, which owns the store: the claim under which this one took its epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+}
+
+impl Cluster {
+    /// Whether this cluster may delete what was written under `epoch`.
+    pub fn owns(&self, epoch: u64) -> bool {
+        epoch == self.epoch || self.owned.contains(&epoch)
+    }
+
+    /// The epochs whose objects it may delete.
+    pub fn epochs(&self) -> impl Iterator<Item = u64> {
+        self.owned.iter().copied().chain([self.epoch])
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

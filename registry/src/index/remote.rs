@@ -38,6 +38,8 @@ const COMMAND_ATTEMPT: Duration = Duration::from_secs(2);
 const QUERY_ATTEMPT: Duration = Duration::from_millis(1500);
 /// Lists may be long.
 const SCAN_ATTEMPT: Duration = Duration::from_secs(5);
+/// How long a node may take to say that it is there.
+const REACH: Duration = Duration::from_millis(500);
 /// Between two rounds in which no node could help.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long names of index nodes hold before they are looked up again.
@@ -107,6 +109,11 @@ impl Remote {
 
     pub fn time(&self) -> Time {
         self.inner.clock.now()
+    }
+
+    /// Whether any index node answers at all, with a quorum or without.
+    pub async fn reach(&self) -> Result<(), IndexError> {
+        self.inner.nodes.reach().await.map_err(unavailable)
     }
 
     pub async fn submit(&self, request: RequestId, who: Option<&str>, command: Command) -> Result<Reply, IndexError> {
@@ -403,7 +410,8 @@ impl Nodes {
             Some(leader) if leader != peer.address() => *now = Some(leader),
             _ => {
                 *now = None;
-                self.next.fetch_add(1, Ordering::Relaxed);
+                drop(now);
+                self.pass_over(peer);
             }
         }
     }
@@ -414,7 +422,30 @@ impl Nodes {
         if leader.as_deref() == Some(peer.address()) {
             *leader = None;
         }
-        self.next.fetch_add(1, Ordering::Relaxed);
+        drop(leader);
+        self.pass_over(peer);
+    }
+
+    /// Goes on to the next node, if this one is the one that is asked now: many may find out at once that it is silent.
+    fn pass_over(&self, peer: &Peer) {
+        let known = lock(&self.known);
+        let at = self.next.load(Ordering::Relaxed);
+        if known.get(at % known.len().max(1)).is_some_and(|address| address == peer.address()) {
+            let _ = self.next.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any node answers at all.
+    async fn reach(&self) -> Result<(), String> {
+        let mut reason = "no name of an index node is known".to_owned();
+        let all = lock(&self.known).clone();
+        for address in all {
+            match self.peer(&address).call::<(), Welcome>(WELCOME, &(), REACH).await {
+                Ok(_) => return Ok(()),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(reason)
     }
 
     /// Looks the names up again.

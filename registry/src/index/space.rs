@@ -61,6 +61,8 @@ pub fn adds(command: &Command) -> bool {
         | Command::CloseDay(_)
         | Command::ForgetObjects(_)
         | Command::MarkDamaged(_)
+        | Command::PinBackup(_)
+        | Command::ForgetBackup(_)
         | Command::RaiseLevel(_) => false,
         #[cfg(feature = "next-level")]
         Command::Note(_) => true,

@@ -29,6 +29,8 @@ pub fn of(command: &Command) -> usize {
         | Command::Expire(_)
         | Command::CloseDay(_)
         | Command::MarkDamaged(_)
+        | Command::PinBackup(_)
+        | Command::ForgetBackup(_)
         | Command::RaiseLevel(_) => 0,
         #[cfg(feature = "next-level")]
         Command::Note(note) => note.text.len(),

@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Store, StoreError};
 use crate::config::Config;
+use crate::index::archive::Archived;
+use crate::index::archive::backups::{BackupError, Backups};
 use crate::index::query::Cluster;
 use crate::index::{Index, IndexError};
 pub use metrics::ReclaimMetrics;
@@ -33,6 +35,8 @@ pub struct Reclaimer {
     pub index: Index,
     pub store: Arc<dyn Store>,
     pub metrics: ReclaimMetrics,
+    /// How far the archive is; none: there is none.
+    pub archived: Option<Archived>,
 }
 
 /// Why a turn was not finished.
@@ -44,6 +48,8 @@ pub enum ReclaimError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Owner(#[from] OwnerError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 impl Reclaimer {
@@ -82,9 +88,12 @@ impl Reclaimer {
         if self.index.time_is_doubtful() {
             return; // it would expire what is not old
         }
-        for (work, result) in
-            [("expiring and deleting", sweep::run(self).await), ("looking for orphans", orphans.run(self).await)]
-        {
+        let backups = Backups { index: self.index.clone(), store: Arc::clone(&self.store) };
+        for (work, result) in [
+            ("deleting old backups", backups.expire().await.map_err(ReclaimError::from)),
+            ("expiring and deleting", sweep::run(self).await),
+            ("looking for orphans", orphans.run(self).await),
+        ] {
             if let Err(error) = result {
                 self.metrics.failures.inc();
                 let error = anyhow::Error::from(error);

@@ -2,7 +2,8 @@
 //!
 //! A day is closed by an entry two days after its end, longer than any request may take; from then on the index refuses
 //! its objects. So what a listing of a closed day finds, and the index, asked after the closing, does not know, can be
-//! deleted: nothing will ever name it.
+//! deleted: nothing will ever name it. Only the present epoch is looked at: what a cluster before a restore wrote behind
+//! the restored position is unknown here, and a backup may still refer to it.
 
 use std::time::Duration;
 
@@ -75,9 +76,10 @@ impl Orphans {
             for day in to_list(self.listed, closable) {
                 delete_unknown(reclaimer, &day_prefix(&cluster.id, cluster.epoch, day), closable).await?;
             }
-            let prefix = epoch_prefix(&cluster.id, cluster.epoch);
-            let aborted = reclaimer.store.abort_stale(&prefix, STALE).await?;
-            reclaimer.metrics.aborted.inc_by(aborted);
+            for epoch in cluster.epochs() {
+                let aborted = reclaimer.store.abort_stale(&epoch_prefix(&cluster.id, epoch), STALE).await?;
+                reclaimer.metrics.aborted.inc_by(aborted);
+            }
             self.listed = Some(closable);
         }
         let full = *self.full.get_or_insert(now.after(FULL_FIRST));

@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::{ObjectKey, Store, StoreError};
+use crate::index::archive::names;
 use crate::index::query::Cluster;
 
 /// The object is padded to this length, so that it is read without asking for its length first.
@@ -27,6 +28,10 @@ pub enum OwnerError {
          is wanted, remove everything under the prefix first"
     )]
     Other { cluster: String, epoch: u64, ours: String },
+    #[error(
+        "this cluster is a copy that took epoch {epoch}, and its claim is not, or not the only one, in the store: nothing is deleted"
+    )]
+    NoClaim { epoch: u64 },
     #[error("the object OWNER of the store does not tell whose it is: {reason}")]
     Unreadable { reason: String },
     #[error("could not find out whose the store is")]
@@ -43,7 +48,7 @@ fn key() -> ObjectKey {
 /// [`OwnerError::Other`] when another cluster owns it: nothing may be written or deleted then.
 pub async fn claim(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerError> {
     match check(store, cluster).await {
-        Err(OwnerError::Store(StoreError::NotFound { .. })) => {
+        Err(OwnerError::Store(StoreError::NotFound { .. })) if cluster.claim.is_none() => {
             write(store, cluster).await?;
             // Whoever claimed at the same moment wrote the same object: one of the two reads the other's name now.
             check(store, cluster).await
@@ -52,16 +57,41 @@ pub async fn claim(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerErro
     }
 }
 
-/// Makes sure that the store is still ours.
+/// Makes sure that the store is still ours, or, for a copy restored beside its original, that our epoch is.
 pub async fn check(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerError> {
-    let pieces: Vec<Bytes> = store.read(&key(), 0..LENGTH as u64).await?.try_collect().await?;
-    let owner: Owner = serde_json::from_slice(&pieces.concat())
-        .map_err(|error| OwnerError::Unreadable { reason: error.to_string() })?;
-    if owner.cluster == cluster.id && owner.epoch == cluster.epoch {
-        Ok(())
-    } else {
-        Err(OwnerError::Other { cluster: owner.cluster, epoch: owner.epoch, ours: cluster.id.clone() })
+    let owner = owner(store).await?;
+    let other = || OwnerError::Other { cluster: owner.cluster.clone(), epoch: owner.epoch, ours: cluster.id.clone() };
+    match &cluster.claim {
+        None if owner.cluster == cluster.id && owner.epoch == cluster.epoch => Ok(()),
+        Some(claim) if owner.cluster == cluster.id => check_claim(store, cluster, claim).await,
+        _ => Err(other()),
     }
+}
+
+/// A copy took its epoch by a claim, which must be the only one.
+async fn check_claim(store: &dyn Store, cluster: &Cluster, claim: &str) -> Result<(), OwnerError> {
+    let ours = names::claim(&cluster.id, cluster.epoch, claim);
+    let prefix = names::claims_prefix(&cluster.id, cluster.epoch);
+    let claims: Vec<ObjectKey> = store.list(&prefix).await?.try_collect().await?;
+    if claims == [ours] { Ok(()) } else { Err(OwnerError::NoClaim { epoch: cluster.epoch }) }
+}
+
+async fn owner(store: &dyn Store) -> Result<Owner, OwnerError> {
+    let pieces: Vec<Bytes> = store.read(&key(), 0..LENGTH as u64).await?.try_collect().await?;
+    serde_json::from_slice(&pieces.concat()).map_err(|error| OwnerError::Unreadable { reason: error.to_string() })
+}
+
+/// Whose the store is; none when it is nobody's.
+pub async fn read(store: &dyn Store) -> Result<Option<Owner>, OwnerError> {
+    match owner(store).await {
+        Err(OwnerError::Store(StoreError::NotFound { .. })) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Makes the store that of a cluster whose predecessor is gone for good.
+pub async fn take_over(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerError> {
+    write(store, cluster).await
 }
 
 async fn write(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerError> {

@@ -4,8 +4,10 @@ use futures::StreamExt;
 
 use super::{ReclaimError, Reclaimer, owner};
 use crate::blobs::ObjectKey;
+use crate::blobs::key::epoch_prefix;
+use crate::index::archive::Archived;
 use crate::index::command::{Command, Expire, ForgetObjects, Outcome};
-use crate::index::query::{DueObjects, GetStatus};
+use crate::index::query::{Cluster, DueObjects, GetStatus};
 
 /// Things done by one entry, and objects deleted between two entries.
 const STEP: usize = 200;
@@ -32,20 +34,29 @@ pub async fn run(reclaimer: &Reclaimer) -> Result<(), ReclaimError> {
         }
     }
     loop {
-        let keys = index.query(DueObjects { limit: STEP }).await?;
+        let archived = reclaimer.archived.as_ref().map(Archived::position);
+        let keys = index.query(DueObjects { limit: STEP, archived }).await?;
         if keys.is_empty() {
             return Ok(());
         }
         owner::check(reclaimer.store.as_ref(), reclaimer.cluster()).await?;
-        let wanted = keys.len();
-        let deleted = delete(reclaimer, keys).await;
+        // What a copy has from its original belongs to the original: the copy only forgets it.
+        let (ours, theirs): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_ours(reclaimer.cluster(), key));
+        let wanted = ours.len();
+        let mut deleted = delete(reclaimer, ours).await;
         reclaimer.metrics.reclaimed.inc_by(deleted.len() as u64);
         let all = deleted.len() == wanted;
+        deleted.extend(theirs);
         index.submit(None, Command::ForgetObjects(ForgetObjects { keys: deleted })).await?;
         if !all {
             return Ok(()); // the store is in trouble: the rest waits for the next turn
         }
     }
+}
+
+/// Whether this cluster may delete an object.
+fn is_ours(cluster: &Cluster, key: &ObjectKey) -> bool {
+    cluster.epochs().any(|epoch| key.0.starts_with(&epoch_prefix(&cluster.id, epoch)))
 }
 
 /// Deletes objects and returns those that are gone.

@@ -39,7 +39,7 @@ async fn start(directory: &Path, ahead: u64) -> Reclaimer {
     };
     let store: Arc<dyn Store> = Arc::new(Directory::open(&directory.join("objects")).await.unwrap());
     owner::claim(store.as_ref(), index.cluster()).await.unwrap();
-    Reclaimer { index, store, metrics: ReclaimMetrics::register(&registry).unwrap() }
+    Reclaimer { index, store, metrics: ReclaimMetrics::register(&registry).unwrap(), archived: None }
 }
 
 async fn write(reclaimer: &Reclaimer, number: u128, content: &[u8]) -> Segment {

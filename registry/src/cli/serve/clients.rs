@@ -12,6 +12,8 @@ use super::{LAST_MOMENT, Process, bind, greeting};
 use crate::cli::open::{self, Opened};
 use crate::config::{Config, Role};
 use crate::index::Index;
+use crate::index::archive::backups::Backups;
+use crate::index::archive::calls::BackupCalls;
 use crate::ready::{IndexNeed, Needs};
 use crate::server::accept::{self, Service};
 use crate::server::api;
@@ -53,7 +55,10 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         Some(reclaimer) => reclaimer.start(&app.config, &stop_background),
         None => Vec::new(),
     };
+    background.extend(opened.archiver.map(|archiver| archiver.start(&stop_background)));
     if let Some(socket) = opened.socket {
+        let backups = Backups { index: app.index.clone(), store: Arc::clone(&app.store) };
+        socket.answers.with(Arc::new(BackupCalls(backups)));
         background.push(tokio::spawn(socket.serve(stop_background.clone())));
     }
     if let Some(certificates) = certificates.clone() {

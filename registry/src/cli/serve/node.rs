@@ -12,6 +12,9 @@ use crate::cli::open::{self, own, policy};
 use crate::cli::{directory, peers};
 use crate::config::Config;
 use crate::index::answer::Answers;
+use crate::index::archive::Archiver;
+use crate::index::archive::backups::Backups;
+use crate::index::archive::calls::BackupCalls;
 use crate::index::local::{self, Local};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::listen::{self, TlsListener};
@@ -64,7 +67,8 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     greeting::print_node(&name, address, process.admin_address);
 
     let stop = CancellationToken::new();
-    let mut background: JoinHandle<anyhow::Result<()>> = tokio::spawn(lead(local.clone(), parts, config, stop.clone()));
+    let mut background: JoinHandle<anyhow::Result<()>> =
+        tokio::spawn(lead(local.clone(), Arc::clone(&answers), parts, config, stop.clone()));
     let ended = tokio::select! {
         signal = process.signals.next() => {
             tracing::info!(signal, "ending: another node takes over what this one leads");
@@ -102,7 +106,14 @@ async fn unusable(local: &Local) -> String {
 }
 
 /// What a node does beside answering: when it leads, the work that only one may do.
-async fn lead(local: Local, parts: open::Parts, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+async fn lead(
+    local: Local,
+    answers: Arc<Answers>,
+    parts: open::Parts,
+    config: Config,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut archiving: Option<JoinHandle<()>> = None;
     let work = async {
         let cluster = loop {
             if let Some(cluster) = local::answer(local.node(), &GetStatus)?.cluster {
@@ -112,8 +123,17 @@ async fn lead(local: Local, parts: open::Parts, config: Config, stop: Cancellati
         };
         let index = Index::of(local.clone(), cluster);
         tokio::spawn(agreement::run(local.clone()));
-        let reclaimer =
-            Reclaimer { index: index.clone(), store: Arc::clone(&parts.store), metrics: parts.reclaim_metrics };
+        let backups = Backups { index: index.clone(), store: Arc::clone(&parts.store) };
+        answers.with(Arc::new(BackupCalls(backups)));
+        let archiver = parts.archiver(&config, &index);
+        let archived = archiver.as_ref().map(Archiver::archived);
+        archiving = archiver.map(|archiver| archiver.start(&stop));
+        let reclaimer = Reclaimer {
+            index: index.clone(),
+            store: Arc::clone(&parts.store),
+            metrics: parts.reclaim_metrics,
+            archived,
+        };
         let tasks = reclaimer.start(&config, &stop);
         let mut prepared = None;
         loop {
@@ -137,7 +157,13 @@ async fn lead(local: Local, parts: open::Parts, config: Config, stop: Cancellati
             tokio::time::sleep(LOOK).await;
         }
     };
-    stop.run_until_cancelled(work).await.unwrap_or(Ok(()))
+    let ended = stop.run_until_cancelled(work).await.unwrap_or(Ok(()));
+    if let Some(archiving) = archiving
+        && stop.is_cancelled()
+    {
+        let _ = archiving.await; // it archives what is left
+    }
+    ended
 }
 
 /// What a leader does first: makes sure that the store is the cluster's, and puts the configured policy in force.

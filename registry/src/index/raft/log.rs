@@ -232,6 +232,34 @@ impl Log {
         Ok(found)
     }
 
+    /// The entries of a range from its first on, until they are about `bytes`; none when the first was purged.
+    pub fn stored(&self, range: Range<u64>, bytes: usize) -> Result<Option<Vec<StoredEntry>>, io::Error> {
+        let mut found = Vec::new();
+        let mut taken = 0;
+        for index in self.bounds(&range) {
+            let recent = self.recent().entries.get(&index).map(|(entry, length)| (StoredEntry::from(entry), *length));
+            let entry = match recent {
+                Some(recent) => Some(recent),
+                None => match self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? {
+                    Some(frame) => Some((frame::decode(&frame).map_err(io::Error::other)?.entry, frame.len())),
+                    None => None,
+                },
+            };
+            match entry {
+                Some((entry, length)) => {
+                    found.push(entry);
+                    taken += length;
+                }
+                None if found.is_empty() => return Ok(None),
+                None => return Err(io::Error::other(format!("entry {index} is missing from the log"))),
+            }
+            if taken >= bytes {
+                break;
+            }
+        }
+        Ok(Some(found))
+    }
+
     fn read(&self, index: u64) -> Result<Option<EntryOf<Types>>, io::Error> {
         let Some(bytes) = self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? else {
             return Ok(None);

@@ -135,7 +135,7 @@ impl Machine {
     }
 
     /// Applies entries as one batch and returns the replies in their order.
-    fn apply_batch(&self, entries: &[EntryOf<Types>]) -> Result<Vec<Reply>, io::Error> {
+    pub(super) fn apply_batch(&self, entries: &[EntryOf<Types>]) -> Result<Vec<Reply>, io::Error> {
         let store = self.store();
         let view = store.view();
         let mut applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;

@@ -1,5 +1,6 @@
 //! Consensus: the only code that names openraft. [`node::Node`] is what the rest of the index holds.
 
+pub mod archive;
 pub mod frame;
 mod log;
 pub mod machine;
@@ -8,6 +9,7 @@ pub mod network;
 pub mod node;
 pub mod receive;
 mod report;
+pub mod restore;
 pub mod states;
 mod stream;
 #[cfg(test)]

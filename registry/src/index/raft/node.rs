@@ -134,6 +134,8 @@ struct Shared {
     identity: Mutex<Identity>,
     network: Network,
     states: States,
+    /// Held while a whole state is received: two would write into one directory.
+    receiving: Arc<tokio::sync::Mutex<()>>,
     began: Instant,
     /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
     heard: AtomicU64,
@@ -205,6 +207,7 @@ impl Node {
             identity: Mutex::new(identity),
             network,
             states,
+            receiving: Arc::default(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
             _upkeep: upkeep,
@@ -261,6 +264,11 @@ impl Node {
 
     pub(super) fn states(&self) -> States {
         self.shared.states.clone()
+    }
+
+    /// The right to receive a whole state; none while another is received.
+    pub(super) fn begin_receiving(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(&self.shared.receiving).try_lock_owned().ok()
     }
 
     /// The way to other members.
@@ -340,6 +348,10 @@ impl Node {
         }
         let other = self.leader().filter(|(id, _)| *id != self.shared.id);
         Fault::NotLeader { leader: other.map(|(_, name)| name) }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Proposes a command, and waits until it is applied here.

@@ -104,6 +104,8 @@ async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
         let more = piece(&mut body).await.map_err(|error| unreadable(error.to_string()))?;
         begun.extend_from_slice(&more.ok_or_else(|| unreadable("the snapshot ends before its beginning".into()))?);
     };
+    let busy = || Fault::Unavailable { reason: "another snapshot is being received".into() };
+    let _receiving = node.begin_receiving().ok_or_else(busy)?;
     let (sender, channel) = mpsc::channel::<io::Result<Bytes>>(PIECES);
     let (states, cluster) = (node.states(), node.cluster().unwrap_or_default());
     let reading = read_with(channel, move |input| transfer::receive(input, &cluster, &states));

@@ -28,6 +28,11 @@ impl Identity {
         Self { cluster: ulid::Ulid::new().to_string().to_lowercase(), node: 1, format: FORMAT }
     }
 
+    /// Of a volume made from an archive: nobody has ever known a node of this id.
+    pub fn restored(cluster: String) -> Self {
+        Self { cluster, ..Self::empty(None) }
+    }
+
     /// Of an empty volume that waits to be told where it belongs: the id is of this volume, not of the machine.
     fn empty(id: Option<NodeId>) -> Self {
         let random = (ulid::Ulid::new().0 as u64) & ((1 << 48) - 1);

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::records::{Records, RecordsError, Table, decode, exists, past};
-use super::{blobs, keys, links, manifests, queue, referrers, repositories, settings, tags, uploads};
+use super::{backups, blobs, keys, links, manifests, objects, queue, referrers, repositories, settings, tags, uploads};
 use crate::blobs::ObjectKey;
 use crate::index::query::{
     Blob, BlobRepositories, DueObjects, Found, GetBlob, GetManifest, GetStatus, GetUpload, Held, KnownObjects,
-    ListBlobs, ListReferrers, ListRepositories, ListTags, Manifest, Page, Query, Referrer, Status, StoredBlob,
-    TagChange, TagHistory, Upload,
+    ListBackups, ListBlobs, ListReferrers, ListRepositories, ListTags, Manifest, Page, PinnedBackup, Query, Referrer,
+    Status, StoredBlob, TagChange, TagHistory, Upload,
 };
 use crate::oci::name::RepositoryName;
 use crate::oci::reference::{Reference, Tag};
@@ -250,7 +250,18 @@ impl Query for DueObjects {
     }
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        queue::condemned(records, settings::clock(records)?.time, self.limit)
+        let holds = backups::holds(records, self.archived)?;
+        objects::due(records, settings::clock(records)?.time, &holds, self.limit)
+    }
+}
+
+impl Query for ListBackups {
+    type Answer = Vec<PinnedBackup>;
+
+    const NAME: &'static str = "list_backups";
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        backups::all(records)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::objects::{self, Object};
+use super::objects::{self, Of};
 use super::records::{Records, RecordsError, Table, Transaction, load};
 use super::uploads::{self, State};
 use super::{keys, links, settings};
@@ -27,9 +27,9 @@ pub fn get(records: &dyn Records, digest: &Digest) -> Result<Option<Blob>, Recor
     load(records, Table::Blobs, &keys::digest(digest))
 }
 
-fn save(transaction: &mut Transaction<'_>, digest: &Digest, blob: &Blob) {
+fn save(transaction: &mut Transaction<'_>, digest: &Digest, blob: &Blob) -> Result<(), RecordsError> {
     transaction.save(Table::Blobs, &keys::digest(digest), blob);
-    objects::assign(transaction, &blob.segments, &Object::Blob(*digest));
+    objects::assign(transaction, &blob.segments, Of::Blob(digest))
 }
 
 /// The last link is gone: the record goes and its objects are condemned. A later push makes new objects.
@@ -91,7 +91,7 @@ pub fn commit(transaction: &mut Transaction<'_>, now: Time, commit: &CommitBlob)
         }
         Some(damaged) => {
             objects::condemn(transaction, now, &policy, &damaged.segments)?;
-            save(transaction, &commit.digest, &Blob { size: commit.size, segments, damaged: false });
+            save(transaction, &commit.digest, &Blob { size: commit.size, segments, damaged: false })?;
             false
         }
         None => {
@@ -99,7 +99,7 @@ pub fn commit(transaction: &mut Transaction<'_>, now: Time, commit: &CommitBlob)
                 counts.blobs += 1;
                 counts.blob_bytes += commit.size;
             })?;
-            save(transaction, &commit.digest, &Blob { size: commit.size, segments, damaged: false });
+            save(transaction, &commit.digest, &Blob { size: commit.size, segments, damaged: false })?;
             false
         }
     };
@@ -124,7 +124,7 @@ pub fn mark_damaged(transaction: &mut Transaction<'_>, mark: &MarkDamaged) -> Re
     match get(transaction, &mark.digest)? {
         Some(mut blob) if objects::keys(&blob.segments).any(|key| *key == mark.key) => {
             blob.damaged = true;
-            save(transaction, &mark.digest, &blob);
+            save(transaction, &mark.digest, &blob)?;
             Ok(Ok(Outcome::Done))
         }
         _ => Ok(Err(Refusal::Outdated)),
@@ -148,6 +148,6 @@ pub fn replace(transaction: &mut Transaction<'_>, now: Time, replace: &ReplaceSe
         transaction,
         &replace.digest,
         &Blob { size: blob.size, segments: vec![replace.new.clone()], damaged: blob.damaged },
-    );
+    )?;
     Ok(Ok(Outcome::Done))
 }

@@ -7,6 +7,7 @@
 //! Any change of what `apply` does with an entry that older members also apply must be behind a feature level.
 
 pub mod answers;
+mod backups;
 mod blobs;
 mod events;
 mod expiry;
@@ -27,11 +28,14 @@ mod tags;
 mod tests;
 mod uploads;
 
-use records::{RecordsError, Transaction};
+use records::{Records, RecordsError, Table, Transaction};
 use requests::Seen;
 pub use settings::level;
 
-use super::command::{Command, Policy, Proposal, Refusal, Reply, Time};
+use super::command::{Command, Place, Policy, Proposal, Refusal, Reply, Segment, Time};
+use crate::blobs::ObjectKey;
+use crate::index::archive::restore::FoundBackup;
+use crate::index::query::Cluster;
 
 /// What an entry brings to the commands inside: where it stands, when, by whom, and under which policy.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,7 @@ struct Entry<'a> {
 /// Only when the records cannot be read or do not decode: the node must stop. Everything that a client did wrong is a
 /// [`Reply`] with a refusal, and changes nothing but the table of requests.
 pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Proposal) -> Result<Reply, RecordsError> {
+    transaction.at(position);
     let mut clock = settings::clock(transaction)?;
     clock.time = clock.time.max(proposal.time);
     match requests::look(transaction, &clock, proposal.request)? {
@@ -70,6 +75,38 @@ pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Propos
     events::trim(transaction, &mut clock, &policy)?;
     transaction.savepoint();
     Ok(reply)
+}
+
+/// The objects that a record of the table of blobs refers to, with their lengths.
+pub fn objects_of_blob(record: &[u8]) -> Result<Vec<(ObjectKey, u64)>, RecordsError> {
+    let blob: blobs::Blob = records::decode(Table::Blobs, record)?;
+    let object = |segment: &Segment| match &segment.place {
+        Place::Object(key) => Some((key.clone(), segment.length)),
+        Place::Inline(_) => None,
+    };
+    Ok(blob.segments.iter().filter_map(object).collect())
+}
+
+/// The cluster that a state belongs to; none before its first command.
+pub fn cluster(records: &dyn Records) -> Result<Option<Cluster>, RecordsError> {
+    settings::cluster(records)
+}
+
+/// Makes a restored state one of `cluster`, a new epoch. One that took over also keeps the backups of those before it that
+/// it does not know; a copy has none, because they are not its own.
+pub fn restored(
+    transaction: &mut Transaction<'_>,
+    cluster: &Cluster,
+    kept: &[FoundBackup],
+) -> Result<(), RecordsError> {
+    settings::begin_epoch(transaction, cluster);
+    if cluster.claim.is_some() {
+        return backups::disown(transaction);
+    }
+    for FoundBackup { name, epoch, snapshot } in kept {
+        backups::adopt(transaction, name, *epoch, &snapshot.into())?;
+    }
+    Ok(())
 }
 
 fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Command) -> Result<Reply, RecordsError> {
@@ -101,6 +138,8 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
         Command::ForgetObjects(forget) => objects::forget(transaction, forget),
         Command::MarkDamaged(mark) => blobs::mark_damaged(transaction, mark),
         Command::ReplaceSegments(replace) => blobs::replace(transaction, now, replace),
+        Command::PinBackup(pin) => backups::pin(transaction, entry, pin),
+        Command::ForgetBackup(forget) => backups::forget(transaction, forget),
         Command::RaiseLevel(raise) => settings::raise_level(transaction, raise),
         #[cfg(feature = "next-level")]
         Command::Note(note) => Ok(settings::note(transaction, note)),

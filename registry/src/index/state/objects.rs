@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backups::Holds;
 use super::queue;
-use super::records::{RecordsError, Table, Transaction, load};
+use super::records::{Records, RecordsError, Table, Transaction, load};
 use super::settings;
 use crate::blobs::ObjectKey;
 use crate::index::command::{CloseDay, ForgetObjects, Outcome, Place, Policy, Refusal, Reply, Segment, Time, UploadId};
@@ -11,13 +12,44 @@ use crate::oci::digest::Digest;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Object {
+    /// Forms without a position are older; they count as older than all backups.
     Blob(Digest),
     Upload(UploadId),
-    /// Nothing refers to it any more; it may be deleted from `due` on.
+    /// Nothing refers to it any more; it may be deleted from `due` on, unless a backup may refer to it.
     Condemned {
         since: Time,
         due: Time,
+        /// Of the entry that condemned it, and of the one that brought it.
+        #[serde(default)]
+        position: u64,
+        #[serde(default)]
+        born: u64,
     },
+    /// In use since the entry at `born`.
+    OfBlob {
+        digest: Digest,
+        born: u64,
+    },
+    OfUpload {
+        upload: UploadId,
+        born: u64,
+    },
+}
+
+impl Object {
+    fn born(&self) -> u64 {
+        match self {
+            Self::Blob(_) | Self::Upload(_) => 0,
+            Self::Condemned { born, .. } | Self::OfBlob { born, .. } | Self::OfUpload { born, .. } => *born,
+        }
+    }
+}
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug)]
+pub enum Of<'a> {
+    Blob(&'a Digest),
+    Upload(&'a UploadId),
 }
 
 fn key_of(segment: &Segment) -> Option<&ObjectKey> {
@@ -43,10 +75,29 @@ pub fn check_new(transaction: &Transaction<'_>, segment: &Segment) -> Result<Res
     })
 }
 
-pub fn assign(transaction: &mut Transaction<'_>, segments: &[Segment], object: &Object) {
+/// Notes whose the objects of these segments are now.
+pub fn assign(transaction: &mut Transaction<'_>, segments: &[Segment], of: Of<'_>) -> Result<(), RecordsError> {
     for key in keys(segments) {
-        transaction.save(Table::Objects, key.0.as_bytes(), object);
+        let known: Option<Object> = load(transaction, Table::Objects, key.0.as_bytes())?;
+        let born = known.map_or(transaction.position(), |known| known.born());
+        let object = match of {
+            Of::Blob(digest) => Object::OfBlob { digest: *digest, born },
+            Of::Upload(upload) => Object::OfUpload { upload: upload.clone(), born },
+        };
+        transaction.save(Table::Objects, key.0.as_bytes(), &object);
     }
+    Ok(())
+}
+
+/// Condemned objects that may be deleted by `now`, at most `limit`, oldest first; those that `holds` holds are left out.
+pub fn due(records: &dyn Records, now: Time, holds: &Holds, limit: usize) -> Result<Vec<ObjectKey>, RecordsError> {
+    if holds.are_empty() {
+        return queue::condemned(records, now, limit, &mut |_| Ok(true));
+    }
+    queue::condemned(records, now, limit, &mut |key| {
+        let known: Option<Object> = load(records, Table::Objects, key.0.as_bytes())?;
+        Ok(!known.is_some_and(|object| holds.hold(&object)))
+    })
 }
 
 /// Decides that these objects will be deleted. Their keys are never used again.
@@ -62,7 +113,10 @@ pub fn condemn(
         if matches!(known, Some(Object::Condemned { .. })) {
             continue;
         }
-        transaction.save(Table::Objects, key.0.as_bytes(), &Object::Condemned { since: now, due });
+        let position = transaction.position();
+        let born = known.map_or(position, |known| known.born());
+        let condemned = Object::Condemned { since: now, due, position, born };
+        transaction.save(Table::Objects, key.0.as_bytes(), &condemned);
         queue::condemn(transaction, due, key);
         settings::count(transaction, |counts| counts.condemned += 1)?;
     }

@@ -58,7 +58,7 @@ pub fn due(records: &dyn Records, now: Time, limit: usize) -> Result<Vec<(Time, 
     let mut items = Vec::new();
     scan(records, EXPIRY, since, now, limit, &mut |time, payload| {
         items.push((time, decode(Table::Queue, payload)?));
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(items)
 }
@@ -69,7 +69,7 @@ pub fn next_due(records: &dyn Records) -> Result<Option<Time>, RecordsError> {
     let mut head = None;
     scan(records, EXPIRY, since, Time(u64::MAX - 1), 1, &mut |time, _| {
         head = Some(time);
-        Ok(())
+        Ok(ControlFlow::Break(()))
     })?;
     Ok(head)
 }
@@ -84,15 +84,26 @@ pub fn forget(transaction: &mut Transaction<'_>, due: Time, object: &ObjectKey) 
     transaction.remove(Table::Queue, &key(CONDEMNED, due, object.0.as_bytes()));
 }
 
-/// Condemned objects that may be deleted by `now`, at most `limit`, oldest first.
-pub fn condemned(records: &dyn Records, now: Time, limit: usize) -> Result<Vec<ObjectKey>, RecordsError> {
+/// Says whether an object is wanted.
+type Wanted<'w> = dyn FnMut(&ObjectKey) -> Result<bool, RecordsError> + 'w;
+
+/// Condemned objects whose pause is over by `now` and that are `wanted`, at most `limit`, oldest first.
+pub fn condemned(
+    records: &dyn Records,
+    now: Time,
+    limit: usize,
+    wanted: &mut Wanted<'_>,
+) -> Result<Vec<ObjectKey>, RecordsError> {
     let since = settings::clock(records)?.forgotten_until;
     let mut objects = Vec::new();
-    scan(records, CONDEMNED, since, now, limit, &mut |_, payload| {
+    scan(records, CONDEMNED, since, now, usize::MAX, &mut |_, payload| {
         let text = std::str::from_utf8(payload)
             .map_err(|error| RecordsError::Damaged { table: Table::Queue, reason: error.to_string() })?;
-        objects.push(ObjectKey(text.to_owned()));
-        Ok(())
+        let key = ObjectKey(text.to_owned());
+        if wanted(&key)? {
+            objects.push(key);
+        }
+        Ok(if objects.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(objects)
 }
@@ -103,13 +114,13 @@ pub fn next_condemned(records: &dyn Records) -> Result<Option<Time>, RecordsErro
     let mut head = None;
     scan(records, CONDEMNED, since, Time(u64::MAX - 1), 1, &mut |time, _| {
         head = Some(time);
-        Ok(())
+        Ok(ControlFlow::Break(()))
     })?;
     Ok(head)
 }
 
-/// Takes one item: when it is due, and what follows in its key.
-type Take<'t> = dyn FnMut(Time, &[u8]) -> Result<(), RecordsError> + 't;
+/// Takes one item: when it is due, and what follows in its key; says whether to go on.
+type Take<'t> = dyn FnMut(Time, &[u8]) -> Result<ControlFlow<()>, RecordsError> + 't;
 
 fn scan(
     records: &dyn Records,
@@ -129,9 +140,15 @@ fn scan(
             result = Err(RecordsError::Damaged { table: Table::Queue, reason: "short key".into() });
             return ControlFlow::Break(());
         };
-        result = found(Time(u64::from_be_bytes(*time)), payload);
         left -= 1;
-        if left == 0 || result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match found(Time(u64::from_be_bytes(*time)), payload) {
+            Ok(ControlFlow::Continue(())) if left > 0 => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(()),
+            Err(error) => {
+                result = Err(error);
+                ControlFlow::Break(())
+            }
+        }
     })?;
     result
 }

@@ -35,11 +35,12 @@ pub enum Table {
     Requests = 16,
     Parents = 17,
     TagsByDigest = 18,
+    Backups = 19,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Settings,
         Self::Repositories,
         Self::Tags,
@@ -58,6 +59,7 @@ impl Table {
         Self::Requests,
         Self::Parents,
         Self::TagsByDigest,
+        Self::Backups,
     ];
 }
 
@@ -157,6 +159,8 @@ enum Before {
 pub struct Transaction<'a> {
     base: &'a dyn Records,
     changes: BTreeMap<Place, Option<Bytes>>,
+    /// The log position of the entry that is being applied.
+    position: u64,
     /// What stood in `changes` before each change since the savepoint.
     undo: Vec<(Place, Before)>,
     /// The check sum over everything that is final.
@@ -176,7 +180,17 @@ impl<'a> Transaction<'a> {
 
     /// On top of a state whose check sum is `chain`.
     pub fn after(base: &'a dyn Records, chain: Chain) -> Self {
-        Self { base, changes: BTreeMap::new(), undo: Vec::new(), chain }
+        Self { base, changes: BTreeMap::new(), position: 0, undo: Vec::new(), chain }
+    }
+
+    /// From now on changes belong to the entry at this position.
+    pub fn at(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// The log position of the entry that is being applied.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     pub fn put(&mut self, table: Table, key: &[u8], value: Bytes) {

@@ -97,9 +97,16 @@ pub fn bootstrap(transaction: &mut Transaction<'_>, bootstrap: &Bootstrap) -> Re
         id: bootstrap.cluster.clone(),
         epoch: bootstrap.epoch,
         upload_key: Bytes::copy_from_slice(&bootstrap.upload_key),
+        owned: Vec::new(),
+        claim: None,
     };
     transaction.save(Table::Settings, CLUSTER, &new);
     Ok(Ok(Outcome::Done))
+}
+
+/// From now on the state belongs to another epoch: after a restore.
+pub fn begin_epoch(transaction: &mut Transaction<'_>, cluster: &Cluster) {
+    transaction.save(Table::Settings, CLUSTER, cluster);
 }
 
 /// Puts a feature level in force; it never goes back. That this member knows it was looked at before: see

@@ -119,7 +119,7 @@ impl World {
 
     fn due_objects(&mut self) -> Vec<ObjectKey> {
         self.ok(Command::Expire(Expire { limit: 0 }));
-        self.ask(DueObjects { limit: 100 })
+        self.ask(DueObjects { limit: 100, archived: None })
     }
 
     fn is_known(&self, key: &ObjectKey) -> bool {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::objects::{self, Object};
+use super::objects::{self, Of};
 use super::queue::{self, Item};
 use super::records::{Records, RecordsError, Table, Transaction, load};
 use super::settings;
@@ -88,7 +88,7 @@ pub fn record(transaction: &mut Transaction<'_>, now: Time, record: &RecordUploa
     upload.offset += record.segment.length;
     upload.segments.push(record.segment.clone());
     upload.hash = Some(record.hash.clone());
-    objects::assign(transaction, std::slice::from_ref(&record.segment), &Object::Upload(record.upload.clone()));
+    objects::assign(transaction, std::slice::from_ref(&record.segment), Of::Upload(&record.upload))?;
     if new {
         add(transaction, &record.upload, &upload)?;
     } else {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every rule needs every helper")]
 
+pub mod archive;
 pub mod client;
 pub mod cluster;
 pub mod memory;

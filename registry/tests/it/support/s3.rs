@@ -115,6 +115,19 @@ impl FakeS3 {
         self.bucket.requests.load(Ordering::Relaxed)
     }
 
+    /// Does something to what is stored, behind the back of everybody.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> T {
+        change(&mut self.bucket.objects.lock().unwrap())
+    }
+
+    /// Flips one byte of an object.
+    pub fn corrupt_one(&self, key: &str) {
+        self.edit(|objects| {
+            let content = objects.get_mut(key).unwrap();
+            *content = flipped(content);
+        });
+    }
+
     /// Flips one byte of every object but `OWNER`, as a disk that lies.
     pub fn corrupt(&self) {
         for (key, content) in self.bucket.objects.lock().unwrap().iter_mut() {

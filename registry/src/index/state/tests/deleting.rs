@@ -152,9 +152,9 @@ fn only_condemned_objects_are_forgotten() {
     world.ok(Command::DeleteBlob(link("a", digest)));
     assert!(world.is_known(&key), "a condemned object is known until it is forgotten");
     world.later(HOUR);
-    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9 }) }));
+    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9, archived: None }) }));
     world.ok(Command::Expire(Expire { limit: 0 }));
-    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9 }) }));
+    world.ok(Command::ForgetObjects(ForgetObjects { keys: world.ask(DueObjects { limit: 9, archived: None }) }));
     assert!(!world.is_known(&key));
     assert_eq!((world.due_objects(), world.status().counts.condemned), (vec![], 0));
 }

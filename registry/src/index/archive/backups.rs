@@ -1,0 +1,197 @@
+//! Backups: snapshots that are kept until they are deleted, with everything that they refer to.
+//!
+//! A pin is made by an entry before the snapshot is written, completed when it is whole, and removed when nothing of the
+//! backup is left in the store: so at no moment is there a backup whose objects may be deleted. Called by the admin calls
+//! of the process that leads, and by the task that removes backups whose time is over.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{SnapshotName, backup_prefix, is_backup_name};
+use super::task::new_id;
+use super::{ArchiveError, snapshots, stream};
+use crate::blobs::Store;
+use crate::index::command::{Command, ForgetBackup, PinBackup, Refusal, StoredSnapshot, Time};
+use crate::index::query::{ListBackups, PinnedBackup};
+use crate::index::raft::archive::position_of;
+use crate::index::{Index, IndexError};
+use crate::reclaim::owner;
+
+/// A pin without a snapshot that is older than this was left by a process that died.
+const ABANDONED: u64 = 24 * 3_600_000;
+
+/// What makes and deletes backups.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    pub index: Index,
+    pub store: Arc<dyn Store>,
+}
+
+/// A backup whose objects are kept, and whose snapshot is not written yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    pub name: String,
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub name: String,
+    pub position: u64,
+    pub bytes: u64,
+}
+
+/// Why a backup was not made or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(
+        "{name:?} is no name for a backup: use letters, digits, '-', '_' and '.', at most 64, a letter or digit first"
+    )]
+    Name { name: String },
+    #[error("there is a backup {name} already; delete it first, or take another name")]
+    Exists { name: String },
+    #[error("there is no backup {name}")]
+    Unknown { name: String },
+    #[error("this process has no node of the index that leads")]
+    NotLeading,
+}
+
+impl From<IndexError> for BackupError {
+    fn from(error: IndexError) -> Self {
+        Self::Archive(error.into())
+    }
+}
+
+impl From<crate::blobs::StoreError> for BackupError {
+    fn from(error: crate::blobs::StoreError) -> Self {
+        Self::Archive(error.into())
+    }
+}
+
+impl Backups {
+    /// Makes a backup of what is acknowledged now. Without a name it is called by the time; `keep` is in milliseconds,
+    /// and without it the backup stays until it is deleted.
+    pub async fn now(&self, name: Option<String>, keep: Option<u64>) -> Result<Made, BackupError> {
+        self.finish(self.begin(name, keep).await?).await
+    }
+
+    /// Pins what is there now: quick. What follows is [`Self::finish`].
+    pub async fn begin(&self, name: Option<String>, keep: Option<u64>) -> Result<Begun, BackupError> {
+        let time = self.index.time();
+        let name = name.unwrap_or_else(|| format!("{}-{}", crate::blobs::key::day(time), time.0 % 86_400_000 / 1000));
+        if !is_backup_name(&name) {
+            return Err(BackupError::Name { name });
+        }
+        if !self.index.leads() {
+            return Err(BackupError::NotLeading);
+        }
+        let keep_until = keep.map(|keep| time.after(keep));
+        self.pin(PinBackup { name: name.clone(), keep_until, snapshot: None }).await?;
+        Ok(Begun { name })
+    }
+
+    /// Writes the snapshot of a backup that was begun. When that fails, the backup is removed.
+    pub async fn finish(&self, begun: Begun) -> Result<Made, BackupError> {
+        let name = begun.name;
+        let node = self.index.local().ok_or(BackupError::NotLeading)?.node().clone();
+        // It was applied here, so nothing that this view refers to is deleted.
+        let view = node.view();
+        let stands = position_of(&view).map_err(ArchiveError::from)?.ok_or(BackupError::NotLeading)?;
+        let id = new_id(&self.index)?;
+        let snapshot = SnapshotName { position: stands.index, term: stands.term, id };
+        let cluster = self.index.cluster();
+        let prefix = backup_prefix(&cluster.id, cluster.epoch, &name);
+        let whole = match snapshots::write(self.store.as_ref(), &prefix, &cluster.id, snapshot, view).await {
+            Ok(whole) => whole,
+            Err(error) => {
+                if let Err(error) = self.delete(&name).await {
+                    tracing::warn!(name, %error, "a backup that was not finished is left; delete it by its name");
+                }
+                return Err(error.into());
+            }
+        };
+        let snapshot = Some(StoredSnapshot::from(&whole));
+        self.pin(PinBackup { name: name.clone(), keep_until: None, snapshot }).await?;
+        Ok(Made { name, position: whole.name.position, bytes: whole.length })
+    }
+
+    async fn pin(&self, pin: PinBackup) -> Result<(), BackupError> {
+        let name = pin.name.clone();
+        match self.index.submit(None, Command::PinBackup(pin)).await {
+            Ok(_) => Ok(()),
+            Err(IndexError::Refused { refusal: Refusal::BackupExists, .. }) => Err(BackupError::Exists { name }),
+            Err(IndexError::Refused { refusal: Refusal::BackupUnknown, .. }) => Err(BackupError::Unknown { name }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The backups that are kept.
+    pub async fn list(&self) -> Result<Vec<PinnedBackup>, BackupError> {
+        Ok(self.index.query(ListBackups).await?)
+    }
+
+    /// Deletes a backup: first what is in the store, then the pin.
+    pub async fn delete(&self, name: &str) -> Result<(), BackupError> {
+        let found = self.list().await?.into_iter().find(|backup| backup.name == name);
+        let Some(backup) = found else { return Err(BackupError::Unknown { name: name.to_owned() }) };
+        let cluster = self.index.cluster();
+        if cluster.owns(backup.epoch) {
+            owner::check(self.store.as_ref(), cluster).await.map_err(ArchiveError::from)?;
+            let prefix = backup_prefix(&cluster.id, backup.epoch, name);
+            let mut keys = stream::list(self.store.as_ref(), &prefix).await?;
+            keys.sort_by_key(|key| super::names::WholeSnapshot::parse(key).is_none()); // the mark first
+            for key in keys {
+                self.store.delete(&key).await?;
+            }
+        }
+        let forget = ForgetBackup { name: name.to_owned() };
+        match self.index.submit(None, Command::ForgetBackup(forget)).await {
+            Ok(_) | Err(IndexError::Refused { refusal: Refusal::BackupUnknown, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes the backups whose time is over, and what is left of those whose writer died.
+    pub async fn expire(&self) -> Result<(), BackupError> {
+        let now = self.index.time();
+        for backup in self.list().await? {
+            if is_over(&backup, now) {
+                tracing::info!(name = backup.name, "deleting a backup whose time is over");
+                self.delete(&backup.name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a backup may go by itself.
+fn is_over(backup: &PinnedBackup, now: Time) -> bool {
+    let abandoned = backup.snapshot.is_none() && backup.time.after(ABANDONED) < now;
+    abandoned || backup.keep_until.is_some_and(|until| until <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_goes_by_itself_when_its_time_is_over_or_its_writer_died_a_day_ago() {
+        let snapshot = StoredSnapshot { position: 5, term: 1, id: "x".into(), length: 1, sum: 1 };
+        let made = |keep_until, snapshot| PinnedBackup {
+            name: "n".into(),
+            position: 3,
+            time: Time(1000),
+            epoch: 1,
+            keep_until,
+            snapshot,
+        };
+        let (kept, dying) = (made(None, Some(snapshot.clone())), made(Some(Time(2000)), Some(snapshot)));
+        assert!(!is_over(&kept, Time(u64::MAX)));
+        assert!(!is_over(&dying, Time(1999)) && is_over(&dying, Time(2000)));
+        let begun = made(None, None);
+        assert!(!is_over(&begun, Time(1000 + ABANDONED)) && is_over(&begun, Time(1001 + ABANDONED)));
+    }
+}

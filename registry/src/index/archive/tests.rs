@@ -1,0 +1,233 @@
+//! The archive of a real index in a real directory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::chain::{Listing, PlanError};
+use super::names::{log_prefix, snapshots_prefix};
+use super::{ArchiveMetrics, Archived, Archiver, Options, segment, snapshots, stream};
+use crate::blobs::Store;
+use crate::blobs::checksum::Checksums;
+use crate::blobs::directory::Directory;
+use crate::index::command::{Command, CommitBlob, Place, Policy, Segment};
+use crate::index::metrics::IndexMetrics;
+use crate::index::{Index, IndexOptions};
+use crate::oci::digest::Digest;
+use crate::reclaim::owner;
+
+struct World {
+    index: Index,
+    store: Arc<dyn Store>,
+    archived: Archived,
+    metrics: ArchiveMetrics,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn options() -> Options {
+    Options {
+        close_after: Duration::from_millis(20),
+        snapshot_entries: 20,
+        snapshot_bytes: u64::MAX,
+        snapshot_age: Duration::from_hours(1),
+        keep: 2,
+    }
+}
+
+async fn start(directory: &Path, options: Options) -> World {
+    let registry = prometheus::Registry::new();
+    let metrics = IndexMetrics::register(&registry).unwrap();
+    let index_options = IndexOptions { directory: directory.join("volume"), min_free_bytes: 0 };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let index = loop {
+        match Index::open(&index_options, metrics.clone()).await {
+            Ok(index) => break index,
+            Err(error) if Instant::now() > deadline => panic!("{error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let store: Arc<dyn Store> = Arc::new(Directory::open(&directory.join("store")).await.unwrap());
+    owner::claim(store.as_ref(), index.cluster()).await.unwrap();
+    let metrics = ArchiveMetrics::register(&registry).unwrap();
+    let archiver = Archiver::new(index.clone(), Arc::clone(&store), options, metrics.clone());
+    let (archived, stop) = (archiver.archived(), CancellationToken::new());
+    let task = archiver.start(&stop);
+    World { index, store, archived, metrics, stop, task }
+}
+
+impl World {
+    async fn push(&self, number: u32) {
+        let content = number.to_be_bytes();
+        let segment = Segment {
+            length: 4,
+            place: Place::Inline(Bytes::copy_from_slice(&content)),
+            sums: Checksums::of(&content),
+        };
+        let (repository, digest) = ("a".parse().unwrap(), Digest::of(&content));
+        let commit = CommitBlob { repository, digest, size: 4, upload: None, segment: Some(segment) };
+        self.index.submit(None, Command::CommitBlob(commit)).await.unwrap();
+    }
+
+    fn applied(&self) -> u64 {
+        self.index.health().unwrap().applied
+    }
+
+    async fn wait_until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn wait_until_archived(&self) {
+        let applied = self.applied();
+        self.wait_until("everything is archived", |world| world.archived.position() >= applied).await;
+    }
+
+    async fn listing(&self) -> Listing {
+        let cluster = self.index.cluster();
+        let mut keys = stream::list(self.store.as_ref(), &snapshots_prefix(&cluster.id, cluster.epoch)).await.unwrap();
+        keys.extend(stream::list(self.store.as_ref(), &log_prefix(&cluster.id, cluster.epoch)).await.unwrap());
+        Listing::of(keys)
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+        self.index.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_is_archived_and_a_restart_goes_on_in_the_same_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), Options { snapshot_entries: 1000, ..options() }).await;
+    for number in 0..10 {
+        world.push(number).await;
+    }
+    world.wait_until_archived().await;
+    world.push(10).await;
+    let last = world.applied();
+    world.end().await; // which archives what is left
+
+    let world = start(directory.path(), Options { snapshot_entries: 1000, ..options() }).await;
+    assert!(world.listing().await.plan(None, 0).unwrap().position >= last);
+    for number in 20..30 {
+        world.push(number).await;
+    }
+    world.wait_until_archived().await;
+    let plan = world.listing().await.plan(None, 0).unwrap();
+    assert_eq!((plan.position, world.metrics.snapshots.get()), (world.applied(), 0), "the chain goes on");
+    let cluster = world.index.cluster().clone();
+    let prefix = snapshots_prefix(&cluster.id, cluster.epoch);
+    let contents = snapshots::verify(&world.store, &prefix, &cluster.id, &plan.snapshot, true).await.unwrap();
+    assert_eq!(contents.position, plan.snapshot.name.position);
+    let mut next = plan.snapshot.name.position + 1;
+    for name in &plan.segments {
+        let key = name.key(&cluster.id, cluster.epoch);
+        let bytes = stream::get(world.store.as_ref(), &key, 0..name.length).await.unwrap();
+        for entry in segment::decode(&bytes, name, &cluster.id).unwrap() {
+            if entry.position.index >= next {
+                assert_eq!(entry.position.index, next);
+                next += 1;
+            }
+        }
+    }
+    assert_eq!(next, plan.position + 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_snapshots_and_what_leads_to_them_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    for round in 0..5 {
+        for number in 0..25 {
+            world.push(round * 100 + number).await;
+        }
+        world.wait_until_archived().await;
+        let wanted = u64::from(round) + 1;
+        world.wait_until("a snapshot", |world| world.metrics.snapshots.get() >= wanted).await;
+    }
+    let applied = world.applied();
+    let stop = &world.stop;
+    stop.cancel();
+    while !world.task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let listing = world.listing().await;
+    assert!((2..=3).contains(&listing.whole.len()), "{listing:?}");
+    for skip in 0..2 {
+        assert_eq!(listing.plan(None, skip).unwrap().position, applied);
+    }
+    assert!(matches!(listing.plan(Some(3), 0), Err(PlanError::TooOld { .. })));
+    world.index.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_first_is_archived_by_a_new_snapshot() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    world.wait_until_archived().await;
+    world.end().await;
+    let slow = Options { close_after: Duration::from_hours(1), ..options() };
+    let world = start(directory.path(), slow.clone()).await;
+    world.stop.cancel();
+    while !world.task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for number in 10..15 {
+        world.push(number).await;
+    }
+    world.index.cut().await.unwrap();
+    world.index.wait_for_purge().await;
+    world.index.close().await.unwrap();
+    drop(world);
+    let world = start(directory.path(), options()).await;
+    world.push(99).await;
+    world.wait_until_archived().await;
+    let plan = world.listing().await.plan(None, 0).unwrap();
+    assert_eq!(plan.position, world.archived.position());
+    assert_eq!(world.metrics.snapshots.get(), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_volume_does_not_write_into_the_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    world.wait_until_archived().await;
+    let cluster = world.index.cluster().clone();
+    // Somebody was further: as if this volume had been put back to an older copy.
+    let plan = world.listing().await.plan(None, 0).unwrap();
+    let last = plan.segments.last().copied();
+    let before = last.map_or(0, |last| last.sum);
+    let ahead = super::names::SegmentName {
+        first: plan.position + 1,
+        last: plan.position + 1000,
+        term: 1,
+        before,
+        sum: 7,
+        length: 1,
+    };
+    world.end().await;
+    let store: Arc<dyn Store> = Arc::new(Directory::open(&directory.path().join("store")).await.unwrap());
+    stream::put(store.as_ref(), &ahead.key(&cluster.id, 1), Bytes::from_static(b"x")).await.unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(2).await;
+    world.wait_until("it refuses", |world| world.metrics.failures.get() > 0).await;
+    let after = world.listing().await;
+    assert_eq!(after.segments.last(), Some(&ahead));
+    assert_eq!(world.metrics.segments.get(), 0);
+    world.index.set_policy(Policy { grace: 5, ..Policy::default() }).await.unwrap();
+    world.end().await;
+}
