@@ -358,17 +358,6 @@ pub struct ReplaceSegments {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RaiseLevel {
-    pub level: u32,
-}
-
-#[cfg(feature = "next-level")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    pub text: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinBackup {
     pub name: String,
     /// When the backup may go by itself; none: never.
@@ -392,6 +381,17 @@ pub struct StoredSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetBackup {
     pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaiseLevel {
+    pub level: u32,
+}
+
+#[cfg(feature = "next-level")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub text: String,
 }
 
 /// The answer of the state machine to one command.
