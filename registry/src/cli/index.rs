@@ -9,7 +9,7 @@ use serde_json::json;
 use super::admin::{Admin, find};
 use super::{ConfigArgs, Failure};
 use crate::config::Config;
-use crate::index::answer::{ACCEPT_TIME, CHANGE, FORM, JOIN, SNAPSHOT, TRANSFER};
+use crate::index::answer::{ACCEPT_TIME, CHANGE, FORM, JOIN, RAISE, SNAPSHOT, TRANSFER};
 use crate::index::peers::wire::{Change, Form, Join, Joined, Member, NodeStatus};
 
 /// How long a learner may take to catch up before we stop waiting for it.
@@ -75,6 +75,14 @@ pub(super) enum Verb {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Put a feature level in force, which every member must know. There is no way back to a version that does not.
+    Raise {
+        /// The level; without it the highest that every member knows.
+        #[arg(long)]
+        level: Option<u32>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Take the clock of the leader's machine as it is, although most members' clocks do not agree with it.
     AcceptTime {
         #[command(flatten)]
@@ -90,6 +98,7 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
     | Verb::Remove { config, .. }
     | Verb::Transfer { config, .. }
     | Verb::Snapshot { config }
+    | Verb::Raise { config, .. }
     | Verb::AcceptTime { config }) = &verb;
     let config = config.clone().load()?;
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime").map_err(Failure::Run)?;
@@ -129,6 +138,11 @@ async fn answer(verb: Verb, config: Config) -> anyhow::Result<()> {
                 admin.ask::<_, ()>(name, SNAPSHOT, &()).await?;
                 println!("{name} takes a snapshot");
             }
+            Ok(())
+        }
+        Verb::Raise { level, .. } => {
+            let level: u32 = admin.ask_leader(RAISE, &level).await?;
+            println!("feature level {level} is in force");
             Ok(())
         }
         Verb::AcceptTime { .. } => {
@@ -233,6 +247,7 @@ async fn status(admin: &Admin, as_json: bool) -> anyhow::Result<()> {
             "matched": matched.map(|(_, index)| index),
             "level": status.map(|status| status.level),
             "version": status.map(|status| status.version.clone()),
+            "sum": status.and_then(|status| status.sums.last()),
             "has_space": status.map(|status| status.has_space),
             "time_paused": status.map(|status| status.time_paused),
         })

@@ -122,6 +122,8 @@ impl From<Refusal> for ApiError {
             | Refusal::DayClosed { .. }
             | Refusal::RequestTooOld
             | Refusal::NotBootstrapped
+            | Refusal::LevelNotInForce { .. }
+            | Refusal::LevelUnknown { .. }
             | Refusal::OtherCluster { .. } => unavailable(refusal),
         }
     }

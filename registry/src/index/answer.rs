@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::client::{IndexError, found};
+use super::level::{FIRST, LEVEL};
 use super::local::{self, Local};
 use super::peers::listen::Answer;
 use super::peers::wire::{
@@ -25,6 +26,7 @@ use super::query::{
 };
 use super::raft::NodeError;
 use super::raft::receive::{collect, receive};
+use super::raise;
 use super::remote::{COMMANDS, QUERIES, WELCOME};
 use crate::index::command::Reply;
 
@@ -36,6 +38,7 @@ pub const CHANGE: &str = "/admin/change";
 pub const TRANSFER: &str = "/admin/transfer";
 pub const SNAPSHOT: &str = "/admin/snapshot";
 pub const ACCEPT_TIME: &str = "/admin/accept-time";
+pub const RAISE: &str = "/admin/raise";
 
 /// How long a new cluster may take to elect its first leader.
 const FOUNDING: Duration = Duration::from_secs(30);
@@ -150,11 +153,11 @@ impl Answers {
             end: health.end,
             applied: health.applied,
             members: node.members(),
-            level: 1,
-            level_in_force: 1,
+            level: LEVEL,
+            level_in_force: node.level().unwrap_or(FIRST),
             wall: self.local.wall().0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            sums: Vec::new(),
+            sums: node.sums(),
             time_paused: self.local.clock().is_doubtful(),
             has_space: self.local.has_space(),
             matched,
@@ -240,6 +243,10 @@ impl Answers {
                 let wall = self.local.wall();
                 self.local.clock().accept(wall);
                 write(&wall.0)
+            }
+            RAISE => {
+                let level: Option<u32> = read(&collect(body).await?)?;
+                write(&raise::raise(&self.local, level).await?)
             }
             _ => match self.extra.get() {
                 Some(extra) => extra.answer(caller, path, body).await,

@@ -205,10 +205,21 @@ impl Index {
         Ok(Answer { answer, stale })
     }
 
+    /// The feature level in force.
+    pub async fn level(&self) -> Result<u32, IndexError> {
+        Ok(self.query(GetStatus).await?.level)
+    }
+
     /// Puts the policy in force if another one is.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), IndexError> {
-        if self.query(GetStatus).await?.policy != policy {
+        let status = self.query(GetStatus).await?;
+        if status.policy != policy {
             self.submit(None, Command::SetPolicy(policy)).await?;
+        }
+        // What a release with a higher level would do from then on: propose what the one before does not know.
+        #[cfg(feature = "next-level")]
+        if status.level > super::level::FIRST {
+            self.submit(None, Command::Note(super::command::Note { text: "here".into() })).await?;
         }
         Ok(())
     }

@@ -188,6 +188,11 @@ pub enum Command {
     PinBackup(PinBackup),
     /// A backup is gone from the store.
     ForgetBackup(ForgetBackup),
+    /// Puts a feature level in force. One that is in force already, or a lower one, changes nothing.
+    RaiseLevel(RaiseLevel),
+    /// Does nothing but exist: a command that the release before does not know.
+    #[cfg(feature = "next-level")]
+    Note(Note),
 }
 
 impl Command {
@@ -212,6 +217,9 @@ impl Command {
             Self::ReplaceSegments(_) => "replace_segments",
             Self::PinBackup(_) => "pin_backup",
             Self::ForgetBackup(_) => "forget_backup",
+            Self::RaiseLevel(_) => "raise_level",
+            #[cfg(feature = "next-level")]
+            Self::Note(_) => "note",
         }
     }
 }
@@ -375,6 +383,17 @@ pub struct ForgetBackup {
     pub name: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaiseLevel {
+    pub level: u32,
+}
+
+#[cfg(feature = "next-level")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub text: String,
+}
+
 /// The answer of the state machine to one command.
 pub type Reply = Result<Outcome, Refusal>;
 
@@ -452,4 +471,8 @@ pub enum Refusal {
     BackupExists,
     #[error("there is no backup of this name")]
     BackupUnknown,
+    #[error("this needs feature level {needed}, and {in_force} is in force: `roadstead index raise` raises it")]
+    LevelNotInForce { needed: u32, in_force: u32 },
+    #[error("feature level {level} is not known to every member: the highest that can be put in force is {known}")]
+    LevelUnknown { level: u32, known: u32 },
 }

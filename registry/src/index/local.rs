@@ -119,6 +119,9 @@ impl Local {
         if adds(&command) && !inner.space.is_enough() {
             return Err(IndexError::Full { command: name });
         }
+        if let Some(refusal) = inner.node.forbids(&command).map_err(IndexError::State)? {
+            return Ok(Ok(Err(refusal)));
+        }
         let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
         let room = async { (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await) };
         let (_one, _bytes) = match tokio::time::timeout(DEADLINE, room).await {

@@ -279,6 +279,9 @@ pub struct Status {
     /// The newest closed day, 0 when none is.
     pub closed_day: u32,
     pub counts: Counts,
+    /// The feature level in force.
+    #[serde(default)]
+    pub level: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::level::{self, FIRST, Newer};
 use super::state::records::Table;
 
 const MAGIC: &[u8; 8] = b"ROADSNAP";
@@ -37,6 +38,18 @@ pub struct Header {
     pub position: u64,
     /// The same with its term, and the members; opaque here, see `raft::types`.
     pub applied: Bytes,
+    /// The feature level in force in this state, which its reader must know.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub level: u32,
+}
+
+const fn first() -> u32 {
+    FIRST
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+const fn is_first(level: &u32) -> bool {
+    *level == FIRST
 }
 
 /// What a snapshot held, for its reader to check that all of it came.
@@ -59,6 +72,8 @@ pub enum SnapshotError {
     NotASnapshot,
     #[error("the snapshot has version {version}, written by a newer roadstead")]
     Newer { version: u16 },
+    #[error(transparent)]
+    NewerLevel(#[from] Newer),
     #[error("the snapshot ends too early")]
     Truncated,
     #[error("the snapshot is damaged: {reason}")]
@@ -181,8 +196,9 @@ impl<R: Read> Decoder<R> {
         if kind != HEADER {
             return Err(SnapshotError::Damaged { reason: "it does not begin with a header" });
         }
-        let header = rmp_serde::from_slice(&payload)
+        let header: Header = rmp_serde::from_slice(&payload)
             .map_err(|_| SnapshotError::Damaged { reason: "the header does not decode" })?;
+        level::check("the snapshot", header.level)?;
         Ok(Self { input, header, sum: before, totals: Totals::default(), last: None })
     }
 

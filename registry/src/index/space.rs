@@ -62,6 +62,9 @@ pub fn adds(command: &Command) -> bool {
         | Command::ForgetObjects(_)
         | Command::MarkDamaged(_)
         | Command::PinBackup(_)
-        | Command::ForgetBackup(_) => false,
+        | Command::ForgetBackup(_)
+        | Command::RaiseLevel(_) => false,
+        #[cfg(feature = "next-level")]
+        Command::Note(_) => true,
     }
 }

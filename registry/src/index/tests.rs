@@ -4,6 +4,7 @@
 
 mod crashes;
 mod damage;
+mod levels;
 mod samples;
 mod transfers;
 

@@ -30,7 +30,10 @@ pub fn of(command: &Command) -> usize {
         | Command::CloseDay(_)
         | Command::MarkDamaged(_)
         | Command::PinBackup(_)
-        | Command::ForgetBackup(_) => 0,
+        | Command::ForgetBackup(_)
+        | Command::RaiseLevel(_) => 0,
+        #[cfg(feature = "next-level")]
+        Command::Note(note) => note.text.len(),
     }
 }
 

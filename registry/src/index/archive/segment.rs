@@ -166,7 +166,7 @@ mod tests {
     use crate::index::raft::types::{Content, Position};
 
     fn entry(index: u64) -> StoredEntry {
-        StoredEntry { position: Position { term: 2, node: 1, index }, content: Content::Blank }
+        StoredEntry { position: Position { term: 2, node: 1, index }, level: 1, content: Content::Blank }
     }
 
     fn segment(first: u64, last: u64, before: u32) -> (SegmentName, Vec<u8>) {

@@ -5,7 +5,8 @@
 //! ```
 //! Numbers are little-endian. The chain tells an entry that was replaced or lost from one that was damaged.
 
-use super::types::StoredEntry;
+use super::types::{EntryError, StoredEntry};
+use crate::index::level::Newer;
 
 const VERSION: u8 = 1;
 const HEADER: usize = 9;
@@ -19,6 +20,8 @@ pub enum FrameError {
     Version(u8),
     #[error("the check sum does not match")]
     Sum,
+    #[error(transparent)]
+    Newer(Newer),
     #[error("the entry does not decode: {0}")]
     Entry(String),
 }
@@ -48,7 +51,10 @@ pub fn decode(frame: &[u8]) -> Result<Frame, FrameError> {
     if crc32c::crc32c(&frame[5..]) != sum {
         return Err(FrameError::Sum);
     }
-    let entry = rmp_serde::from_slice(&frame[HEADER..]).map_err(|error| FrameError::Entry(error.to_string()))?;
+    let entry = StoredEntry::read(&frame[HEADER..]).map_err(|error| match error {
+        EntryError::Newer(newer) => FrameError::Newer(newer),
+        EntryError::Unreadable(reason) => FrameError::Entry(reason),
+    })?;
     Ok(Frame { entry, sum, before })
 }
 

@@ -19,10 +19,11 @@ use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame;
+use super::frame::{self, FrameError};
 use super::types::{Position, StoredEntry, StoredVote, Types};
 use super::writer::{Job, Writer};
 use crate::index::journal::{self, Behind, JournalError};
+use crate::index::level::Newer;
 use crate::index::metrics::IndexMetrics;
 use crate::index::weight;
 
@@ -65,6 +66,8 @@ pub enum LogError {
          it join as a new node"
     )]
     Journal(JournalError),
+    #[error("entry {index} of the log cannot be read: {newer}")]
+    Newer { index: u64, newer: Newer },
     #[error("could not start the thread that writes the log")]
     Thread(#[source] io::Error),
     #[error(
@@ -277,7 +280,10 @@ fn check(entries: &Keyspace, applied: u64) -> Result<Option<(Position, u32)>, Lo
         let (key, value) = guard.into_inner().map_err(LogError::Read)?;
         let index = index_of(&key);
         let damaged = |reason: &str| LogError::Damaged { index, reason: reason.to_owned() };
-        let frame = frame::decode(&value).map_err(|error| damaged(&error.to_string()))?;
+        let frame = frame::decode(&value).map_err(|error| match error {
+            FrameError::Newer(newer) => LogError::Newer { index, newer },
+            error => damaged(&error.to_string()),
+        })?;
         if frame.entry.position.index != index {
             return Err(damaged("the entry belongs elsewhere"));
         }

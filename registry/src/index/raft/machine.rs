@@ -15,10 +15,12 @@ use super::transfer;
 use super::types::{Applied, Members, NodeId, Types};
 use crate::index::command::{Outcome, Reply, Time};
 use crate::index::crash::{self, disk_failed};
+use crate::index::level;
 use crate::index::metrics::IndexMetrics;
 use crate::index::state;
 use crate::index::state::records::Transaction;
 use crate::index::state::store::{Store, View};
+use crate::index::state::sums::{EVERY, Sums};
 use crate::index::threads;
 use crate::index::weight;
 
@@ -137,7 +139,10 @@ impl Machine {
         let store = self.store();
         let view = store.view();
         let mut applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;
-        let mut transaction = Transaction::new(&view);
+        if applied.position.is_none() {
+            applied.sums = Sums::beginning();
+        }
+        let mut transaction = Transaction::after(&view, applied.sums.chain());
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
             let index = entry.log_id.index;
@@ -145,6 +150,8 @@ impl Machine {
             replies.push(match &entry.payload {
                 EntryPayload::Blank => Ok(Outcome::Done),
                 EntryPayload::Normal(proposal) => {
+                    // What one cannot read must not be left out: an entry that raises the level says what comes after it.
+                    level::check("an entry", proposal.command.reader()).map_err(io::Error::other)?;
                     self.shared.time.fetch_max(proposal.time.0, Ordering::Relaxed);
                     state::apply(&mut transaction, index, proposal).map_err(io::Error::other)?
                 }
@@ -155,6 +162,11 @@ impl Machine {
                     Ok(Outcome::Done)
                 }
             });
+            applied.sums.applied(index, transaction.end_entry(index), EVERY);
+            if matches!(entry.payload, EntryPayload::Membership(_)) {
+                applied.sums.begin_again(index);
+                transaction.sum_from(applied.sums.chain());
+            }
         }
         self.note_removed(&applied);
         let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;

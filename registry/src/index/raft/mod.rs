@@ -8,6 +8,7 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod receive;
+mod report;
 pub mod restore;
 pub mod states;
 mod stream;

@@ -25,9 +25,11 @@ pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
 use super::wire::{self, AskRead, ReadAt};
 use crate::index::command::{Proposal, Reply, Time};
+use crate::index::level::{self, Newer};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::dial::Dial;
 use crate::index::peers::wire::Fault;
+use crate::index::state;
 use crate::index::state::store::{Store, StoreError, View};
 use crate::index::threads;
 
@@ -99,6 +101,8 @@ pub enum NodeError {
     Log(#[from] LogError),
     #[error(transparent)]
     State(#[from] StoreError),
+    #[error(transparent)]
+    Newer(#[from] Newer),
     #[error(
         "the log ends at {log} but the state has applied {state}: acknowledged entries are missing from the log. Do not \
          start this node again: restore it from a backup"
@@ -158,6 +162,9 @@ impl Node {
         let identity = identity(directory, alone, options.id)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
+        state::level(&store.view())
+            .map_err(|error| failed(io::Error::other(error)))
+            .and_then(|in_force| Ok(level::check("the state", in_force)?))?;
         let stands = applied_of(&store).map_err(failed)?;
         let applied = stands.position.map_or(0, |position| position.index);
         let log = Log::open(&directory.join("log"), applied, metrics)?;

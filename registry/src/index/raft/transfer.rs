@@ -8,6 +8,7 @@ use super::machine::decode_applied;
 use super::states::States;
 use crate::index::crash::{self, disk_failed};
 use crate::index::snapshot::{Decoder, Encoder, Header, SnapshotError, Totals};
+use crate::index::state;
 use crate::index::state::records::{Records, RecordsError, Table};
 use crate::index::state::store::{Store, StoreError, View};
 
@@ -37,7 +38,7 @@ pub fn send<W: Write>(view: &View, cluster: &str, output: W) -> Result<(W, Total
         .map_err(TransferError::Position)?
         .position
         .map_or(0, |position| position.index);
-    let header = Header { cluster: cluster.to_owned(), position, applied };
+    let header = Header { cluster: cluster.to_owned(), position, applied, level: state::level(view)? };
     let mut encoder = Encoder::new(output, &header)?;
     for table in Table::ALL {
         let mut result = Ok(());

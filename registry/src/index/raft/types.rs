@@ -8,6 +8,8 @@ use openraft::{BasicNode, EntryPayload, Membership, StoredMembership};
 use serde::{Deserialize, Serialize};
 
 use crate::index::command::{Proposal, Reply};
+use crate::index::level::{self, FIRST, Newer};
+use crate::index::state::sums::Sums;
 
 /// What runs consensus; in a simulation its randomness comes from a seed.
 #[cfg(not(feature = "simulation"))]
@@ -91,7 +93,52 @@ impl From<&Members> for StoredMembershipOf<Types> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEntry {
     pub position: Position,
+    /// The feature level that its reader must know.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub level: u32,
     pub content: Content,
+}
+
+const fn first() -> u32 {
+    FIRST
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+const fn is_first(level: &u32) -> bool {
+    *level == FIRST
+}
+
+/// Why the bytes of an entry are none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    #[error(transparent)]
+    Newer(#[from] Newer),
+    #[error("the entry does not decode: {0}")]
+    Unreadable(String),
+}
+
+impl StoredEntry {
+    /// Decodes an entry. One that a newer roadstead wrote is told from one that is damaged.
+    pub fn read(bytes: &[u8]) -> Result<Self, EntryError> {
+        /// What can be read of any entry.
+        #[derive(Deserialize)]
+        struct Any {
+            #[serde(default = "first")]
+            level: u32,
+        }
+        let entry: Self = match rmp_serde::from_slice(bytes) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let Any { level } =
+                    rmp_serde::from_slice(bytes).map_err(|_| EntryError::Unreadable(error.to_string()))?;
+                level::check("an entry", level)?;
+                return Err(EntryError::Unreadable(error.to_string()));
+            }
+        };
+        // It may have fields that are not known here, and were left out.
+        level::check("an entry", entry.level)?;
+        Ok(entry)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,12 +151,12 @@ pub enum Content {
 
 impl From<&EntryOf<Types>> for StoredEntry {
     fn from(entry: &EntryOf<Types>) -> Self {
-        let content = match &entry.payload {
-            EntryPayload::Blank => Content::Blank,
-            EntryPayload::Normal(proposal) => Content::Command(proposal.clone()),
-            EntryPayload::Membership(membership) => Content::Members(Members::of(membership, None)),
+        let (level, content) = match &entry.payload {
+            EntryPayload::Blank => (FIRST, Content::Blank),
+            EntryPayload::Normal(proposal) => (proposal.command.reader(), Content::Command(proposal.clone())),
+            EntryPayload::Membership(membership) => (FIRST, Content::Members(Members::of(membership, None))),
         };
-        Self { position: (&entry.log_id).into(), content }
+        Self { position: (&entry.log_id).into(), level, content }
     }
 }
 
@@ -156,6 +203,9 @@ pub struct Applied {
     /// Nodes that were members once: they are refused for ever.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<NodeId>,
+    /// Check sums of the state.
+    #[serde(default, skip_serializing_if = "Sums::is_unknown")]
+    pub sums: Sums,
 }
 
 impl Applied {

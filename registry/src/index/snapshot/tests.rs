@@ -9,7 +9,7 @@ use super::{Decoder, Encoder, FRAME, Header, Record, SnapshotError, Totals, veri
 use crate::index::state::records::Table;
 
 fn header() -> Header {
-    Header { cluster: "c".into(), position: 7, applied: Bytes::from_static(b"opaque") }
+    Header { cluster: "c".into(), position: 7, applied: Bytes::from_static(b"opaque"), level: 1 }
 }
 
 fn encoded(records: &[Record]) -> (Vec<u8>, Totals) {

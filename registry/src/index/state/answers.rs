@@ -317,6 +317,7 @@ impl Query for GetStatus {
             next_condemned: queue::next_condemned(records)?,
             closed_day: clock.closed_day,
             counts: settings::counts(records)?,
+            level: settings::level(records)?,
         })
     }
 }

@@ -22,6 +22,7 @@ mod repositories;
 mod requests;
 mod settings;
 pub mod store;
+pub mod sums;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ mod uploads;
 
 use records::{Records, RecordsError, Table, Transaction};
 use requests::Seen;
+pub use settings::level;
 
 use super::command::{Command, Place, Policy, Proposal, Refusal, Reply, Segment, Time};
 use crate::blobs::ObjectKey;
@@ -115,6 +117,10 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
     if settings::cluster(transaction)?.is_none() {
         return Ok(Err(Refusal::NotBootstrapped));
     }
+    let in_force = settings::level(transaction)?;
+    if command.level() > in_force {
+        return Ok(Err(Refusal::LevelNotInForce { needed: command.level(), in_force }));
+    }
     match command {
         Command::Bootstrap(bootstrap) => settings::bootstrap(transaction, bootstrap),
         Command::SetPolicy(policy) => settings::set_policy(transaction, now, policy),
@@ -134,5 +140,8 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
         Command::ReplaceSegments(replace) => blobs::replace(transaction, now, replace),
         Command::PinBackup(pin) => backups::pin(transaction, entry, pin),
         Command::ForgetBackup(forget) => backups::forget(transaction, forget),
+        Command::RaiseLevel(raise) => settings::raise_level(transaction, raise),
+        #[cfg(feature = "next-level")]
+        Command::Note(note) => Ok(settings::note(transaction, note)),
     }
 }

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::sums::Chain;
+
 /// One table; the number is on disk and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -161,6 +163,8 @@ pub struct Transaction<'a> {
     position: u64,
     /// What stood in `changes` before each change since the savepoint.
     undo: Vec<(Place, Before)>,
+    /// The check sum over everything that is final.
+    chain: Chain,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -171,7 +175,12 @@ impl std::fmt::Debug for Transaction<'_> {
 
 impl<'a> Transaction<'a> {
     pub fn new(base: &'a dyn Records) -> Self {
-        Self { base, changes: BTreeMap::new(), position: 0, undo: Vec::new() }
+        Self::after(base, Chain::default())
+    }
+
+    /// On top of a state whose check sum is `chain`.
+    pub fn after(base: &'a dyn Records, chain: Chain) -> Self {
+        Self { base, changes: BTreeMap::new(), position: 0, undo: Vec::new(), chain }
     }
 
     /// From now on changes belong to the entry at this position.
@@ -205,7 +214,24 @@ impl<'a> Transaction<'a> {
 
     /// What came before is final: it can no longer be taken back.
     pub fn savepoint(&mut self) {
+        let changed = self.undo.iter().map(|(place, _)| {
+            let value = self.changes.get(place).and_then(Option::as_ref);
+            (place.0, place.1.as_slice(), value)
+        });
+        self.chain.records(changed);
         self.undo.clear();
+    }
+
+    /// Ends the entry at `position` of the log: a savepoint. Returns the check sum of all that is final.
+    pub fn end_entry(&mut self, position: u64) -> Chain {
+        self.savepoint();
+        self.chain.position(position);
+        self.chain
+    }
+
+    /// Begins another check sum.
+    pub fn sum_from(&mut self, chain: Chain) {
+        self.chain = chain;
     }
 
     /// Takes back every change since the last savepoint.

@@ -4,13 +4,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::records::{Records, RecordsError, Table, Transaction, load};
-use crate::index::command::{Bootstrap, Outcome, Policy, Refusal, Reply, Time};
+#[cfg(feature = "next-level")]
+use crate::index::command::Note;
+use crate::index::command::{Bootstrap, Outcome, Policy, RaiseLevel, Refusal, Reply, Time};
+use crate::index::level::FIRST;
 use crate::index::query::{Cluster, Counts};
 
 const CLUSTER: &[u8] = b"cluster";
 const POLICY: &[u8] = b"policy";
 const CLOCK: &[u8] = b"clock";
 const COUNTS: &[u8] = b"counts";
+const LEVEL: &[u8] = b"level";
 
 /// What moves with every entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,11 @@ pub fn clock(records: &dyn Records) -> Result<Clock, RecordsError> {
 
 pub fn counts(records: &dyn Records) -> Result<Counts, RecordsError> {
     Ok(load(records, Table::Settings, COUNTS)?.unwrap_or_default())
+}
+
+/// The feature level in force.
+pub fn level(records: &dyn Records) -> Result<u32, RecordsError> {
+    Ok(load(records, Table::Settings, LEVEL)?.unwrap_or(FIRST))
 }
 
 pub fn save_clock(transaction: &mut Transaction<'_>, clock: &Clock) {
@@ -98,6 +107,21 @@ pub fn bootstrap(transaction: &mut Transaction<'_>, bootstrap: &Bootstrap) -> Re
 /// From now on the state belongs to another epoch: after a restore.
 pub fn begin_epoch(transaction: &mut Transaction<'_>, cluster: &Cluster) {
     transaction.save(Table::Settings, CLUSTER, cluster);
+}
+
+/// Puts a feature level in force; it never goes back. That this member knows it was looked at before: see
+/// `raft::machine`.
+pub fn raise_level(transaction: &mut Transaction<'_>, raise: &RaiseLevel) -> Result<Reply, RecordsError> {
+    if raise.level > level(transaction)? {
+        transaction.save(Table::Settings, LEVEL, &raise.level);
+    }
+    Ok(Ok(Outcome::Done))
+}
+
+#[cfg(feature = "next-level")]
+pub fn note(transaction: &mut Transaction<'_>, note: &Note) -> Reply {
+    transaction.save(Table::Settings, b"note", &note.text);
+    Ok(Outcome::Done)
 }
 
 /// Puts a policy in force. Turning on the removal of untagged manifests, or changing its age, starts a sweep.

@@ -4,6 +4,7 @@
 
 mod backups;
 mod deleting;
+mod levels;
 mod pushing;
 mod requests;
 

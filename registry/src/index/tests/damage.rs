@@ -23,7 +23,7 @@ async fn dropped(directory: &Path, count: u32) {
 }
 
 /// Waits until nobody holds the databases.
-async fn free(directory: &Path) {
+pub(super) async fn free(directory: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
     for lock in [directory.join("LOCK"), directory.join("log/lock"), directory.join("state-1/lock")] {
         let file = OpenOptions::new().write(true).open(lock).unwrap();

@@ -19,8 +19,8 @@ use crate::index::archive::segment::{self as archived, Builder};
 use crate::index::command::{
     Bootstrap, CancelUpload, CloseDay, Command, CommitBlob, Condition, DeleteManifest, DeleteTag, Expire,
     FinishedUpload, ForgetBackup, ForgetObjects, HashState, LinkName, MarkDamaged, MountBlob, Outcome, Part, PinBackup,
-    Place, Policy, Proposal, PutManifest, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId, Segment,
-    StoredSnapshot, Time, UploadId,
+    Place, Policy, Proposal, PutManifest, RaiseLevel, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId,
+    Segment, StoredSnapshot, Time, UploadId,
 };
 use crate::index::query::{Cluster, Found, GetManifest, GetStatus, Query};
 use crate::index::raft::frame;
@@ -29,6 +29,7 @@ use crate::index::snapshot::{Decoder, Encoder, Header};
 use crate::index::state::apply;
 use crate::index::state::backups::Backup;
 use crate::index::state::records::{MemoryRecords, Transaction};
+use crate::index::state::sums::Sums;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::reference::Reference;
 
@@ -161,6 +162,7 @@ fn commands() -> Vec<Command> {
             old: vec![object("two")],
             new: segment(Place::Object(object("three"))),
         }),
+        Command::RaiseLevel(RaiseLevel { level: 1 }),
         Command::PinBackup(PinBackup { name: "nightly".into(), keep_until: Some(expires), snapshot: None }),
         Command::PinBackup(PinBackup {
             name: "nightly".into(),
@@ -179,14 +181,15 @@ fn entries() -> Vec<(String, StoredEntry)> {
         nodes: (1..=3).map(|id| (id, format!("node-{id}:5001"))).collect(),
     };
     let mut entries = vec![
-        ("blank".to_owned(), StoredEntry { position: position(0), content: Content::Blank }),
-        ("members".to_owned(), StoredEntry { position: position(1), content: Content::Members(members) }),
+        ("blank".to_owned(), StoredEntry { position: position(0), level: 1, content: Content::Blank }),
+        ("members".to_owned(), StoredEntry { position: position(1), level: 1, content: Content::Members(members) }),
     ];
     for (command, index) in commands().into_iter().zip(2..) {
         let name = format!("{index:02}-{}", command.name());
         let request = RequestId::new(TIME, u128::from(index) << 64);
         let proposal = Proposal { time: TIME.after(index), request, who: Some("me".into()), command };
-        entries.push((name, StoredEntry { position: position(index), content: Content::Command(proposal) }));
+        let level = proposal.command.reader();
+        entries.push((name, StoredEntry { position: position(index), level, content: Content::Command(proposal) }));
     }
     entries
 }
@@ -224,7 +227,7 @@ fn every_entry_that_was_ever_written_is_read() {
 fn every_command_has_a_sample() {
     let names: std::collections::BTreeSet<_> = commands().iter().map(Command::name).collect();
     // A new command is added to `Command::name`, which must match all of them, and here.
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
 }
 
 #[test]
@@ -235,6 +238,8 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
     check("applied", &applied);
     check("applied-installed", &Applied { installed: Some(70), ..applied.clone() });
     check("applied-removed", &Applied { removed: std::collections::BTreeSet::from([3, 9]), ..applied });
+    let sums: Sums = serde_json::from_str(r#"{"now":18446744073709551615,"marks":[[60,1],[70,2]]}"#).unwrap();
+    check("applied-sums", &Applied { position: Some(position), sums, ..Applied::default() });
     check("position", &position);
     check("vote", &StoredVote { term: 3, node: 1, committed: true });
     check::<Reply>("reply-done", &Ok(Outcome::Manifest { existed: false }));
@@ -284,7 +289,7 @@ fn state() -> MemoryRecords {
 
 #[test]
 fn every_snapshot_that_was_ever_written_is_read_and_answers() {
-    let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque") };
+    let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque"), level: 1 };
     let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
     for ((table, key), value) in state().all() {
         encoder.record(*table, key, value).unwrap();

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// partitionNemeses cut connections between processes with proxies. What was on its way arrives late or never, by chance.
+var partitionNemeses = []Nemesis{
+	{"leader-in-minority", 3, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		// Registry processes reach both sides: a leader that does not know of its fall would answer them.
+		followers := shuffled(f, others(f.Index, leader))
+		few := append([]string{leader}, followers[:(len(f.Index)-1)/2-1]...)
+		return f.partition(few, others(f.Index, few...))
+	}},
+	{"leader-in-majority", 2, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		few := shuffled(f, others(f.Index, leader))[:(len(f.Index)-1)/2]
+		return f.partition(few, others(f.Index, few...))
+	}},
+	{"leader-alone-with-registry", 2, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		// One registry process sees only the old leader, the others only the new one.
+		registry := f.one(f.Registries)
+		side := []string{leader, registry}
+		return f.partition(side, append(others(f.Index, leader), others(f.Registries, registry)...))
+	}},
+	{"one-way", 3, func(f *Field) (string, error) {
+		from := f.one(f.Index)
+		to := f.one(others(append(append([]string{}, f.Index...), f.Registries...), from))
+		if f.random.IntN(2) == 0 {
+			from, to = to, from
+		}
+		f.network.cut(from, to)
+		f.hold()
+		late := f.random.IntN(2) == 0
+		f.network.heal(late)
+		return fmt.Sprintf("from %s to %s, %s", from, to, fate(late)), nil
+	}},
+	{"all-cut", 1, func(f *Field) (string, error) {
+		f.network.separate(f.Index, f.Registries)
+		for n, name := range f.Index {
+			f.network.separate([]string{name}, f.Index[n+1:])
+		}
+		f.hold()
+		late := f.random.IntN(2) == 0
+		f.network.heal(late)
+		return fate(late), nil
+	}},
+}
+
+// partition separates two sides for a while.
+func (f *Field) partition(one, other []string) (string, error) {
+	f.network.separate(one, other)
+	f.hold()
+	late := f.random.IntN(2) == 0
+	f.network.heal(late)
+	return fmt.Sprintf("%s | %s, %s", strings.Join(one, " "), strings.Join(other, " "), fate(late)), nil
+}
+
+func fate(late bool) string {
+	if late {
+		return "what was held arrived late"
+	}
+	return "what was held was lost"
+}
+
+func shuffled(f *Field, names []string) []string {
+	f.random.Shuffle(len(names), func(a, b int) { names[a], names[b] = names[b], names[a] })
+	return names
+}
