@@ -222,8 +222,10 @@ async fn a_cluster_that_lost_every_volume_goes_on_from_the_archive_and_takes_new
     }
     cluster.kill("registry-1");
 
-    let config = cluster.path().join("index-1.toml");
-    let output = roadstead().args(["restore", "--take-over", "--config"]).arg(config).output().unwrap();
+    let mut restore = roadstead();
+    restore.args(["restore", "--take-over", "--config"]).arg(cluster.path().join("index-1.toml"));
+    restore.args(set.iter().flat_map(|setting| ["--set", setting]));
+    let output = tokio::task::spawn_blocking(move || restore.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster.start("index-1");
     cluster.start("registry-1");
