@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Of writes after the death of the leader: nodes elect another one after the election timeout, to which each adds up to
-// as much again, and one more second is granted.
+// Writes must go on within the election timeout and a second after the death of the leader. The dead one is started
+// again only afterwards.
 const (
 	election = 600 * time.Millisecond // cluster.election_milliseconds, which this mode sets
-	granted  = 2*election + time.Second
+	granted  = election + time.Second
 )
 
 // runLeaderKill kills the leader again and again under a trickle of writes, measures how long no write is acknowledged,

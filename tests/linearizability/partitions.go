@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -46,6 +47,20 @@ var partitionNemeses = []Nemesis{
 		late := f.random.IntN(2) == 0
 		f.network.heal(late)
 		return fmt.Sprintf("from %s to %s, %s", from, to, fate(late)), nil
+	}},
+	{"kill-in-partition", 2, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		// The leader alone, and then one of those killed who go on without it: when it is back they must agree.
+		rest := others(f.Index, leader)
+		f.network.separate([]string{leader}, rest)
+		f.hold()
+		victim := f.one(rest)
+		err = errors.Join(f.kill(victim), f.start(victim))
+		f.network.heal(false)
+		return fmt.Sprintf("%s cut off, then %s killed", leader, victim), err
 	}},
 	{"all-cut", 1, func(f *Field) (string, error) {
 		f.network.separate(f.Index, f.Registries)

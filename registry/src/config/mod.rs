@@ -110,7 +110,7 @@ pub struct Cluster {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub ca: Option<PathBuf>,
-    /// Milliseconds without a word of the leader after which another is elected; each node adds up to as much again.
+    /// Milliseconds without a word of the leader after which another is elected; each node adds up to a third by chance.
     pub election_milliseconds: u64,
     /// Entries between two snapshots of the state, after which the log is cut.
     pub snapshot_entries: u64,

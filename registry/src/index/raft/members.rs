@@ -120,6 +120,10 @@ impl Node {
     }
 
     async fn promote(&self, id: NodeId, replace: Option<NodeId>) -> Result<(), Fault> {
+        // Only the leader knows how far the others are: anybody else would say that nobody has caught up.
+        if !self.leads() {
+            return Err(Fault::NotLeader { leader: self.leader().map(|(_, name)| name) });
+        }
         let members = self.members();
         let refused = |reason: String| Err(Fault::Refused { reason });
         let Some(member) = members.iter().find(|member| member.id == id) else {
