@@ -230,11 +230,16 @@ async fn a_cluster_that_lost_every_volume_goes_on_from_the_archive_and_takes_new
     cluster.start("index-1");
     cluster.start("registry-1");
     let blob = format!("/v2/a/blobs/{}", Digest::of(LARGE.as_bytes()));
-    cluster.client(0).get("/v2/a/manifests/latest").await.expect(200);
+    eventually("the registry serves what was archived", async || {
+        let answer = cluster.client(0).ask("GET", "/v2/a/manifests/latest").try_send().await;
+        answer.is_ok_and(|answer| answer.status.is_success())
+    })
+    .await;
     assert_eq!(cluster.client(0).get(&blob).await.expect(200).body, LARGE.as_bytes());
     for name in ["index-2", "index-3"] {
         cluster.start(name);
-        cluster.admin_ok(&["add", &cluster.address(name)]);
+        let address = cluster.address(name);
+        eventually("the empty node is a learner", async || cluster.admin(&["add", &address]).status.success()).await;
         cluster.admin_ok(&["promote", &cluster.address(name)]);
     }
     cluster.kill("index-1");
