@@ -1,4 +1,6 @@
-//! What members compare with each other all the time: a leader whose clock is in doubt asks the others for theirs.
+//! What members compare with each other all the time: check sums of their states, how far their volumes are, and, when the
+//! leader's clock is in doubt, their clocks. A node that finds itself to be the odd one out, or its volume to be an older
+//! copy, ends; its next start sets the volume aside.
 
 use std::time::Duration;
 
@@ -7,7 +9,10 @@ use futures::future::join_all;
 use super::answer::STATUS;
 use super::command::Time;
 use super::local::Local;
-use super::peers::wire::NodeStatus;
+use super::peers::wire::{Member, NodeStatus};
+use super::raft::refused::Reason;
+use super::raft::witness::{self, Judgement};
+use super::state::sums::{self, Verdict};
 
 const EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,23 +22,71 @@ pub async fn run(local: Local) {
     loop {
         // Keeps the clock of a follower going, so that it goes on from there when it leads.
         local.time();
+        let members = local.node().members();
+        let others = ask(&local, &members).await;
         if local.node().leads() && local.clock().is_doubtful() {
-            settle(&local).await;
+            settle(&local, &members, &others);
+        }
+        if !others.is_empty() {
+            compare_states(&local, &members, &others);
+            compare_volumes(&local, &others);
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Asks the other voters for their clocks.
-async fn settle(local: &Local) {
+/// How the other members are, as far as they answer.
+async fn ask(local: &Local, members: &[Member]) -> Vec<NodeStatus> {
     let node = local.node();
-    let voters: Vec<_> = node.members().into_iter().filter(|member| member.voter).collect();
-    let others = voters.iter().filter(|member| member.id != node.id()).map(|member| async {
+    let asked = members.iter().filter(|member| member.id != node.id()).map(|member| async {
         let peer = node.network().peer(&member.name)?;
         let status = peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await.ok()?;
-        (status.id == member.id).then_some(Time(status.wall))
+        (status.id == member.id).then_some(status)
     });
-    let mut walls: Vec<_> = join_all(others).await.into_iter().flatten().collect();
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+fn is_voter(members: &[Member], id: u64) -> bool {
+    members.iter().any(|member| member.id == id && member.voter)
+}
+
+/// Compares the clocks of the voters.
+fn settle(local: &Local, members: &[Member], others: &[NodeStatus]) {
+    let voters = others.iter().filter(|status| is_voter(members, status.id));
+    let mut walls: Vec<_> = voters.map(|status| Time(status.wall)).collect();
     walls.push(local.wall());
-    local.clock().settle(&walls, voters.len());
+    local.clock().settle(&walls, members.iter().filter(|member| member.voter).count());
+}
+
+/// Ends this node if a majority of the voters has another state.
+fn compare_states(local: &Local, members: &[Member], others: &[NodeStatus]) {
+    let node = local.node();
+    let theirs: Vec<_> =
+        others.iter().filter(|status| is_voter(members, status.id)).map(|status| status.sums.as_slice()).collect();
+    let voters = members.iter().filter(|member| member.voter).count();
+    if let Verdict::OddOneOut { position, mine, theirs } = sums::judge(&node.sums(), &theirs, voters) {
+        let detail =
+            format!("at entry {position} its check sum is {mine:016x}, and that of a majority is {theirs:016x}");
+        node.halt().refuse(Reason::Diverged, detail);
+    }
+}
+
+/// Notes how far the others are, and ends this node if one of them has seen it further than its volume is.
+fn compare_volumes(local: &Local, others: &[NodeStatus]) {
+    let node = local.node();
+    let Ok(mine) = node.acknowledged() else { return };
+    let committed = node.applied();
+    for status in others {
+        if let Some(offered) = &status.acknowledged
+            && let Judgement::RolledBack(proof) = node.witness().judge(status.id, offered, committed)
+        {
+            tracing::warn!(node = status.id, name = status.name, %proof, "a member's volume is an older copy of itself");
+        }
+        let seen = status.seen.iter().find(|(id, _)| *id == node.id());
+        if let Some((_, seen)) = seen
+            && let Judgement::RolledBack(proof) = witness::judge(seen, &mine)
+        {
+            node.halt().refuse(Reason::RolledBack, format!("{proof}, says {}", status.name));
+        }
+    }
 }

@@ -158,6 +158,8 @@ impl Answers {
             wall: self.local.wall().0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sums: node.sums(),
+            acknowledged: node.acknowledged().ok(),
+            seen: node.witness().seen(),
             time_paused: self.local.clock().is_doubtful(),
             has_space: self.local.has_space(),
             matched,
@@ -266,7 +268,10 @@ impl Answer for Answers {
             WELCOME => write(&self.welcome()?),
             STATUS => write(&self.status()),
             REPLACE => write(&self.replace(caller, &read(&collect(body).await?)?).await?),
-            _ if path.starts_with("/raft/") => receive(self.local.node(), path, body, || self.local.time()).await,
+            _ if path.starts_with("/raft/") => {
+                let local = &self.local;
+                receive(local.node(), path, body, || local.time(), local.has_reserve()).await
+            }
             _ => self.admin(caller, path, body).await,
         }
     }

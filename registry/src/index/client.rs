@@ -63,7 +63,7 @@ pub enum IndexError {
     /// No quorum or no index node in time. A command that was sent may still happen.
     #[error("the index is not available: {reason}")]
     Unavailable { reason: String },
-    /// The node has less free space than the floor; deleting still works.
+    /// The node has less free space than the floor, so nothing is added, or than its reserve, so nothing is written.
     #[error("the index has no space left for {command}")]
     Full { command: &'static str },
     /// The state cannot be read: the node must be looked after.

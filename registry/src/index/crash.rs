@@ -24,6 +24,17 @@ pub const FAIL_POINTS: [&str; 16] = [
     "index::snapshot::after_switch",
 ];
 
+/// Where a test may let the disk fail once: what was to be made durable is answered with an error of the disk.
+pub const DISK_POINTS: [&str; 3] = ["index::log::sync_fails", "index::state::write_fails", "index::state::sync_fails"];
+
+/// Fails as the disk would at the point `name`, which is one of [`DISK_POINTS`].
+#[inline]
+pub(super) fn disk(name: &'static str) -> Result<(), fjall::Error> {
+    debug_assert!(DISK_POINTS.contains(&name), "{name} is not in the list");
+    fail::fail_point!(name, |_| Err(fjall::Error::Io(std::io::Error::other("the disk fails because a test said so"))));
+    Ok(())
+}
+
 /// Passes the point `name`, which is one of [`FAIL_POINTS`].
 #[inline]
 pub(super) fn point(name: &'static str) {

@@ -86,6 +86,11 @@ impl Local {
         self.inner.space.is_enough()
     }
 
+    /// Whether the log may grow at all.
+    pub fn has_reserve(&self) -> bool {
+        self.inner.space.has_reserve()
+    }
+
     /// The index time now: on the leader that of its clock, elsewhere what was heard of it.
     pub fn time(&self) -> Time {
         let inner = &self.inner;
@@ -116,7 +121,7 @@ impl Local {
     ) -> Result<Result<Reply, NodeError>, IndexError> {
         let inner = &self.inner;
         let name = command.name();
-        if adds(&command) && !inner.space.is_enough() {
+        if (adds(&command) && !inner.space.is_enough()) || !inner.space.has_reserve() {
             return Err(IndexError::Full { command: name });
         }
         if let Some(refusal) = inner.node.forbids(&command).map_err(IndexError::State)? {
@@ -175,6 +180,10 @@ impl Local {
                 return Ok((answer, false));
             }
         }
+        #[cfg(feature = "mutants")]
+        if super::mutants::is(super::mutants::Mutant::StaleRead) {
+            return Ok((answer(&inner.node, &query)?, false));
+        }
         if let Err(error) = self.barrier().await {
             if query.may_settle() {
                 let answer = answer(&inner.node, &query)?;
@@ -194,6 +203,10 @@ impl Local {
 
     /// Waits for the next round that makes reads linearizable; one round serves all who wait for it.
     async fn barrier(&self) -> Result<(), IndexError> {
+        #[cfg(feature = "mutants")]
+        if super::mutants::has_lease() && self.inner.node.leads() {
+            return Ok(());
+        }
         let (done, wait) = oneshot::channel();
         if self.inner.barrier.send(done).is_err() {
             return Err(unavailable("it is closing"));
@@ -215,7 +228,7 @@ impl Local {
 
 /// Answers from the state as it is applied here now.
 pub fn answer<Q: Query>(node: &Node, query: &Q) -> Result<Q::Answer, IndexError> {
-    query.answer(&node.view()).map_err(IndexError::State)
+    query.answer(&node.view()).inspect_err(|error| node.halt().records(error)).map_err(IndexError::State)
 }
 
 /// Serves read barriers: whoever asks while a round runs is served by the next, since the one under way may have begun
@@ -235,6 +248,8 @@ async fn rounds(
                     if let Some(time) = time {
                         local.inner.clock.note(time);
                     }
+                    #[cfg(feature = "mutants")]
+                    super::mutants::renew_lease();
                     break Ok(());
                 }
                 // They would only ask again; each of them has a deadline of its own.

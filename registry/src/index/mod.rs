@@ -16,6 +16,8 @@ mod journal;
 pub mod level;
 pub mod local;
 pub mod metrics;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod peers;
 pub mod query;
 pub mod raft;

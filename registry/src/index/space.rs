@@ -1,7 +1,7 @@
 //! The free space of the volume that the index is on.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::command::Command;
@@ -9,36 +9,50 @@ use super::command::Command;
 /// How long a reading of the free space holds.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// The free space, read at most once a second.
+/// Below this part of the floor nothing is written any more: what the databases need for themselves must not run out.
+const RESERVE: u64 = 4;
+
+/// The free space, read at most once a second. There are two floors: below the first nothing is added; below the second
+/// not even what frees some is taken, since it too is written to the log first.
 #[derive(Debug)]
 pub struct Space {
     directory: PathBuf,
     floor: u64,
-    began: Instant,
-    /// Milliseconds since `began` at which it was read last, times two, plus one when there was enough.
-    seen: AtomicU64,
+    /// When it was read last, and how much there was.
+    seen: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Space {
     pub fn new(directory: &Path, floor: u64) -> Self {
-        Self { directory: directory.to_owned(), floor, began: Instant::now(), seen: AtomicU64::new(u64::MAX) }
+        Self { directory: directory.to_owned(), floor, seen: Mutex::new(None) }
     }
 
+    /// Whether there is room for what adds.
     pub fn is_enough(&self) -> bool {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX) / 2;
-        let seen = self.seen.load(Ordering::Relaxed);
-        if seen != u64::MAX && now.saturating_sub(seen >> 1) * 2 < CHECK.as_millis() as u64 {
-            return seen & 1 == 1;
+        self.free() >= self.floor
+    }
+
+    /// Whether there is room for what must pass so that some becomes free.
+    pub fn has_reserve(&self) -> bool {
+        self.free() >= self.floor / RESERVE
+    }
+
+    fn free(&self) -> u64 {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, free)) = *seen
+            && at.elapsed() < CHECK
+        {
+            return free;
         }
-        let enough = match rustix::fs::statvfs(&self.directory) {
-            Ok(volume) => volume.f_bavail.saturating_mul(volume.f_frsize) >= self.floor,
+        let free = match rustix::fs::statvfs(&self.directory) {
+            Ok(volume) => volume.f_bavail.saturating_mul(volume.f_frsize),
             Err(error) => {
                 tracing::warn!(%error, "could not read the free space of the index's volume");
-                true
+                u64::MAX
             }
         };
-        self.seen.store((now << 1) | u64::from(enough), Ordering::Relaxed);
-        enough
+        *seen = Some((Instant::now(), free));
+        free
     }
 }
 

@@ -19,7 +19,7 @@ use crate::index::local::{self, Local};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::listen::{self, TlsListener};
 use crate::index::query::GetStatus;
-use crate::index::raft::{Node, NodeOptions};
+use crate::index::raft::{Node, NodeOptions, refused};
 use crate::index::{Index, agreement};
 use crate::ready::{IndexNeed, Needs};
 use crate::reclaim::Reclaimer;
@@ -45,7 +45,7 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         snapshot_entries: config.cluster.snapshot_entries,
         id: None,
     };
-    let node = Node::start(&options, &metrics).await.context("could not open the index")?;
+    let node = start(&options, &metrics).await.context("could not open the index")?;
     let space = crate::index::space::Space::new(&options.directory, config.server.min_free_bytes);
     let local =
         Local::new(node, metrics, space, false, crate::index::clock::machine()).context("could not read the index")?;
@@ -87,6 +87,23 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     let _ = tokio::time::timeout(LAST_MOMENT, listening).await;
     process.end().await;
     ended
+}
+
+/// Starts the node. A volume that does not hold what was written to it is set aside: the peers still have everything, and
+/// the node begins again on an empty one, under a new id.
+async fn start(options: &NodeOptions, metrics: &IndexMetrics) -> anyhow::Result<Node> {
+    let error = match Node::start(options, metrics).await {
+        Err(error) if error.is_damage() => error,
+        result => return Ok(result?),
+    };
+    let aside =
+        refused::set_aside(&options.directory).with_context(|| format!("could not set the volume aside: {error}"))?;
+    tracing::error!(
+        %error,
+        now = %aside.display(),
+        "this node's volume was set aside, and it begins again on an empty one: say `roadstead index add` with --replace"
+    );
+    Ok(Node::start(options, metrics).await?)
 }
 
 /// Waits until the node cannot go on, and says why.

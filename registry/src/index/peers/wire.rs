@@ -5,6 +5,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::index::raft::witness::Acknowledged;
+
 use crate::index::command::{Command, Reply, RequestId, Time};
 use crate::index::query::Cluster;
 
@@ -130,6 +132,11 @@ pub struct NodeStatus {
     /// Check sums of the state at the same positions on all members.
     #[serde(default)]
     pub sums: Vec<(u64, u64)>,
+    /// How far its volume is, and how far it has seen those of others.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledged>,
+    #[serde(default)]
+    pub seen: Vec<(u64, Acknowledged)>,
     /// Expiry and the closing of days pause, since the clocks of the members do not agree.
     #[serde(default)]
     pub time_paused: bool,

@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::{self, FrameError};
+use super::refused::{Halt, Reason};
 use super::types::{Position, StoredEntry, StoredVote, Types};
 use super::writer::{Job, Writer};
 use crate::index::journal::{self, Behind, JournalError};
@@ -89,6 +90,7 @@ pub struct Shared {
     pub entries: Keyspace,
     pub meta: Keyspace,
     pub recent: Mutex<Recent>,
+    halt: Halt,
     writer: Writer,
 }
 
@@ -160,9 +162,15 @@ impl Log {
         }
         let writer = Writer::start(database.clone(), entries.clone(), meta.clone(), metrics.clone())
             .map_err(LogError::Thread)?;
-        let shared = Arc::new(Shared { database, entries, meta, recent: Mutex::new(recent), writer });
+        let halt = Halt::new(directory.parent().unwrap_or(directory));
+        let shared = Arc::new(Shared { database, entries, meta, recent: Mutex::new(recent), halt, writer });
         shared.writer.attach(&shared);
         Ok(Self { shared })
+    }
+
+    /// How this node is told that it must not go on.
+    pub fn halt(&self) -> &Halt {
+        &self.shared.halt
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -240,10 +248,7 @@ impl Log {
             let recent = self.recent().entries.get(&index).map(|(entry, length)| (StoredEntry::from(entry), *length));
             let entry = match recent {
                 Some(recent) => Some(recent),
-                None => match self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? {
-                    Some(frame) => Some((frame::decode(&frame).map_err(io::Error::other)?.entry, frame.len())),
-                    None => None,
-                },
+                None => self.frame(index)?,
             };
             match entry {
                 Some((entry, length)) => {
@@ -261,10 +266,22 @@ impl Log {
     }
 
     fn read(&self, index: u64) -> Result<Option<EntryOf<Types>>, io::Error> {
-        let Some(bytes) = self.shared.entries.get(index.to_be_bytes()).map_err(io::Error::other)? else {
+        Ok(self.frame(index)?.map(|(entry, _)| entry.into()))
+    }
+
+    /// An entry from the disk, with its length there. What is not as it was written ends this node: whoever reads would only
+    /// read it again.
+    fn frame(&self, index: u64) -> Result<Option<(StoredEntry, usize)>, io::Error> {
+        let halt = self.halt();
+        let read = self.shared.entries.get(index.to_be_bytes());
+        let Some(bytes) = read.inspect_err(|error| halt.database(error)).map_err(io::Error::other)? else {
             return Ok(None);
         };
-        frame::decode(&bytes).map(|frame| Some(frame.entry.into())).map_err(io::Error::other)
+        let frame = frame::decode(&bytes).inspect_err(|error| match error {
+            FrameError::Newer(newer) => halt.newer(*newer),
+            error => halt.refuse(Reason::Damaged, format!("entry {index} of the log: {error}")),
+        });
+        Ok(Some((frame.map_err(io::Error::other)?.entry, bytes.len())))
     }
 }
 

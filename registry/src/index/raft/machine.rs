@@ -3,22 +3,23 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
 
+use super::refused::Halt;
 use super::states::States;
 use super::transfer;
 use super::types::{Applied, Members, NodeId, Types};
 use crate::index::command::{Outcome, Reply, Time};
 use crate::index::crash::{self, disk_failed};
-use crate::index::level;
+use crate::index::level::{self, Newer};
 use crate::index::metrics::IndexMetrics;
 use crate::index::state;
-use crate::index::state::records::Transaction;
+use crate::index::state::records::{RecordsError, Transaction};
 use crate::index::state::store::{Store, View};
 use crate::index::state::sums::{EVERY, Sums};
 use crate::index::threads;
@@ -46,6 +47,8 @@ struct Shared {
     removed: RwLock<BTreeSet<NodeId>>,
     /// The index time of the last entry.
     time: AtomicU64,
+    /// How the node is told that it must not go on.
+    halt: OnceLock<Halt>,
 }
 
 /// A state on its way: a view of this member's, or one received from another member.
@@ -65,8 +68,30 @@ impl Machine {
             applied_bytes: AtomicU64::new(0),
             removed: RwLock::default(),
             time: AtomicU64::new(0),
+            halt: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on what cannot be applied ends the node.
+    pub fn attach(&self, halt: &Halt) {
+        let _ = self.shared.halt.set(halt.clone()); // there is one node
+    }
+
+    /// Says that the records cannot be read.
+    fn unreadable(&self, error: RecordsError) -> io::Error {
+        if let Some(halt) = self.shared.halt.get() {
+            halt.records(&error);
+        }
+        io::Error::other(error)
+    }
+
+    /// Says that an entry needs a newer roadstead.
+    fn newer(&self, newer: Newer) -> io::Error {
+        if let Some(halt) = self.shared.halt.get() {
+            halt.newer(newer);
+        }
+        io::Error::other(newer)
     }
 
     /// Whether the node was a member once and is none any more.
@@ -151,9 +176,9 @@ impl Machine {
                 EntryPayload::Blank => Ok(Outcome::Done),
                 EntryPayload::Normal(proposal) => {
                     // What one cannot read must not be left out: an entry that raises the level says what comes after it.
-                    level::check("an entry", proposal.command.reader()).map_err(io::Error::other)?;
+                    level::check("an entry", proposal.command.reader()).map_err(|newer| self.newer(newer))?;
                     self.shared.time.fetch_max(proposal.time.0, Ordering::Relaxed);
-                    state::apply(&mut transaction, index, proposal).map_err(io::Error::other)?
+                    state::apply(&mut transaction, index, proposal).map_err(|error| self.unreadable(error))?
                 }
                 EntryPayload::Membership(membership) => {
                     let since = Some(entry.log_id);
@@ -198,9 +223,14 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, (entry, responder): EntryResponder<Types>) {
+    #[cfg_attr(not(feature = "mutants"), allow(unused_mut))]
+    fn push(&mut self, (mut entry, responder): EntryResponder<Types>) {
         if let EntryPayload::Normal(proposal) = &entry.payload {
             self.bytes += weight::of(&proposal.command);
+        }
+        #[cfg(feature = "mutants")]
+        if responder.is_none() && crate::index::mutants::skips(entry.log_id.index) {
+            entry.payload = EntryPayload::Blank;
         }
         self.entries.push(entry);
         self.responders.push(responder);

@@ -8,6 +8,7 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod receive;
+pub mod refused;
 mod report;
 pub mod restore;
 pub mod states;
@@ -19,6 +20,7 @@ pub mod types;
 mod upkeep;
 mod volume;
 pub mod wire;
+pub mod witness;
 mod writer;
 
 pub use node::{Node, NodeError, NodeHealth, NodeOptions};

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
 use super::network::Network;
+use super::refused::{self, Halt, Refused};
 use super::states::States;
 use super::types::{NodeId, Raft};
 #[cfg(test)]
@@ -24,6 +25,7 @@ use super::upkeep::Upkeep;
 pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
 use super::wire::{self, AskRead, ReadAt};
+use super::witness::{self, Acknowledged, Generation, Witness};
 use crate::index::command::{Proposal, Reply, Time};
 use crate::index::level::{self, Newer};
 use crate::index::metrics::IndexMetrics;
@@ -104,6 +106,11 @@ pub enum NodeError {
     #[error(transparent)]
     Newer(#[from] Newer),
     #[error(
+        "the volume must not be used, {refused} ({file} says so). With peers, remove the volume and let the node join as a \
+         new one; without, restore it from a backup"
+    )]
+    Refused { file: PathBuf, refused: Refused },
+    #[error(
         "the log ends at {log} but the state has applied {state}: acknowledged entries are missing from the log. Do not \
          start this node again: restore it from a backup"
     )]
@@ -134,6 +141,8 @@ struct Shared {
     identity: Mutex<Identity>,
     network: Network,
     states: States,
+    generation: Generation,
+    witness: Witness,
     /// Held while a whole state is received: two would write into one directory.
     receiving: Arc<tokio::sync::Mutex<()>>,
     began: Instant,
@@ -159,6 +168,8 @@ impl Node {
         let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = lock(directory)?;
+        refused::check(directory)?;
+        let generation = witness::begin(directory, random()).map_err(failed)?;
         let identity = identity(directory, alone, options.id)?;
         let states = States::new(directory);
         let store = Store::open(&states.current().map_err(failed)?)?;
@@ -181,6 +192,7 @@ impl Node {
         metrics.applied_position.set(applied as i64);
 
         let machine = Machine::new(states.clone(), store, metrics.clone());
+        machine.attach(log.halt());
         let config = Config {
             cluster_name: identity.cluster.clone(),
             heartbeat_interval: (options.election / 4).clamp(25, 250),
@@ -210,6 +222,8 @@ impl Node {
             network,
             states,
             receiving: Arc::default(),
+            generation,
+            witness: Witness::default(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
             _upkeep: upkeep,
@@ -356,6 +370,23 @@ impl Node {
         &self.log
     }
 
+    /// How this node is told that it must not go on.
+    pub fn halt(&self) -> &Halt {
+        self.log.halt()
+    }
+
+    /// What this node has seen others acknowledge.
+    pub fn witness(&self) -> &Witness {
+        &self.shared.witness
+    }
+
+    /// How far this node's volume is.
+    pub fn acknowledged(&self) -> io::Result<Acknowledged> {
+        let term = self.raft.metrics().borrow_watched().vote.leader_id.term;
+        let end = self.log.last().map_or_else(|| self.log.purged(), |last| Ok(Some(last)))?;
+        Ok(Acknowledged { generation: self.shared.generation, term, end })
+    }
+
     /// Proposes a command, and waits until it is applied here.
     pub async fn write(&self, proposal: Proposal) -> Result<Reply, NodeError> {
         match self.raft.client_write(proposal).await {
@@ -405,7 +436,11 @@ impl Node {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         NodeHealth {
-            stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+            stopped: self
+                .halt()
+                .reason()
+                .map(str::to_owned)
+                .or_else(|| metrics.running_state.as_ref().err().map(ToString::to_string)),
             leader: metrics.current_leader,
             term: metrics.current_term,
             applied: metrics.last_applied.as_ref().map_or(0, |position| position.index),
@@ -450,5 +485,14 @@ impl Node {
         let ended = threads::blocking(move || machine.store().sync());
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
         ended.await.map_err(|error| stopped(&error))?.map_err(|error| stopped(&error))
+    }
+}
+
+/// A number that tells this start from others; without randomness the moment must do.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match crate::random::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => ulid::Ulid::new().0 as u64,
     }
 }

@@ -15,10 +15,14 @@ use tokio::sync::mpsc;
 use super::machine::StateSnapshot;
 use super::node::Node;
 use super::stream::{PIECES, read_with};
-use super::transfer;
+use super::transfer::{self, TransferError};
 use super::types::StoredVote;
-use super::wire::{self, Append, Appended, AskRead, AskVote, Letter, SnapshotHead, Transfer, Transferred, Voted};
+use super::wire::{
+    self, Append, AppendOfAny, Appended, AskRead, AskVote, Letter, SnapshotHead, Transfer, Transferred, Voted,
+};
+use crate::index::level;
 use crate::index::peers::wire::{Fault, decode, encode};
+use crate::index::snapshot::SnapshotError;
 
 /// The longest letter: entries come in pieces of at most 8 MiB, or one alone.
 const LARGEST: usize = 64 << 20;
@@ -31,6 +35,7 @@ pub async fn receive(
     path: &str,
     body: Incoming,
     time: impl Fn() -> crate::index::command::Time,
+    has_reserve: bool,
 ) -> Result<Bytes, Fault> {
     let stopped = |error: &dyn std::fmt::Display| Fault::Unavailable { reason: error.to_string() };
     if path == wire::SNAPSHOT {
@@ -39,7 +44,10 @@ pub async fn receive(
     let bytes = collect(body).await?;
     match path {
         wire::APPEND => {
-            let append: Append = open(node, &bytes)?;
+            let append = append(node, &bytes)?;
+            if !append.entries.is_empty() && !has_reserve {
+                return Err(Fault::Full);
+            }
             let appended = node.raft().append_entries(append.into()).await.map_err(|error| stopped(&error))?;
             if !matches!(appended, AppendEntriesResponse::HigherVote(_)) {
                 node.heard_leader();
@@ -87,6 +95,23 @@ fn open<T: DeserializeOwned>(node: &Node, bytes: &[u8]) -> Result<T, Fault> {
     Ok(letter.content)
 }
 
+/// Opens a letter with entries. Entries that only a newer roadstead can read end this node, before it takes any of them.
+fn append(node: &Node, bytes: &[u8]) -> Result<Append, Fault> {
+    let append = open::<Append>(node, bytes);
+    let level = match &append {
+        Ok(append) => append.entries.iter().map(|entry| entry.level).max(),
+        Err(Fault::Unreadable { .. }) => {
+            open::<AppendOfAny>(node, bytes)?.entries.iter().map(|entry| entry.level).max()
+        }
+        Err(_) => None,
+    };
+    if let Err(newer) = level::check("an entry", level.unwrap_or_default()) {
+        node.halt().newer(newer);
+        return Err(Fault::Unavailable { reason: newer.to_string() });
+    }
+    append
+}
+
 async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
     let unreadable = |reason: String| Fault::Unreadable { reason };
     let mut begun = BytesMut::new();
@@ -119,7 +144,12 @@ async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
     }
     drop(sender);
     let failed = |error: &dyn std::fmt::Display| Fault::Unavailable { reason: error.to_string() };
-    let store = reading.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let store = reading.await.map_err(|error| failed(&error))?.map_err(|error| {
+        if let TransferError::Snapshot(SnapshotError::NewerLevel(newer)) = &error {
+            node.halt().newer(*newer);
+        }
+        failed(&error)
+    })?;
     let meta = SnapshotMeta { last_log_id: head.position.map(Into::into), last_membership: (&head.members).into() };
     let snapshot = Snapshot { meta, snapshot: StateSnapshot::Received(store) };
     let response =

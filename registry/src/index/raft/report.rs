@@ -2,6 +2,7 @@
 
 use super::machine::decode_applied;
 use super::node::Node;
+use super::types::Position;
 use crate::index::command::{Command, Refusal};
 use crate::index::level::{FIRST, LEVEL};
 use crate::index::state;
@@ -13,6 +14,12 @@ impl Node {
     pub fn sums(&self) -> Vec<Mark> {
         let applied = self.view().applied().ok().flatten();
         decode_applied(applied.as_deref()).map(|applied| applied.sums.marks().to_vec()).unwrap_or_default()
+    }
+
+    /// The last entry that is applied here, and so committed.
+    pub fn applied(&self) -> Option<Position> {
+        let applied = self.view().applied().ok().flatten();
+        decode_applied(applied.as_deref()).ok()?.position
     }
 
     /// The feature level in force.

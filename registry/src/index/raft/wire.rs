@@ -36,6 +36,18 @@ pub struct Append {
     pub committed: Option<Position>,
 }
 
+/// What can be read of any [`Append`], of newer versions too.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AppendOfAny {
+    pub entries: Vec<AnyEntry>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct AnyEntry {
+    #[serde(default)]
+    pub level: u32,
+}
+
 impl From<AppendEntriesRequest<Types>> for Append {
     fn from(request: AppendEntriesRequest<Types>) -> Self {
         Self {

@@ -17,6 +17,8 @@ use super::log::{COMMITTED, PURGED, Shared, VOTE};
 use super::types::Types;
 use crate::index::crash::{self, disk_failed};
 use crate::index::metrics::IndexMetrics;
+#[cfg(feature = "mutants")]
+use crate::index::mutants::{self, Mutant};
 
 /// Frames written with one fsync, in bytes, about: so that the first of them need not wait for too many.
 const BATCH_BYTES: usize = 8 << 20;
@@ -158,6 +160,11 @@ impl Thread {
         if let Some(committed) = self.committed.take() {
             batch.insert(&self.meta, COMMITTED, committed);
         }
+        #[cfg(feature = "mutants")]
+        if mutants::is(Mutant::AckBeforeFsync) {
+            waiting.flushed.drain(..).for_each(|flushed| flushed.io_completed(Ok(())));
+            std::thread::sleep(mutants::HELD);
+        }
         self.write(batch)?;
         self.metrics.entries_appended.inc_by(waiting.entries as u64);
         self.metrics.batch_entries.observe(waiting.entries as f64);
@@ -223,6 +230,7 @@ impl Thread {
         crash::point("index::log::after_append");
         let timer = self.metrics.fsync_seconds.start_timer();
         crash::point("index::log::before_sync");
+        crash::disk("index::log::sync_fails")?;
         // What a simulated crash may lose is decided elsewhere, and a real disk would only cost time.
         self.database.persist(if cfg!(feature = "simulation") {
             PersistMode::Buffer

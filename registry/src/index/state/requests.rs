@@ -25,6 +25,10 @@ pub enum Seen {
 }
 
 pub fn look(records: &dyn Records, clock: &Clock, id: RequestId) -> Result<Seen, RecordsError> {
+    #[cfg(feature = "mutants")]
+    if crate::index::mutants::is(crate::index::mutants::Mutant::LostDeduplication) {
+        return Ok(Seen::New);
+    }
     if let Some(reply) = load(records, Table::Requests, &keys::request(id))? {
         return Ok(Seen::Before(reply));
     }

@@ -12,7 +12,10 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
 };
 
+use crate::index::crash;
 use crate::index::journal::{self, Behind, JournalError};
+#[cfg(feature = "mutants")]
+use crate::index::mutants;
 
 use super::records::{Change, Records, RecordsError, Table, Visit};
 
@@ -84,8 +87,11 @@ impl Store {
             let database = Database::builder(directory)
                 .cache_size(CACHE_BYTES)
                 .worker_threads(2)
-                .max_journaling_size(JOURNAL_BYTES)
-                .open()?;
+                .max_journaling_size(JOURNAL_BYTES);
+            // Else the state would remember what the log has lost.
+            #[cfg(feature = "mutants")]
+            let database = database.manual_journal_persist(mutants::is(mutants::Mutant::AckBeforeFsync));
+            let database = database.open()?;
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
             let large = || options().with_kv_separation(Some(KvSeparationOptions::default()));
             let records = database.keyspace("records", options)?;
@@ -114,6 +120,7 @@ impl Store {
         // In both, so that they can be told to stand at the same position.
         batch.insert(&self.records, APPLIED, applied);
         batch.insert(&self.bytes, APPLIED, applied);
+        crash::disk("index::state::write_fails").map_err(StoreError::Write)?;
         batch.commit().map_err(StoreError::Write)
     }
 
@@ -142,6 +149,7 @@ impl Store {
 
     /// Makes everything written so far durable.
     pub fn sync(&self) -> Result<(), StoreError> {
+        crash::disk("index::state::sync_fails").map_err(StoreError::Sync)?;
         self.database.persist(PersistMode::SyncAll).map_err(StoreError::Sync)
     }
 

@@ -109,6 +109,19 @@ async fn a_first_start_that_is_killed_can_be_repeated() {
     }
 }
 
+/// The disk fails once, and would do what it is told if it were told again: that nobody may try.
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_once_ends_the_process_in_crashes() {
+    for point in crate::index::crash::DISK_POINTS {
+        let directory = tempfile::tempdir().unwrap();
+        let child = start(directory.path(), 0, &format!("{point}=3*off->1*return"));
+        let (numbers, status) = tokio::task::spawn_blocking(move || acknowledged(child, 4000)).await.unwrap();
+        assert_eq!(status.code(), Some(1), "{point}: {status}");
+        all_there(directory.path(), &numbers, point).await;
+    }
+}
+
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_crash_at_each_point() {
