@@ -162,6 +162,8 @@ func (c *Cluster) ended(name string) error {
 	})
 }
 
+// alive says whether a process holds anything yet. When its first thread has ended it looks ended, but its ports are
+// held until the last one has.
 func alive(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -169,7 +171,11 @@ func alive(pid int) bool {
 	}
 	// "PID (name) STATE …": the name may hold anything.
 	end := bytes.LastIndexByte(status, ')')
-	return end < 0 || len(status) < end+3 || status[end+2] != 'Z'
+	if end < 0 || len(status) < end+3 || status[end+2] != 'Z' {
+		return true
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err == nil && len(threads) > 1
 }
 
 // wipe removes everything that a node keeps.

@@ -4,11 +4,14 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -73,6 +76,14 @@ func all(run *Run, names []string, expected, keep bool) int {
 	}
 	fmt.Printf("seed %d; results in %s; the cluster in %s\n", run.seed, run.results, scratch)
 	run.result = &Result{out: run.out}
+	defer run.down()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		run.down()
+		os.Exit(trouble(errors.New("interrupted")))
+	}()
 	for _, name := range names {
 		mode, found := modes[name]
 		if !found {

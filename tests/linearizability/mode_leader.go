@@ -22,12 +22,10 @@ func runLeaderKill(r *Run) error {
 		return fmt.Errorf("a single process has no followers")
 	}
 	cluster, err := r.cluster(fmt.Sprintf("cluster.election_milliseconds=%d", election.Milliseconds()))
-	if cluster != nil {
-		defer cluster.down()
-	}
 	if err != nil {
 		return err
 	}
+	defer r.down()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	trickle := &Trickle{acknowledged: map[Key]string{}}

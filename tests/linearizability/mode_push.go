@@ -17,12 +17,10 @@ const imagePatience = 3 * time.Minute
 // runReadYourPush pushes images and reads each from all registry processes as soon as its push is acknowledged.
 func runReadYourPush(r *Run) error {
 	cluster, err := r.cluster("cluster.snapshot_entries=500")
-	if cluster != nil {
-		defer cluster.down()
-	}
 	if err != nil {
 		return err
 	}
+	defer r.down()
 	var images, refused atomic.Int64
 	var mutex sync.Mutex
 	var misses []string

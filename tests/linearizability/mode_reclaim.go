@@ -21,12 +21,10 @@ const (
 func runReclaim(r *Run) error {
 	cluster, err := r.cluster("reclaim.grace_seconds=2", "reclaim.reader_pause_seconds=1", "reclaim.interval_seconds=1",
 		"blobs.inline_limit=0", "cluster.snapshot_entries=500")
-	if cluster != nil {
-		defer cluster.down()
-	}
 	if err != nil {
 		return err
 	}
+	defer r.down()
 	load := newReclaimLoad(cluster.Clients)
 	ctx, cancel := context.WithTimeout(context.Background(), r.form.reclaim)
 	defer cancel()

@@ -22,12 +22,10 @@ type Tags struct {
 
 func runTags(r *Run) error {
 	cluster, err := r.cluster("cluster.snapshot_entries=50")
-	if cluster != nil {
-		defer cluster.down()
-	}
 	if err != nil {
 		return err
 	}
+	defer r.down()
 	t := &Tags{run: r, load: newLoad(cluster.Clients, r.form.workers, r.form.keys, r.form.rate)}
 	// The load outlives the schedule a little, so that what the last fault broke is seen.
 	var ctx context.Context

@@ -14,12 +14,10 @@ import (
 // afterwards, by itself and in the list of each process.
 func runTwoWriters(r *Run) error {
 	cluster, err := r.cluster()
-	if cluster != nil {
-		defer cluster.down()
-	}
 	if err != nil {
 		return err
 	}
+	defer r.down()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	repository := repositories[0]

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -63,13 +64,25 @@ type Run struct {
 	out     io.Writer
 	result  *Result
 	made    int
+	mutex   sync.Mutex
+	current *Cluster // to be stopped if the run is interrupted
+}
+
+// down stops the cluster of the mode that runs, if there is one.
+func (r *Run) down() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.current != nil {
+		r.current.down()
+		r.current = nil
+	}
 }
 
 // random is a generator of its own for a purpose, the same for the same seed.
 func (r *Run) random(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, purpose)) }
 
-// cluster makes and starts a new cluster, and waits until its repositories have what small manifests refer to. A cluster
-// that did not start is returned with the error: some of its processes may run.
+// cluster makes and starts a new cluster, and waits until its repositories have what small manifests refer to.
+// down stops it, whether it has started or not.
 func (r *Run) cluster(settings ...string) (*Cluster, error) {
 	r.made++
 	directory := filepath.Join(r.scratch, fmt.Sprintf("cluster-%d", r.made))
@@ -83,14 +96,17 @@ func (r *Run) cluster(settings ...string) (*Cluster, error) {
 	} else {
 		cluster, err = newCluster(r.root, directory, r.binary, r.form.nodes, r.form.registries, settings)
 	}
+	r.mutex.Lock()
+	r.current = cluster
+	r.mutex.Unlock()
 	if err != nil {
-		return cluster, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, repository := range repositories {
 		if err := cluster.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
-			return cluster, fmt.Errorf("the cluster takes no blobs: %w", err)
+			return nil, fmt.Errorf("the cluster takes no blobs: %w", err)
 		}
 	}
 	return cluster, nil
