@@ -366,7 +366,7 @@ impl Node {
         Fault::NotLeader { leader: other.map(|(_, name)| name) }
     }
 
-    pub(in crate::index) fn log(&self) -> &Log {
+    pub(super) fn log(&self) -> &Log {
         &self.log
     }
 
