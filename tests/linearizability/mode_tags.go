@@ -45,6 +45,7 @@ func runTags(r *Run) error {
 
 	fmt.Fprintf(r.out, "operations: %v\n%v", &t.load.counts, record)
 	fmt.Fprintf(r.out, "checked: %d operations on %d tags\n", t.verdict.Operations, t.verdict.Keys)
+	r.result.found += len(t.verdict.Violations)
 	r.result.check("the history of each tag is linearizable", t.verdict.Violations)
 	r.result.check("every answer is one that a registry may give", t.load.strange)
 	r.result.check("the cluster recovers from each fault", record.failed)
