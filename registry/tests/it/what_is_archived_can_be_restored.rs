@@ -4,8 +4,10 @@
 use roadstead::oci::digest::Digest;
 
 use crate::support::archive::{LARGE, all_archived, applied, archived, fail, options, serve, settings, succeed};
+use crate::support::cluster::Cluster;
+use crate::support::image;
 use crate::support::s3::{FakeS3, Fault, impatient};
-use crate::support::server::Server;
+use crate::support::server::{Server, roadstead};
 use crate::support::wait::eventually;
 
 /// The keys that hold `part`, in order.
@@ -195,4 +197,55 @@ async fn an_index_on_a_directory_is_archived_beside_its_blobs_when_that_is_wante
     server.restart().await;
     let blob = Digest::of(LARGE.as_bytes());
     assert_eq!(server.client().get(&format!("/v2/a/blobs/{blob}")).await.expect(200).body, LARGE.as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_lost_every_volume_goes_on_from_the_archive_and_takes_new_members() {
+    let bucket = FakeS3::start().await;
+    let set = settings(&bucket);
+    let set: Vec<&str> = set.iter().map(String::as_str).collect();
+    let cluster = Cluster::up(3, 1, &set);
+    cluster.client(0).push_image("a", "latest", LARGE).await;
+    let leader = cluster.leader().await;
+    let address = cluster.address(&leader);
+    let status = cluster.status();
+    let leading = status["members"].as_array().unwrap().iter().find(|member| member["name"] == address.as_str());
+    let applied = leading.unwrap()["applied"].as_u64().unwrap();
+    let last = |key: &String| key.rsplit('/').next()?.split('-').nth(1)?.parse::<u64>().ok();
+    eventually("everything is archived", async || {
+        keys(&bucket, "/log/").iter().filter_map(last).max() >= Some(applied)
+    })
+    .await;
+    for name in &cluster.index {
+        cluster.kill(name);
+        cluster.wipe(name);
+    }
+    cluster.kill("registry-1");
+
+    let mut restore = roadstead();
+    restore.args(["restore", "--take-over", "--config"]).arg(cluster.path().join("index-1.toml"));
+    restore.args(set.iter().flat_map(|setting| ["--set", setting]));
+    let output = tokio::task::spawn_blocking(move || restore.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.start("index-1");
+    cluster.start("registry-1");
+    let blob = format!("/v2/a/blobs/{}", Digest::of(LARGE.as_bytes()));
+    eventually("the registry serves what was archived", async || {
+        let answer = cluster.client(0).ask("GET", "/v2/a/manifests/latest").try_send().await;
+        answer.is_ok_and(|answer| answer.status.is_success())
+    })
+    .await;
+    assert_eq!(cluster.client(0).get(&blob).await.expect(200).body, LARGE.as_bytes());
+    for name in ["index-2", "index-3"] {
+        cluster.start(name);
+        let address = cluster.address(name);
+        eventually("the empty node is a learner", async || cluster.admin(&["add", &address]).status.success()).await;
+        cluster.admin_ok(&["promote", &cluster.address(name)]);
+    }
+    cluster.kill("index-1");
+    eventually("the new members go on without the first", async || {
+        let put = cluster.client(0).put_manifest("a", "later", &image(LARGE)).await;
+        put.status.as_u16() == 201
+    })
+    .await;
 }

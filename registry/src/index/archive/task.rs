@@ -17,6 +17,7 @@ use crate::blobs::Store;
 use crate::index::Index;
 use crate::index::query::Cluster;
 use crate::index::raft::archive::{Tail, position_of};
+use crate::index::raft::types::StoredEntry;
 use crate::index::raft::{Node, NodeError};
 use crate::reclaim::owner;
 
@@ -179,9 +180,16 @@ impl Archiver {
         let Some(newest) = listing.newest() else {
             return self.begin_anew(node);
         };
-        let reach = listing.reach(newest.name.position);
+        let mut reach = listing.reach(newest.name.position);
         check_history(node, &reach).await?;
         self.archived.reached(reach.position);
+        // The newest snapshot may be ahead of the entries before it, when a leader died between the two: they are archived
+        // as well, if our log still has them, so that every position since the oldest snapshot can be restored.
+        let oldest = listing.whole.first().map_or(0, |whole| whole.name.position);
+        let older = listing.reach(oldest);
+        if older.position < reach.position && entry_at(node, older.position + 1).await?.is_some() {
+            reach = older;
+        }
         let bytes = reach.segments.iter().map(|segment| segment.length).sum();
         let age = Duration::from_millis(self.index.time().0.saturating_sub(newest.time()));
         Ok(Work {
@@ -189,7 +197,7 @@ impl Archiver {
             position: reach.position,
             has_base: true,
             snapshot: None,
-            entries: reach.position - newest.name.position,
+            entries: reach.position.saturating_sub(newest.name.position),
             bytes,
             time: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
         })
@@ -315,14 +323,20 @@ pub(super) fn new_id(index: &Index) -> Result<String, ArchiveError> {
     Ok(ulid::Ulid::from_parts(index.time().0, u128::from_le_bytes(random)).to_string().to_lowercase())
 }
 
+/// The entry at a position, while the log still holds it.
+async fn entry_at(node: &Node, position: u64) -> Result<Option<StoredEntry>, ArchiveError> {
+    let node = node.clone();
+    let read = tokio::task::spawn_blocking(move || node.entry(position));
+    Ok(read.await.map_err(|_| ArchiveError::Ended)??)
+}
+
 /// Makes sure that our log leads to where the archive stands: an older copy of a volume does not.
 async fn check_history(node: &Node, reach: &Reach) -> Result<(), ArchiveError> {
-    let (position, node) = (reach.position, node.clone());
+    let position = reach.position;
     if position > node.health().end {
         return Err(ArchiveError::Ahead { archived: position });
     }
-    let entry = tokio::task::spawn_blocking(move || node.entry(position)).await.map_err(|_| ArchiveError::Ended)??;
-    match (entry, reach.term) {
+    match (entry_at(node, position).await?, reach.term) {
         (Some(entry), Some(term)) if entry.position.term != term => Err(ArchiveError::Ahead { archived: position }),
         _ => Ok(()),
     }

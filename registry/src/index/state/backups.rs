@@ -37,7 +37,11 @@ impl Backup {
     }
 }
 
-pub fn pin(transaction: &mut Transaction<'_>, entry: &Entry<'_>, pin: &PinBackup) -> Result<Reply, RecordsError> {
+pub(super) fn pin(
+    transaction: &mut Transaction<'_>,
+    entry: &Entry<'_>,
+    pin: &PinBackup,
+) -> Result<Reply, RecordsError> {
     let key = pin.name.as_bytes();
     let known: Option<Backup> = load(transaction, Table::Backups, key)?;
     let backup = match (known, &pin.snapshot) {
@@ -58,7 +62,7 @@ pub fn pin(transaction: &mut Transaction<'_>, entry: &Entry<'_>, pin: &PinBackup
     Ok(Ok(Outcome::Done))
 }
 
-pub fn forget(transaction: &mut Transaction<'_>, forget: &ForgetBackup) -> Result<Reply, RecordsError> {
+pub(super) fn forget(transaction: &mut Transaction<'_>, forget: &ForgetBackup) -> Result<Reply, RecordsError> {
     let key = forget.name.as_bytes();
     if load::<Backup>(transaction, Table::Backups, key)?.is_none() {
         return Ok(Err(Refusal::BackupUnknown));
@@ -116,7 +120,7 @@ impl Holds {
     }
 
     /// Whether a condemned object must stay.
-    pub fn hold(&self, object: &Object) -> bool {
+    pub(super) fn hold(&self, object: &Object) -> bool {
         let Object::Condemned { position, born, .. } = object else { return false };
         self.archived.is_some_and(|archived| *position > archived)
             || self.pins.iter().any(|pin| pin.may_refer_to(*born, *position))

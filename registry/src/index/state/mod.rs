@@ -7,7 +7,7 @@
 //! Any change of what `apply` does with an entry that older members also apply must be behind a feature level.
 
 pub mod answers;
-mod backups;
+pub mod backups;
 mod blobs;
 mod events;
 mod expiry;

@@ -14,16 +14,20 @@ use serde::de::DeserializeOwned;
 
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
+use crate::index::archive::names::SegmentName;
+use crate::index::archive::segment::{self as archived, Builder};
 use crate::index::command::{
     Bootstrap, CancelUpload, CloseDay, Command, CommitBlob, Condition, DeleteManifest, DeleteTag, Expire,
-    FinishedUpload, ForgetObjects, HashState, LinkName, MarkDamaged, MountBlob, Outcome, Part, Place, Policy, Proposal,
-    PutManifest, RaiseLevel, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId, Segment, Time, UploadId,
+    FinishedUpload, ForgetBackup, ForgetObjects, HashState, LinkName, MarkDamaged, MountBlob, Outcome, Part, PinBackup,
+    Place, Policy, Proposal, PutManifest, RaiseLevel, RecordUpload, Refusal, ReplaceSegments, Reply, RequestId,
+    Segment, StoredSnapshot, Time, UploadId,
 };
-use crate::index::query::{Found, GetManifest, GetStatus, Query};
+use crate::index::query::{Cluster, Found, GetManifest, GetStatus, Query};
 use crate::index::raft::frame;
 use crate::index::raft::types::{Applied, Content, Members, Position, StoredEntry, StoredVote};
 use crate::index::snapshot::{Decoder, Encoder, Header};
 use crate::index::state::apply;
+use crate::index::state::backups::Backup;
 use crate::index::state::records::{MemoryRecords, Transaction};
 use crate::index::state::sums::Sums;
 use crate::oci::digest::{Algorithm, Digest};
@@ -159,6 +163,13 @@ fn commands() -> Vec<Command> {
             new: segment(Place::Object(object("three"))),
         }),
         Command::RaiseLevel(RaiseLevel { level: 1 }),
+        Command::PinBackup(PinBackup { name: "nightly".into(), keep_until: Some(expires), snapshot: None }),
+        Command::PinBackup(PinBackup {
+            name: "nightly".into(),
+            keep_until: None,
+            snapshot: Some(StoredSnapshot { position: 22, term: 1, id: "01abc".into(), length: 4711, sum: 7 }),
+        }),
+        Command::ForgetBackup(ForgetBackup { name: "other".into() }),
     ]
 }
 
@@ -216,7 +227,7 @@ fn every_entry_that_was_ever_written_is_read() {
 fn every_command_has_a_sample() {
     let names: std::collections::BTreeSet<_> = commands().iter().map(Command::name).collect();
     // A new command is added to `Command::name`, which must match all of them, and here.
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
 }
 
 #[test]
@@ -233,6 +244,34 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
     check("vote", &StoredVote { term: 3, node: 1, committed: true });
     check::<Reply>("reply-done", &Ok(Outcome::Manifest { existed: false }));
     check::<Reply>("reply-refused", &Err(Refusal::ConditionFailed { current: Some(Digest::of(b"x")) }));
+}
+
+#[test]
+fn every_segment_of_an_archive_that_was_ever_written_is_read() {
+    let mut builder = Builder::new(0, 0);
+    for (_, entry) in entries() {
+        builder.push(&entry).unwrap();
+    }
+    let (name, now) = builder.finish("c", 1).unwrap();
+    let newest = sample(&format!("segment-{NEW}.bin"), &now);
+    assert_eq!(newest, now, "segments are written in another form: raise NEW");
+    for (file, bytes) in samples_of("segment-v") {
+        let name = SegmentName { length: bytes.len() as u64, ..name };
+        let read = archived::decode(&bytes, &name, "c").unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert_eq!(read.len(), entries().len(), "{file}");
+    }
+}
+
+#[test]
+fn every_record_of_a_backup_and_of_a_restored_cluster_that_was_ever_written_is_read() {
+    let snapshot = StoredSnapshot { position: 22, term: 1, id: "01abc".into(), length: 4711, sum: 7 };
+    let (position, time, epoch) = (20, TIME, 1);
+    check("backup-begun", &Backup { position, time, epoch, keep_until: None, snapshot: None });
+    check("backup", &Backup { position, time, epoch, keep_until: Some(TIME), snapshot: Some(snapshot) });
+    let upload_key = Bytes::from_static(&[7; 32]);
+    check("cluster", &Cluster { id: "c".into(), epoch: 1, upload_key: upload_key.clone(), owned: vec![], claim: None });
+    let claim = Some("01abc".into());
+    check("cluster-restored", &Cluster { id: "c".into(), epoch: 3, upload_key, owned: vec![1, 2], claim });
 }
 
 /// The state after all sample commands.
