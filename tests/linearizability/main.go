@@ -35,6 +35,7 @@ func main() {
 	duration := flag.Duration("duration", 0, "of the schedule, instead of the form's")
 	firings := flag.Int("firings", -1, "of each nemesis at least, instead of the form's")
 	nodes := flag.Int("nodes", 0, "index nodes, instead of the form's")
+	registries := flag.Int("registries", 0, "registry processes, instead of the form's")
 	expected := flag.Duration("expect-violation", 0, "pass only if a violation of the mode tags is found within this time")
 	keep := flag.Bool("keep", false, "keep the files of the cluster")
 	flag.Parse()
@@ -53,6 +54,9 @@ func main() {
 	}
 	if *nodes > 0 {
 		form.nodes = *nodes
+	}
+	if *registries > 0 {
+		form.registries = *registries
 	}
 	if *expected > 0 {
 		form.tags.Duration, form.tags.Firings, form.epoch = *expected, 0, 10*time.Second
