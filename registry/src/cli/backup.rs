@@ -240,7 +240,8 @@ async fn verify(
     if reports.is_empty() {
         bail!("there is nothing to check: neither an archive nor a backup of cluster {cluster}");
     }
-    if damaged > 0 { bail!("{damaged} of {} are damaged", reports.len()) } else { Ok(()) }
+    anyhow::ensure!(damaged == 0, "{damaged} of {} are damaged", reports.len());
+    Ok(())
 }
 
 /// Reads 90s, 30m, 12h or 7d.
