@@ -245,6 +245,23 @@ func (c *Cluster) leader() (string, error) {
 	return found, err
 }
 
+// saidOfThemselves are the lines of the processes' logs that hold a text.
+func (c *Cluster) saidOfThemselves(text string) []string {
+	var found []string
+	for _, name := range c.Index {
+		log, err := os.ReadFile(filepath.Join(c.directory, name+".log"))
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for _, line := range strings.Split(string(log), "\n") {
+			if strings.Contains(line, text) {
+				found = append(found, name+": "+line)
+			}
+		}
+	}
+	return found
+}
+
 // down stops everything, paused or not.
 func (c *Cluster) down() {
 	for _, name := range append(append([]string{}, c.Registries...), c.Index...) {

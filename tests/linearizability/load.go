@@ -137,8 +137,9 @@ func (l *Load) note(key Key, o *Operation) {
 // last reads each key once more, so that what an epoch lost at its end is missed. A read that gets no answer is
 // repeated at another process.
 func (l *Load) last(keys []Key) {
+	deadline := time.Now().Add(20 * time.Second) // of all together: nobody may answer any more
 	for number, key := range keys {
-		for attempt := range 20 {
+		for attempt := 0; time.Now().Before(deadline); attempt++ {
 			o := Operation{Client: l.workers, Process: "", Key: key.String(), Kind: Get}
 			client := l.clients[(number+attempt)%len(l.clients)]
 			o.Process = client.Name

@@ -48,6 +48,19 @@ var partitionNemeses = []Nemesis{
 		f.network.heal(late)
 		return fmt.Sprintf("from %s to %s, %s", from, to, fate(late)), nil
 	}},
+	{"answers-lost", 2, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		// Commands arrive and happen, and nobody is told: they are repeated, and must not happen twice.
+		registry := f.one(f.Registries)
+		f.network.cut(leader, registry)
+		f.hold()
+		late := f.random.IntN(2) == 0
+		f.network.heal(late)
+		return fmt.Sprintf("from %s to %s, %s", leader, registry, fate(late)), nil
+	}},
 	{"kill-in-partition", 2, func(f *Field) (string, error) {
 		leader, err := f.leader()
 		if err != nil {

@@ -19,6 +19,7 @@ type Result struct {
 	passed  int
 	failed  int
 	invalid int
+	found   int // violations in histories, and by the nodes themselves
 }
 
 // check notes one; the reasons say why it does not hold.
