@@ -63,6 +63,30 @@ async fn below_the_floor_writes_are_refused_and_deletes_pass() {
 }
 
 #[tokio::test]
+async fn below_the_reserve_nothing_is_written_and_with_room_everything_goes_on() {
+    let options = Options::set(&["server.min_free_bytes=33554432"]).on_a_volume(160);
+    let server = Server::with(options).await;
+    let manifest = server.client().image("full", "a layer").await;
+    server.client().put_manifest("full", "v1", &manifest).await.expect(201);
+    server.client().put_manifest("full", "v2", &manifest).await.expect(201);
+    // A quarter of the floor is the reserve.
+    let filler = fill(&server, 4 << 20);
+    eventually("deletes are refused", async || {
+        refused_for_space(&server.client().delete("/v2/full/manifests/v2").await)
+    })
+    .await;
+    for _ in 0..50 {
+        assert!(refused_for_space(&server.client().delete("/v2/full/manifests/v1").await));
+    }
+    server.client().get("/v2/full/manifests/v1").await.expect(200);
+
+    fs::remove_file(filler).unwrap();
+    eventually("deletes pass again", async || server.client().delete("/v2/full/manifests/v1").await.status == 202)
+        .await;
+    server.client().put_manifest("full", "v3", &manifest).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_blob_that_does_not_fit_is_refused_and_leaves_nothing() {
     let options = Options::set(&["server.min_free_bytes=8388608"]).on_a_volume(96);
     let mut server = Server::with(options).await;

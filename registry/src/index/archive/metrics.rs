@@ -22,7 +22,7 @@ impl ArchiveMetrics {
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(format!("roadstead_archive_{name}_total"), help)?;
+            let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
             Ok::<_, prometheus::Error>(counter)
         };
@@ -33,10 +33,13 @@ impl ArchiveMetrics {
         Ok(Self {
             position,
             lag_seconds,
-            segments: counter("segments", "Segments of the log written to the store")?,
-            snapshots: counter("snapshots", "Snapshots written to the archive")?,
-            bytes: counter("bytes", "Bytes written to the archive")?,
-            failures: counter("failures", "Times that the archive could not be written and was tried again")?,
+            segments: counter("roadstead_archive_segments_total", "Segments of the log written to the store")?,
+            snapshots: counter("roadstead_archive_snapshots_total", "Snapshots written to the archive")?,
+            bytes: counter("roadstead_archive_bytes_total", "Bytes written to the archive")?,
+            failures: counter(
+                "roadstead_archive_failures_total",
+                "Times that the archive could not be written and was tried again",
+            )?,
         })
     }
 }
