@@ -61,6 +61,20 @@ var partitionNemeses = []Nemesis{
 		f.network.heal(late)
 		return fmt.Sprintf("from %s to %s, %s", leader, registry, fate(late)), nil
 	}},
+	{"deposed-leader", 2, func(f *Field) (string, error) {
+		leader, err := f.leader()
+		if err != nil {
+			return "", err
+		}
+		// A registry process that starts now finds the new leader at once. The others lose patience with the old one
+		// only later, and until then they ask it.
+		registry := f.one(f.Registries)
+		f.network.separate([]string{leader}, others(f.Index, leader))
+		err = errors.Join(f.kill(registry), f.start(registry))
+		f.hold()
+		f.network.heal(false)
+		return fmt.Sprintf("%s cut off, %s started again", leader, registry), err
+	}},
 	{"kill-in-partition", 2, func(f *Field) (string, error) {
 		leader, err := f.leader()
 		if err != nil {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use super::answer::STATUS;
 use super::command::Time;
@@ -15,24 +16,42 @@ use super::raft::witness::{self, Judgement};
 use super::state::sums::{self, Verdict};
 
 const EVERY: Duration = Duration::from_secs(2);
+/// How often a leader looks whether its clock is in doubt: what is begun before it is settled may expire at once.
+const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Compares until the process ends.
 pub async fn run(local: Local) {
+    let mut due = Instant::now();
     loop {
         // Keeps the clock of a follower going, so that it goes on from there when it leads.
         local.time();
-        let members = local.node().members();
-        let others = ask(&local, &members).await;
-        if local.node().leads() && local.clock().is_doubtful() {
-            settle(&local, &members, &others);
+        let doubtful = local.node().leads() && local.clock().is_doubtful();
+        if doubtful || Instant::now() >= due {
+            due = Instant::now() + EVERY;
+            let members = local.node().members();
+            let others = ask(&local, &members).await;
+            if doubtful {
+                settle(&local, &members, &others);
+            }
+            if !others.is_empty() {
+                compare_states(&local, &members, &others);
+                compare_volumes(&local, &others);
+            }
         }
-        if !others.is_empty() {
-            compare_states(&local, &members, &others);
-            compare_volumes(&local, &others);
-        }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Asks the others for their clocks once, if this node's is in doubt; whether it still is.
+pub async fn is_in_doubt(local: &Local) -> bool {
+    local.time();
+    if local.clock().is_doubtful() {
+        let members = local.node().members();
+        let others = ask(local, &members).await;
+        settle(local, &members, &others);
+    }
+    local.clock().is_doubtful()
 }
 
 /// How the other members are, as far as they answer.

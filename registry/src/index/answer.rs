@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::agreement;
 use super::client::{IndexError, found};
 use super::level::{FIRST, LEVEL};
 use super::local::{self, Local};
@@ -144,6 +145,7 @@ impl Answers {
         let node = self.local.node();
         let health = node.health();
         let (_, matched) = node.progress();
+        node.note_progress();
         NodeStatus {
             id: node.id(),
             name: self.name.clone(),
@@ -185,7 +187,8 @@ impl Answers {
                 if status.cluster.is_some() {
                     return Ok(());
                 }
-                if self.local.node().leads() {
+                // The first entry's time is where the time of the index begins.
+                if self.local.node().leads() && !agreement::is_in_doubt(&self.local).await {
                     found(&self.local, form.cluster.clone())
                         .await
                         .map_err(|error| Fault::Unavailable { reason: error.to_string() })?;
@@ -193,7 +196,9 @@ impl Answers {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let late = || Fault::Unavailable { reason: "the members did not elect a leader in time; try again".into() };
+        let late = || Fault::Unavailable {
+            reason: "the members did not elect a leader in time, or their clocks do not agree; try again".into(),
+        };
         tokio::time::timeout(FOUNDING, founded).await.map_err(|_| late())?
     }
 

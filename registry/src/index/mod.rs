@@ -22,6 +22,7 @@ pub mod peers;
 pub mod query;
 pub mod raft;
 mod raise;
+pub mod rebuild;
 pub mod remote;
 pub mod snapshot;
 pub mod space;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod a_bad_volume_is_made_again;
 mod a_full_disk_loses_nothing;
 mod a_push_may_die_at_any_step;
 mod a_store_in_trouble;

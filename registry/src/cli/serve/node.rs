@@ -18,9 +18,11 @@ use crate::index::archive::calls::BackupCalls;
 use crate::index::local::{self, Local};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::listen::{self, TlsListener};
+use crate::index::peers::wire::Replace;
 use crate::index::query::GetStatus;
 use crate::index::raft::{Node, NodeOptions, refused};
-use crate::index::{Index, agreement};
+use crate::index::rebuild::{self, Replaces};
+use crate::index::{Index, agreement, raft};
 use crate::ready::{IndexNeed, Needs};
 use crate::reclaim::Reclaimer;
 
@@ -45,7 +47,7 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         snapshot_entries: config.cluster.snapshot_entries,
         id: None,
     };
-    let node = start(&options, &metrics).await.context("could not open the index")?;
+    let node = start(&config, &name, &options, &metrics).await?;
     let space = crate::index::space::Space::new(&options.directory, config.server.min_free_bytes);
     let local =
         Local::new(node, metrics, space, false, crate::index::clock::machine()).context("could not read the index")?;
@@ -89,21 +91,44 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     ended
 }
 
-/// Starts the node. A volume that does not hold what was written to it is set aside: the peers still have everything, and
-/// the node begins again on an empty one, under a new id.
-async fn start(options: &NodeOptions, metrics: &IndexMetrics) -> anyhow::Result<Node> {
-    let error = match Node::start(options, metrics).await {
-        Err(error) if error.is_damage() => error,
-        result => return Ok(result?),
+/// Starts the node. One whose volume is damaged is made again from its peers, if they can: under a new id, and the volume
+/// is set aside for people to look at.
+async fn start(config: &Config, name: &str, options: &NodeOptions, metrics: &IndexMetrics) -> anyhow::Result<Node> {
+    let data = &config.server.data;
+    let others: Vec<String> = config.cluster.index.iter().filter(|other| *other != name).cloned().collect();
+    let dialer = options.dialer.clone().context("there is no way to peers")?;
+    let node = match Node::start(options, metrics).await {
+        Err(error) if error.is_damage() => {
+            let error = anyhow::Error::from(error);
+            let identity =
+                raft::volume::written_identity(&options.directory).context("could not read whose volume it was")?;
+            let replaces = Replaces { cluster: identity.cluster, node: identity.node };
+            if !rebuild::is_possible(&dialer, &others, &replaces).await {
+                return Err(error.context(
+                    "could not open the index, and no leader answers that this node could be made again from",
+                ));
+            }
+            rebuild::write(data, &replaces).context("could not note whose place this node takes")?;
+            let aside = refused::set_aside(&options.directory).context("could not set the volume aside")?;
+            tracing::error!(
+                error = format!("{error:#}"),
+                aside = %aside.display(),
+                "this volume cannot be used: it is set aside, and the node is made again from its peers"
+            );
+            Node::start(options, metrics).await
+        }
+        result => result,
     };
-    let aside =
-        refused::set_aside(&options.directory).with_context(|| format!("could not set the volume aside: {error}"))?;
-    tracing::error!(
-        %error,
-        now = %aside.display(),
-        "this node's volume was set aside, and it begins again on an empty one: say `roadstead index add` with --replace"
-    );
-    Ok(Node::start(options, metrics).await?)
+    let node = node.context("could not open the index")?;
+    if let Some(replaces) = rebuild::read(data).context("could not read whose place this node takes")?
+        && replaces.node != node.id()
+    {
+        node.join(&replaces.cluster).map_err(|fault| anyhow::anyhow!("could not join the cluster again: {fault}"))?;
+        let replace = Replace { cluster: replaces.cluster, old: replaces.node, new: node.id(), name: name.to_owned() };
+        let data = data.clone();
+        tokio::spawn(async move { rebuild::take_place(dialer, others, replace, &data).await });
+    }
+    Ok(node)
 }
 
 /// Waits until the node cannot go on, and says why.

@@ -195,6 +195,11 @@ impl Log {
         self.meta(PURGED)
     }
 
+    /// The vote that stands in it.
+    pub fn vote(&self) -> Result<Option<StoredVote>, io::Error> {
+        self.meta(VOTE)
+    }
+
     /// Ends the thread that writes. Everything that was acknowledged is durable.
     pub async fn close(&self) -> Result<(), io::Error> {
         self.write(|done| Job::End { done }).await

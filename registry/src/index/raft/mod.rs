@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod frame;
+mod greet;
 mod log;
 pub mod machine;
 pub mod members;
@@ -18,7 +19,7 @@ mod tests;
 pub mod transfer;
 pub mod types;
 mod upkeep;
-mod volume;
+pub mod volume;
 pub mod wire;
 pub mod witness;
 mod writer;

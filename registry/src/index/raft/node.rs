@@ -13,6 +13,7 @@ use openraft::errors::RaftError;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
 use tokio::time::Instant;
 
+use super::greet::greet;
 use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
 use super::network::Network;
@@ -210,7 +211,17 @@ impl Node {
         let config = config.validate().map_err(|error| NodeError::Stopped(error.to_string()))?;
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
         let cluster = Some(identity.cluster.clone()).filter(|cluster| !cluster.is_empty());
+        let cluster_is_known = cluster.is_some();
         let network = Network::new(identity.node, cluster, options.dialer.clone());
+        if options.dialer.is_some() && cluster_is_known {
+            let vote = log.vote().map_err(failed)?;
+            let end = log.last().map_or_else(|| log.purged(), |last| Ok(Some(last))).map_err(failed)?;
+            let offered = Acknowledged { generation, term: vote.map_or(0, |vote| vote.term), end };
+            if let Err(refused) = greet(&network, identity.node, &stands.members.nodes, &offered).await {
+                refused::refuse(directory, &refused).map_err(failed)?;
+                return Err(NodeError::Refused { file: directory.join(refused::FILE), refused });
+            }
+        }
         let raft = Raft::new(identity.node, Arc::new(config), network.clone(), log.clone(), machine.clone())
             .await
             .map_err(|error| stopped(&error))?;

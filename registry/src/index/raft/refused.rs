@@ -19,7 +19,7 @@ use crate::index::state::records::RecordsError;
 use crate::index::state::store::StoreError;
 
 /// Where it is written why a volume must not be used.
-const FILE: &str = "refused.json";
+pub const FILE: &str = "refused.json";
 /// The end of the name under which a volume is set aside.
 const ASIDE: &str = "-damaged-";
 

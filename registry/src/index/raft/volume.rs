@@ -64,6 +64,11 @@ pub fn identity(directory: &Path, alone: bool, id: Option<NodeId>) -> Result<Ide
     }
 }
 
+/// The identity that stands on a volume.
+pub fn written_identity(directory: &Path) -> io::Result<Identity> {
+    Ok(serde_json::from_slice(&fs::read(directory.join(IDENTITY))?)?)
+}
+
 /// Makes an identity durable.
 pub fn write_identity(directory: &Path, identity: &Identity) -> io::Result<()> {
     let temporary = directory.join("identity.new");

@@ -119,6 +119,14 @@ impl Witness {
         judgement
     }
 
+    /// It is known otherwise that a node acknowledged this committed entry.
+    pub fn saw(&self, node: NodeId, end: Position) {
+        let place = |end: &Option<Position>| end.map(|position| (position.term, position.index));
+        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = all.entry(node).or_default();
+        seen.end = [Some(end), seen.end].into_iter().max_by_key(place).flatten();
+    }
+
     /// All that was seen.
     pub fn seen(&self) -> Vec<(NodeId, Acknowledged)> {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

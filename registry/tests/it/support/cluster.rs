@@ -80,6 +80,13 @@ impl Cluster {
         self.signal(name, Signal::CONT);
     }
 
+    /// Whether a process runs.
+    pub fn runs(&self, name: &str) -> bool {
+        let pid = std::fs::read_to_string(self.path().join(format!("{name}.pid"))).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
+        !pid.trim().is_empty() && !status.is_empty() && !status.contains("State:\tZ")
+    }
+
     /// Starts a process again.
     pub fn start(&self, name: &str) {
         let output = script("start", self.path()).arg(name).output().unwrap();

@@ -1,0 +1,95 @@
+//! A node whose volume cannot be used any more is made again from its peers: under a new id, in the place of its old one.
+//!
+//! Called by `cli/serve` before and after the node of such a volume is started. What it must never do is to give a volume
+//! up that nobody can replace: a member that leads must say that it knows the old id.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::{REPLACE, STATUS};
+use super::peers::connection::{CallError, Peer};
+use super::peers::dial::Dial;
+use super::peers::wire::{Fault, NodeStatus, Replace};
+
+/// Where it is written whose place the node of a new volume takes.
+const FILE: &str = "replaces.json";
+const PATIENCE: Duration = Duration::from_secs(12);
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Whose place a node takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaces {
+    pub cluster: String,
+    pub node: u64,
+}
+
+/// Writes beside the volume in `directory` whose place its node will take.
+pub fn write(directory: &Path, replaces: &Replaces) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let mut file = std::fs::File::create(directory.join(FILE))?;
+    std::io::Write::write_all(&mut file, &serde_json::to_vec_pretty(replaces)?)?;
+    file.sync_all()?;
+    std::fs::File::open(directory)?.sync_all()
+}
+
+/// Whose place the node of this volume takes; none when it takes nobody's, or has taken it.
+pub fn read(directory: &Path) -> std::io::Result<Option<Replaces>> {
+    match std::fs::read(directory.join(FILE)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is a cluster that the node can be made again from: a leader of it that knows the old id.
+pub async fn is_possible(dialer: &Arc<dyn Dial>, names: &[String], replaces: &Replaces) -> bool {
+    for name in names {
+        let peer = Peer::new(name, Arc::clone(dialer));
+        if let Ok(status) = peer.call::<(), NodeStatus>(STATUS, &(), STATUS_PATIENCE).await
+            && status.cluster.as_deref() == Some(&replaces.cluster)
+            && status.leader.is_some_and(|leader| leader != replaces.node)
+            && status.members.iter().any(|member| member.id == replaces.node)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Asks the leader for the place of the old id until the new one has it.
+pub async fn take_place(dialer: Arc<dyn Dial>, names: Vec<String>, replace: Replace, directory: &Path) {
+    let mut names = names;
+    let mut at = 0;
+    let mut said = String::new();
+    loop {
+        let peer = Peer::new(&names[at % names.len()], Arc::clone(&dialer));
+        at += 1;
+        match peer.call::<_, ()>(REPLACE, &replace, PATIENCE).await {
+            Ok(()) => {
+                if let Err(error) = std::fs::remove_file(directory.join(FILE)) {
+                    tracing::warn!(%error, "could not remove {FILE}");
+                }
+                tracing::info!(old = replace.old, new = replace.new, "this node has been made again from its peers");
+                return;
+            }
+            Err(CallError::Fault { fault: Fault::NotLeader { leader: Some(leader) }, .. }) => {
+                at = names.iter().position(|name| *name == leader).unwrap_or_else(|| {
+                    names.push(leader);
+                    names.len() - 1
+                });
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if text != said {
+                    tracing::info!(reason = text, "waiting for the place of the old node");
+                    said = text;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
