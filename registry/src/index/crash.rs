@@ -29,6 +29,7 @@ pub const DISK_POINTS: [&str; 3] = ["index::log::sync_fails", "index::state::wri
 
 /// Fails as the disk would at the point `name`, which is one of [`DISK_POINTS`].
 #[inline]
+#[allow(clippy::unnecessary_wraps)] // with the feature it fails
 pub(super) fn disk(name: &'static str) -> Result<(), fjall::Error> {
     debug_assert!(DISK_POINTS.contains(&name), "{name} is not in the list");
     fail::fail_point!(name, |_| Err(fjall::Error::Io(std::io::Error::other("the disk fails because a test said so"))));

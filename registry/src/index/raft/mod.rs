@@ -8,6 +8,7 @@ pub mod machine;
 pub mod members;
 pub mod network;
 pub mod node;
+mod reads;
 pub mod receive;
 pub mod refused;
 mod report;

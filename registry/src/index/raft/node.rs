@@ -3,14 +3,12 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::RaftError;
-use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
+use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::time::Instant;
 
 use super::greet::greet;
@@ -25,7 +23,6 @@ use super::upkeep;
 use super::upkeep::Upkeep;
 pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
-use super::wire::{self, AskRead, ReadAt};
 use super::witness::{self, Acknowledged, Generation, Witness};
 use crate::index::command::{Proposal, Reply, Time};
 use crate::index::level::{self, Newer};
@@ -41,12 +38,6 @@ pub const SNAPSHOT_EVERY: u64 = 10_000;
 const LOG_KEPT: u64 = 1_000;
 /// Milliseconds without a word of the leader before an election, when nothing else is configured.
 pub const ELECTION: u64 = 300;
-/// How long the leader may take to say where a read may stand.
-const READ_DEADLINE: Duration = Duration::from_secs(1);
-/// How long this node may take to apply what a read must see.
-const APPLY_DEADLINE: Duration = Duration::from_secs(5);
-/// A word of a leader, or of a majority to a leader, is good for so long.
-const CONTACT: Duration = Duration::from_secs(1);
 
 /// How a node is started.
 #[derive(Clone, Debug)]
@@ -323,29 +314,8 @@ impl Node {
         Ok(())
     }
 
-    /// A leader has just been heard.
-    pub(super) fn heard_leader(&self) {
-        let now = self.shared.began.elapsed().as_millis() as u64;
-        self.shared.heard.store(now + 1, Ordering::Relaxed);
-    }
-
-    /// How long ago this node was in touch with a leader, or as a leader with a majority; none: never.
-    pub fn contact(&self) -> Option<Duration> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        if metrics.current_leader == Some(self.shared.id) {
-            if metrics.membership_config.voter_ids().eq([self.shared.id]) {
-                return Some(Duration::ZERO);
-            }
-            return metrics.last_quorum_acked.map(|at| at.elapsed());
-        }
-        let heard = self.shared.heard.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.shared.began.elapsed().saturating_sub(Duration::from_millis(heard)))
-    }
-
-    /// Whether the state here is at most about a second old.
-    pub fn is_fresh(&self) -> bool {
-        self.contact().is_some_and(|ago| ago < CONTACT)
+    pub(super) fn heard(&self) -> &AtomicU64 {
+        &self.shared.heard
     }
 
     /// How long this node has run.
@@ -405,36 +375,6 @@ impl Node {
             Err(error) if error.forward_to_leader().is_some() => Err(NodeError::NoLeader(error.to_string())),
             Err(error) => Err(NodeError::Stopped(error.to_string())),
         }
-    }
-
-    /// Makes sure that this node leads and returns the position that a read must not be behind (Raft thesis §6.4).
-    pub async fn confirm_lead(&self) -> Result<u64, NodeError> {
-        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-            Ok(linearizer) => Ok(linearizer.read_log_id().log_id().index),
-            Err(RaftError::Fatal(error)) => Err(NodeError::Stopped(error.to_string())),
-            Err(error) => Err(NodeError::NoLeader(error.to_string())),
-        }
-    }
-
-    /// Waits until the state here is at least as new as this moment: ReadIndex, asked of the leader when that is another.
-    /// Returns the leader's time then.
-    pub async fn read_barrier(&self) -> Result<Option<Time>, NodeError> {
-        let (index, time) = match self.leader() {
-            Some((id, address)) if id != self.shared.id => {
-                let network = self.network();
-                let asked = network.ask::<_, ReadAt>(id, &address, wire::READ, AskRead {}, READ_DEADLINE).await;
-                let at = asked.map_err(|error| NodeError::NoLeader(error.to_string()))?;
-                (at.index, Some(at.time))
-            }
-            Some(_) => (self.confirm_lead().await?, None),
-            None => return Err(NodeError::NoLeader("none is known".into())),
-        };
-        self.raft
-            .wait(Some(APPLY_DEADLINE))
-            .applied_index_at_least(Some(index), "a read is caught up")
-            .await
-            .map_err(|error| NodeError::NoLeader(error.to_string()))?;
-        Ok(time)
     }
 
     /// A consistent view of the state as it is applied here now.

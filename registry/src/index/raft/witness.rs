@@ -140,7 +140,7 @@ impl Witness {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::unnecessary_wraps)]
 mod tests {
     use super::*;
 
