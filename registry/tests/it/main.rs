@@ -32,5 +32,6 @@ mod the_process_obeys;
 mod tls_is_served;
 mod unusual_requests_are_served;
 mod uploads_go_on;
+mod versions_go_forward_and_one_step_back;
 mod what_is_archived_can_be_restored;
 mod what_was_acknowledged_survives;

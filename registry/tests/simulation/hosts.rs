@@ -96,6 +96,7 @@ pub async fn index(id: u64, name: String, directory: PathBuf, store: SimulatedSt
         index: index.clone(),
         store: Arc::new(store.clone()),
         metrics: ReclaimMetrics::register(&metrics)?,
+        archived: None,
     };
     let mut config = Config::default();
     config.reclaim.interval_seconds = 1;
@@ -131,7 +132,7 @@ pub async fn registry(number: usize, nodes: Vec<String>, store: SimulatedStore) 
             .map(|name| (name.clone(), SocketAddr::from(([127, 0, 0, 1], 1))))
             .collect::<BTreeMap<_, _>>(),
         dialer: Arc::new(SimulatedDial),
-        held_bytes: 4096,
+        held_bytes: 0, // what the cache holds depends on threads that are not simulated
         first: number,
     };
     let (remote, cluster) = Remote::connect(options, IndexMetrics::register(&metrics)?).await;
@@ -153,8 +154,11 @@ pub async fn registry(number: usize, nodes: Vec<String>, store: SimulatedStore) 
                 let app = Arc::clone(&app);
                 async move { Ok::<_, std::convert::Infallible>(handle(app, request, Connection { peer, tls: false }).await) }
             });
-            let _ =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service).await;
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
         });
     }
 }

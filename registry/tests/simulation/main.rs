@@ -34,15 +34,30 @@ fn seeds() -> Vec<u64> {
     seeds
 }
 
+/// In processes of their own, as one would run a seed again.
 #[test]
 fn a_seed_repeats_a_run_to_the_last_message() {
     let seed = seeds()[0];
-    let (one, other) = (run(seed), run(seed));
-    let difference = one.trace.iter().zip(&other.trace).position(|(one, other)| one != other);
-    if let Some(at) = difference {
-        panic!("seed {seed} differs at {at}: {:?} and {:?}", one.trace[at], other.trace[at]);
+    if let Ok(file) = std::env::var("TRACE_TO") {
+        std::fs::write(file, run(seed).trace.join("\n")).unwrap();
+        return;
     }
-    assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
+    let directory = tempfile::tempdir().unwrap();
+    let traces = ["one", "other"].map(|name| {
+        let file = directory.path().join(name);
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let again = again.args(["--exact", "a_seed_repeats_a_run_to_the_last_message"]);
+        let again = again.env("TRACE_TO", &file).env("SEED", seed.to_string());
+        let status = again.stdout(std::process::Stdio::null()).status().unwrap();
+        assert!(status.success(), "seed {seed}");
+        std::fs::read_to_string(file).unwrap()
+    });
+    let [one, other] = traces.each_ref().map(|trace| trace.lines().collect::<Vec<_>>());
+    assert!(one.len() > 100, "INVALID: hardly anything happened");
+    for (at, (one, other)) in one.iter().zip(&other).enumerate() {
+        assert_eq!(one, other, "seed {seed} differs at {at}");
+    }
+    assert_eq!(one.len(), other.len(), "seed {seed}");
 }
 
 #[test]

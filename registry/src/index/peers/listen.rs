@@ -138,6 +138,8 @@ async fn serve<A: Answer>(stream: Box<dyn Io>, caller: Caller, answers: Arc<A>) 
         .max_frame_size(FRAME)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_PATIENCE)
+        // Nobody here asks for it, and it makes what is sent depend on the time of day.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = result {

@@ -80,6 +80,11 @@ impl Cluster {
         self.signal(name, Signal::CONT);
     }
 
+    /// Which binary the processes that are started from now on are.
+    pub fn use_binary(&self, path: &str) {
+        std::fs::write(self.path().join("binary"), path).unwrap();
+    }
+
     /// Whether a process runs.
     pub fn runs(&self, name: &str) -> bool {
         let pid = std::fs::read_to_string(self.path().join(format!("{name}.pid"))).unwrap_or_default();
