@@ -5,6 +5,7 @@
 mod a_bad_volume_is_made_again;
 mod a_full_disk_loses_nothing;
 mod a_push_may_die_at_any_step;
+mod a_snapshot_may_die_at_any_step;
 mod a_store_in_trouble;
 mod a_store_that_lies_is_caught;
 mod anonymous_access_has_levels;

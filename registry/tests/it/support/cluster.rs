@@ -98,6 +98,12 @@ impl Cluster {
         assert!(output.status.success(), "{}", text(&output));
     }
 
+    /// Starts a process with variables of its environment.
+    pub fn start_with(&self, name: &str, variables: &[(&str, &str)]) {
+        let output = script("start", self.path()).arg(name).envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn stop(&self, name: &str) {
         let output = script("stop", self.path()).arg(name).output().unwrap();
