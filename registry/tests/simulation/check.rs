@@ -46,7 +46,7 @@ fn step(state: &State, operation: &Operation) -> Option<State> {
     use Outcome::{Absent, Done, Refused, Unknown, Value};
     match (&operation.call, &operation.outcome) {
         (Call::Get, Value(value)) => (state.as_ref() == Some(value)).then(|| state.clone()),
-        (Call::Get, Absent) => state.is_none().then(|| None),
+        (Call::Get | Call::Delete, Absent) => state.is_none().then_some(None),
         (Call::Put(value), Done | Unknown) => Some(Some(value.clone())),
         (Call::Swap { from, to }, Done) => (state.as_ref() == Some(from)).then(|| Some(to.clone())),
         (Call::Swap { from, .. }, Refused) => (state.as_ref() != Some(from)).then(|| state.clone()),
@@ -57,7 +57,6 @@ fn step(state: &State, operation: &Operation) -> Option<State> {
         (Call::Create(_), Refused) => state.is_some().then(|| state.clone()),
         (Call::Create(value), Unknown) => Some(state.clone().or_else(|| Some(value.clone()))),
         (Call::Delete, Done) => state.is_some().then_some(None),
-        (Call::Delete, Absent) => state.is_none().then_some(None),
         (Call::Delete, Unknown) => Some(None),
         _ => None,
     }

@@ -210,7 +210,8 @@ impl Client {
             Some(503) | None => return,
             // It took longer than the grace: then what was pushed first may be gone.
             Some(400)
-                if turmoil::sim_elapsed().unwrap_or_default() - began > Duration::from_millis(super::hosts::GRACE) =>
+                if turmoil::sim_elapsed().unwrap_or_default().saturating_sub(began)
+                    > Duration::from_millis(super::hosts::GRACE) =>
             {
                 return;
             }
