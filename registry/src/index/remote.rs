@@ -458,7 +458,7 @@ impl Nodes {
 
     /// Asks one node after the other until one says which cluster this is.
     async fn welcome(&self) -> Welcome {
-        let mut said = String::new();
+        let mut said: Option<Instant> = None;
         loop {
             self.look_up().await;
             for _ in 0..self.count() {
@@ -467,10 +467,9 @@ impl Nodes {
                     Ok(welcome) => return welcome,
                     Err(error) => {
                         self.avoid(&peer);
-                        let text = error.to_string();
-                        if said != text {
-                            tracing::warn!(reason = text, "waiting for the index");
-                            said = text;
+                        if said.is_none_or(|at| at.elapsed() > RESOLVE_EVERY) {
+                            tracing::warn!(%error, "waiting for the index");
+                            said = Some(Instant::now());
                         }
                     }
                 }

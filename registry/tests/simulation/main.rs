@@ -19,6 +19,10 @@ use world::{Report, run};
 const CORPUS: &str = include_str!("seeds.txt");
 
 fn seeds() -> Vec<u64> {
+    if let Ok(filter) = std::env::var("SIMULATION_LOG") {
+        let _ =
+            tracing_subscriber::fmt().without_time().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
     if let Ok(seed) = std::env::var("SEED") {
         return vec![seed.parse().unwrap()];
     }

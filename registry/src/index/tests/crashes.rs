@@ -3,7 +3,7 @@
 //! The child is this very test binary. It writes images and says which ones were acknowledged; the parent kills it, opens
 //! the volume and looks for them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::time::Duration;
@@ -31,7 +31,8 @@ async fn child() {
                 for number in 0.. {
                     let number = from + writer + number * WRITERS;
                     index.submit(None, image(number).0).await.unwrap();
-                    println!("acknowledged {number}");
+                    // In one write: the process may end in the middle of a `println!`.
+                    std::io::stdout().write_all(format!("acknowledged {number}\n").as_bytes()).unwrap();
                     if number % 50 == 49 {
                         index.snapshot().await.unwrap();
                     }
