@@ -54,6 +54,10 @@ impl Query for GetManifest {
         matches!(self.reference, Reference::Digest(_))
     }
 
+    fn as_it_stands(&self) -> bool {
+        self.as_it_stands
+    }
+
     fn settled(&self, answer: &Self::Answer) -> bool {
         self.may_settle() && matches!(answer, Found::Here(_))
     }

@@ -13,7 +13,7 @@ use crate::index::command::{Reply, RequestId, Time};
 const KEPT: u64 = 10 * 60_000;
 const TAKEN: u64 = 5 * 60_000;
 /// Replies kept at most; past that the oldest go earlier, and so does the refusal of what is as old.
-const MOST: u64 = 500_000;
+const MOST: u64 = if cfg!(test) { 500 } else { 500_000 };
 /// Replies dropped with one entry, at most.
 const STEP: usize = 2;
 
@@ -45,14 +45,16 @@ pub fn keep(
 ) -> Result<(), RecordsError> {
     transaction.save(Table::Requests, &keys::request(id), reply);
     clock.requests += 1;
-    let from = keys::request(RequestId::new(clock.requests_since, 0));
+    // Of the millisecond before it some may be left, which must go before later ones.
+    let from = keys::request(RequestId::new(clock.requests_since.before(1), 0));
     let expired = clock.time.before(KEPT);
     let too_many = clock.requests > MOST;
     let mut old = Vec::new();
     transaction.scan(Table::Requests, &from, &[], false, &mut |key, _| {
         let Ok(raw) = key.try_into() else { return ControlFlow::Break(()) };
         let seen = RequestId(u128::from_be_bytes(raw)).seen();
-        if old.len() < STEP && (too_many || seen < expired) {
+        // Those of this moment stay, for what comes now must not be refused.
+        if old.len() < STEP && (seen < expired || (too_many && seen < clock.time)) {
             old.push((key.to_vec(), seen));
             ControlFlow::Continue(())
         } else {

@@ -12,8 +12,13 @@ fn has_blob(world: &World, repository: &str, digest: Digest) -> bool {
 }
 
 fn has_manifest(world: &World, repository: &str, digest: Digest) -> bool {
-    let query =
-        GetManifest { repository: name(repository), reference: Reference::Digest(digest), bytes: true, held: None };
+    let query = GetManifest {
+        repository: name(repository),
+        reference: Reference::Digest(digest),
+        bytes: true,
+        held: None,
+        as_it_stands: false,
+    };
     match world.ask(query) {
         Found::Here(manifest) => {
             assert!(manifest.bytes.is_some());

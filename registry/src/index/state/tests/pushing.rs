@@ -8,8 +8,13 @@ use crate::index::query::{
 use crate::oci::reference::Reference;
 
 fn resolve(world: &World, repository: &str, text: &str) -> Option<Digest> {
-    let query =
-        GetManifest { repository: name(repository), reference: Reference::Tag(tag(text)), bytes: true, held: None };
+    let query = GetManifest {
+        repository: name(repository),
+        reference: Reference::Tag(tag(text)),
+        bytes: true,
+        held: None,
+        as_it_stands: false,
+    };
     world.ask(query).here().map(|manifest| manifest.digest)
 }
 

@@ -51,6 +51,19 @@ fn replies_are_forgotten_only_when_their_requests_would_be_refused() {
 }
 
 #[test]
+fn however_many_requests_come_in_a_millisecond_new_ones_are_taken() {
+    let mut world = World::new();
+    for number in 0..5_000 {
+        if number % 7 == 0 {
+            world.later(1);
+        }
+        assert_eq!(world.run(delete_tag("a", "t", None)), Err(Refusal::RepositoryUnknown), "request {number}");
+    }
+    let kept = world.records.all().filter(|((table, _), _)| *table == Table::Requests).count();
+    assert!((490..=510).contains(&kept), "{kept} replies kept");
+}
+
+#[test]
 fn time_never_goes_back() {
     let mut world = World::new();
     world.later(1000);
