@@ -1,16 +1,18 @@
 //! `roadstead index`: begins a cluster of index nodes, shows it, and changes who belongs to it.
 
+mod status;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admin::{Admin, find};
 use super::{ConfigArgs, Failure};
 use crate::config::Config;
 use crate::index::answer::{ACCEPT_TIME, CHANGE, FORM, JOIN, RAISE, SNAPSHOT, TRANSFER};
-use crate::index::peers::wire::{Change, Form, Join, Joined, Member, NodeStatus};
+use crate::index::peers::wire::{Change, Form, Join, Joined, Member};
 
 /// How long a learner may take to catch up before we stop waiting for it.
 const CATCHING_UP: Duration = Duration::from_mins(30);
@@ -18,8 +20,17 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Entries that a learner may be behind and still be called caught up.
 const NEAR: u64 = 100;
 
+#[derive(Debug, clap::Args)]
+pub(super) struct IndexArgs {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Verb {
+enum Verb {
     /// Begin a cluster with the nodes of cluster.index, once. Said again with the same nodes it changes nothing.
     Init {
         /// The id of the cluster; without it a new one is made.
@@ -30,9 +41,6 @@ pub(super) enum Verb {
     },
     /// Show every node.
     Status {
-        /// For programs.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
         config: ConfigArgs,
     },
@@ -90,9 +98,28 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(verb: Verb) -> Result<(), Failure> {
+/// What a verb says when it is done: for people, or for programs.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// What is under way is told to people alone.
+    fn progress(self, text: &str) {
+        if !self.json {
+            println!("{text}");
+        }
+    }
+
+    fn done(self, text: &str, value: &Value) {
+        println!("{}", if self.json { value.to_string() } else { text.to_owned() });
+    }
+}
+
+pub(super) fn run(IndexArgs { verb, json }: IndexArgs) -> Result<(), Failure> {
     let (Verb::Init { config, .. }
-    | Verb::Status { config, .. }
+    | Verb::Status { config }
     | Verb::Add { config, .. }
     | Verb::Promote { config, .. }
     | Verb::Remove { config, .. }
@@ -102,58 +129,59 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
     | Verb::AcceptTime { config }) = &verb;
     let config = config.clone().load()?;
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime").map_err(Failure::Run)?;
-    runtime.block_on(answer(verb, config)).map_err(Failure::Run)
+    runtime.block_on(answer(verb, config, Output { json })).map_err(Failure::Run)
 }
 
-async fn answer(verb: Verb, config: Config) -> anyhow::Result<()> {
+async fn answer(verb: Verb, config: Config, output: Output) -> anyhow::Result<()> {
     let admin = Admin::new(&config).await?;
     match verb {
-        Verb::Init { cluster, .. } => init(&admin, cluster).await,
-        Verb::Status { json, .. } => status(&admin, json).await,
-        Verb::Add { node, replace, .. } => add(&admin, &node, replace).await,
+        Verb::Init { cluster, .. } => init(&admin, cluster, output).await,
+        Verb::Status { .. } => status::status(&admin, output.json).await,
+        Verb::Add { node, replace, .. } => add(&admin, &node, replace, output).await,
         Verb::Promote { member, replace, .. } => {
             let members = admin.members().await?;
             let id = find(&members, &member, |member| !member.voter).or_else(|_| find(&members, &member, |_| true))?.id;
-            promote(&admin, &members, id, replace).await
+            promote(&admin, &members, id, replace, output).await
         }
         Verb::Remove { member, .. } => {
             let members = admin.members().await?;
             let member = find(&members, &member, |_| true)?;
             admin.ask_leader::<_, ()>(CHANGE, &Change::Remove { id: member.id }).await?;
-            println!("removed {} (node {}); its volume must not be used again", member.name, member.id);
+            let text = format!("removed {} (node {}); its volume must not be used again", member.name, member.id);
+            output.done(&text, &json!({ "removed": { "id": member.id, "name": member.name } }));
             Ok(())
         }
         Verb::Transfer { member, .. } => {
             let members = admin.members().await?;
             let to = member.map(|member| find(&members, &member, |_| true).map(|member| member.id)).transpose()?;
             let leader: Option<u64> = admin.ask_leader(TRANSFER, &to).await?;
-            match leader {
-                Some(id) => println!("{} leads", name_of(&members, id)),
-                None => println!("there is no other voter"),
-            }
+            let name = leader.map(|id| name_of(&members, id));
+            let text = name.as_ref().map_or("there is no other voter".to_owned(), |name| format!("{name} leads"));
+            output.done(&text, &json!({ "leader": leader, "name": name }));
             Ok(())
         }
         Verb::Snapshot { .. } => {
             for name in &admin.names {
                 admin.ask::<_, ()>(name, SNAPSHOT, &()).await?;
-                println!("{name} takes a snapshot");
             }
+            output
+                .done(&format!("snapshots are taken by {}", admin.names.join(", ")), &json!({ "nodes": admin.names }));
             Ok(())
         }
         Verb::Raise { level, .. } => {
             let level: u32 = admin.ask_leader(RAISE, &level).await?;
-            println!("feature level {level} is in force");
+            output.done(&format!("feature level {level} is in force"), &json!({ "level": level }));
             Ok(())
         }
         Verb::AcceptTime { .. } => {
             let time: u64 = admin.ask_leader(ACCEPT_TIME, &()).await?;
-            println!("the time of the index is {time} ms since 1970");
+            output.done(&format!("the time of the index is {time} ms since 1970"), &json!({ "time": time }));
             Ok(())
         }
     }
 }
 
-async fn init(admin: &Admin, cluster: Option<String>) -> anyhow::Result<()> {
+async fn init(admin: &Admin, cluster: Option<String>, output: Output) -> anyhow::Result<()> {
     let statuses = admin.statuses().await;
     let mut known = Vec::new();
     for (name, status) in &statuses {
@@ -182,28 +210,32 @@ async fn init(admin: &Admin, cluster: Option<String>) -> anyhow::Result<()> {
     let form = Form { cluster: cluster.clone(), members };
     let first = admin.names.first().context("cluster.index names no node")?;
     admin.ask::<_, ()>(first, FORM, &form).await.context("the cluster did not begin")?;
-    println!("cluster {cluster} of {} index nodes has begun", form.members.len());
+    let text = format!("cluster {cluster} of {} index nodes has begun", form.members.len());
+    let members: Vec<_> = form.members.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect();
+    output.done(&text, &json!({ "cluster": cluster, "members": members }));
     Ok(())
 }
 
-async fn add(admin: &Admin, node: &str, replace: Option<String>) -> anyhow::Result<()> {
+async fn add(admin: &Admin, node: &str, replace: Option<String>, output: Output) -> anyhow::Result<()> {
     let leader = admin.leader_status().await?;
     let cluster = leader.cluster.context("the leader belongs to no cluster")?;
     let joined: Joined =
         admin.ask(node, JOIN, &Join { cluster }).await.with_context(|| format!("{node} did not join"))?;
     let change = Change::Add { id: joined.id, name: joined.name.clone() };
     admin.ask_leader::<_, ()>(CHANGE, &change).await?;
-    println!("{} is a learner (node {})", joined.name, joined.id);
+    output.progress(&format!("{} is a learner (node {})", joined.name, joined.id));
     let began = Instant::now();
     loop {
         let leader = admin.leader_status().await?;
         let has = leader.matched.iter().find(|(id, _)| *id == joined.id).map_or(0, |(_, index)| *index);
         if has + NEAR >= leader.end {
-            println!("it has caught up: at {has}, the leader at {}", leader.end);
-            if replace.is_none() {
-                return Ok(());
+            let text = format!("it has caught up: at {has}, the leader at {}", leader.end);
+            if replace.is_some() {
+                output.progress(&text);
+                return promote(admin, &leader.members, joined.id, replace, output).await;
             }
-            return promote(admin, &leader.members, joined.id, replace).await;
+            output.done(&text, &json!({ "id": joined.id, "name": joined.name, "role": "learner" }));
+            return Ok(());
         }
         if began.elapsed() > CATCHING_UP {
             bail!("it has {has} of {} entries after {} minutes", leader.end, CATCHING_UP.as_secs() / 60);
@@ -212,107 +244,22 @@ async fn add(admin: &Admin, node: &str, replace: Option<String>) -> anyhow::Resu
     }
 }
 
-async fn promote(admin: &Admin, members: &[Member], id: u64, replace: Option<String>) -> anyhow::Result<()> {
+async fn promote(
+    admin: &Admin,
+    members: &[Member],
+    id: u64,
+    replace: Option<String>,
+    output: Output,
+) -> anyhow::Result<()> {
     let old = replace.map(|text| find(members, &text, |member| member.id != id).map(|member| member.id)).transpose()?;
     admin.ask_leader::<_, ()>(CHANGE, &Change::Promote { id, replace: old }).await?;
-    match old {
-        Some(old) => println!("{} is a voter (node {id}), in the place of node {old}", name_of(members, id)),
-        None => println!("{} is a voter (node {id})", name_of(members, id)),
-    }
+    let name = name_of(members, id);
+    let place = old.map_or_else(String::new, |old| format!(", in the place of node {old}"));
+    let text = format!("{name} is a voter (node {id}){place}");
+    output.done(&text, &json!({ "id": id, "name": name, "role": "voter", "replaced": old }));
     Ok(())
 }
 
 fn name_of(members: &[Member], id: u64) -> String {
     members.iter().find(|member| member.id == id).map_or_else(|| format!("node {id}"), |member| member.name.clone())
-}
-
-async fn status(admin: &Admin, as_json: bool) -> anyhow::Result<()> {
-    let statuses = admin.statuses().await;
-    let answers: Vec<&NodeStatus> = statuses.iter().filter_map(|(_, status)| status.as_ref().ok()).collect();
-    let leader = answers.iter().filter(|s| s.leader == Some(s.id)).max_by_key(|s| s.term).copied();
-    // The leader knows who belongs to the cluster; without one, whoever has seen most.
-    let best = leader.or_else(|| answers.iter().max_by_key(|status| status.applied).copied());
-    let members = best.map(|status| status.members.clone()).unwrap_or_default();
-    let row = |member: &Member| {
-        let status = answers.iter().find(|status| status.id == member.id);
-        let matched = leader.and_then(|leader| leader.matched.iter().find(|(id, _)| *id == member.id));
-        json!({
-            "id": member.id,
-            "name": member.name,
-            "role": if member.voter { "voter" } else { "learner" },
-            "leads": leader.is_some_and(|leader| leader.id == member.id),
-            "answers": status.is_some(),
-            "applied": status.map(|status| status.applied),
-            "end": status.map(|status| status.end),
-            "matched": matched.map(|(_, index)| index),
-            "level": status.map(|status| status.level),
-            "version": status.map(|status| status.version.clone()),
-            "sum": status.and_then(|status| status.sums.last()),
-            "has_space": status.map(|status| status.has_space),
-            "time_paused": status.map(|status| status.time_paused),
-        })
-    };
-    let mut rows: Vec<_> = members.iter().map(row).collect();
-    for (name, status) in &statuses {
-        if let Ok(status) = status
-            && members.iter().all(|member| member.id != status.id)
-        {
-            let role = if status.cluster.is_none() { "empty" } else { "no member" };
-            rows.push(json!({ "id": status.id, "name": name, "role": role, "leads": false, "answers": true,
-                "applied": status.applied, "end": status.end, "level": status.level, "version": status.version }));
-        }
-    }
-    let silent: Vec<_> = statuses
-        .iter()
-        .filter_map(|(name, status)| Some(json!({ "name": name, "reason": status.as_ref().err()? })))
-        .collect();
-    if as_json {
-        let all = json!({
-            "cluster": best.and_then(|status| status.cluster.clone()),
-            "leader": leader.map(|leader| leader.id),
-            "term": best.map(|status| status.term),
-            "level": best.map(|status| status.level_in_force),
-            "members": rows,
-            "silent": silent,
-        });
-        println!("{}", serde_json::to_string_pretty(&all)?);
-        return Ok(());
-    }
-    println!(
-        "cluster {}, term {}, level {}",
-        best.and_then(|status| status.cluster.clone()).unwrap_or_else(|| "-".into()),
-        best.map_or(0, |status| status.term),
-        best.map_or(0, |status| status.level_in_force)
-    );
-    println!(
-        "{:<28} {:>15} {:<9} {:<6} {:>10} {:>10} {:>5}  VERSION",
-        "NAME", "ID", "ROLE", "LEADS", "APPLIED", "END", "LEVEL"
-    );
-    for row in &rows {
-        let text = |key: &str| match &row[key] {
-            serde_json::Value::Null => "-".to_owned(),
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let leads = if row["leads"] == true { "yes" } else { "" };
-        println!(
-            "{:<28} {:>15} {:<9} {:<6} {:>10} {:>10} {:>5}  {}",
-            text("name"),
-            text("id"),
-            text("role"),
-            leads,
-            text("applied"),
-            text("end"),
-            text("level"),
-            text("version")
-        );
-    }
-    for silent in &silent {
-        println!(
-            "{} does not answer: {}",
-            silent["name"].as_str().unwrap_or("?"),
-            silent["reason"].as_str().unwrap_or("?")
-        );
-    }
-    leader.map(drop).context("there is no leader")
 }

@@ -43,8 +43,7 @@ enum Verb {
     /// A running registry does this by itself, slowly: see blobs.scrub_days.
     Scrub(ConfigArgs),
     /// Begin a cluster of index nodes, look at it, and change who belongs to it.
-    #[command(subcommand)]
-    Index(index::Verb),
+    Index(index::IndexArgs),
     /// Make, list, check and delete backups of the index.
     #[command(subcommand)]
     Backup(backup::Verb),
@@ -114,7 +113,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
         Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
         Verb::Certificates(arguments) => certificates::run(&arguments).map_err(Failure::Run),
-        Verb::Index(verb) => index::run(verb),
+        Verb::Index(args) => index::run(args),
         Verb::Backup(verb) => backup::run(verb),
         Verb::Restore(arguments) => restore::run(arguments),
         Verb::Config(verb) => config::run(verb),
