@@ -291,11 +291,13 @@ pub struct Manifests {
     pub sparse: bool,
     /// Bytes of manifests that a process without an index keeps in memory.
     pub cache_bytes: u64,
+    /// Without a quorum, answer what a tag named last, with a `Warning`, instead of 503.
+    pub stale_tags: bool,
 }
 
 impl Default for Manifests {
     fn default() -> Self {
-        Self { max_bytes: 4 << 20, sparse: false, cache_bytes: 64 << 20 }
+        Self { max_bytes: 4 << 20, sparse: false, cache_bytes: 64 << 20, stale_tags: false }
     }
 }
 

@@ -12,8 +12,10 @@ use super::body::Body;
 use super::reply::{self, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Reply};
 use super::{Call, blobs, conditions, tags};
 use crate::error::{ApiError, Code};
+use crate::index::IndexError;
+use crate::index::client::Answer;
 use crate::index::command::{Command, DeleteManifest, DeleteTag, Part, PutManifest};
-use crate::index::query::{Found, GetManifest};
+use crate::index::query::{Found, GetManifest, Manifest};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{self, ManifestError};
 use crate::oci::name::RepositoryName;
@@ -28,8 +30,13 @@ static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
-    let query = GetManifest { repository, reference, bytes: !head, held: None };
-    let answer = call.app.index.query_any(query).await?;
+    let query = GetManifest { repository, reference, bytes: !head, held: None, as_it_stands: false };
+    let answer = match call.app.index.query_any(query.clone()).await {
+        Err(error @ IndexError::Unavailable { .. }) if call.app.config.manifests.stale_tags => {
+            last_heard_of(call, query).await.ok_or(error)?
+        }
+        answer => answer?,
+    };
     let manifest = match answer.answer {
         Found::Here(manifest) => manifest,
         Found::Nothing => return Err(unknown()),
@@ -47,6 +54,12 @@ pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, 
         Some(bytes) if bytes.len() as u64 == manifest.size => reply::send(builder, Body::whole(bytes)),
         _ => Err(reply::internal().cause(anyhow::anyhow!("the bytes of manifest {} are not whole", manifest.digest))),
     }
+}
+
+/// What was named so when an index node heard of it last. That something was not there then says nothing.
+async fn last_heard_of(call: &Call, query: GetManifest) -> Option<Answer<Found<Manifest>>> {
+    let answer = call.app.index.query_any(GetManifest { as_it_stands: true, ..query }).await.ok()?;
+    matches!(answer.answer, Found::Here(_)).then_some(answer)
 }
 
 pub async fn put(

@@ -174,6 +174,9 @@ impl Local {
     pub async fn query<Q: Query>(&self, query: Q) -> Result<(Q::Answer, bool), IndexError> {
         let inner = &self.inner;
         inner.metrics.reads.inc();
+        if query.as_it_stands() {
+            return Ok((answer(&inner.node, &query)?, true));
+        }
         if query.may_settle() && (inner.alone || inner.node.is_fresh()) {
             let answer = answer(&inner.node, &query)?;
             if query.settled(&answer) {

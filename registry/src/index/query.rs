@@ -42,6 +42,11 @@ pub trait Query: Serialize + DeserializeOwned + Send + Sync + 'static {
         false
     }
 
+    /// Whether it is answered from the state as it stands here, however old that is; such an answer is marked.
+    fn as_it_stands(&self) -> bool {
+        false
+    }
+
     /// Before it is sent to another process: what is held here need not come. Returns what was left out.
     fn leave_out(&mut self, _held: &dyn Held) -> Option<Bytes> {
         None
@@ -97,6 +102,9 @@ pub struct GetManifest {
     /// Of this manifest they are not wanted: the asker holds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Digest>,
+    /// What the tag named when the node that is asked heard of it last will do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_it_stands: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,7 +71,8 @@ fn image(number: u32) -> (Command, Digest) {
 
 async fn tag(index: &Index, number: u32) -> Option<Digest> {
     let reference = Reference::Tag(format!("t{number}").parse().unwrap());
-    let query = GetManifest { repository: "a/b".parse().unwrap(), reference, bytes: false, held: None };
+    let query =
+        GetManifest { repository: "a/b".parse().unwrap(), reference, bytes: false, held: None, as_it_stands: false };
     index.query(query).await.unwrap().here().map(|manifest| manifest.digest)
 }
 
@@ -231,6 +232,7 @@ async fn content_named_by_its_digest_needs_no_round() {
         reference: Reference::Digest(digest),
         bytes: true,
         held: None,
+        as_it_stands: false,
     };
     let before = metrics.read_rounds.get();
     assert!(matches!(index.query(get(digest)).await.unwrap(), Found::Here(_)));

@@ -148,6 +148,35 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_tags_are_served_with_a_warning_where_that_is_asked_for() {
+    let cluster = Cluster::up(3, 1, &["manifests.stale_tags=true"]);
+    let client = cluster.client(0);
+    let digest = client.push_image("a/b", "v1", "one").await;
+    assert!(client.get("/v2/a/b/manifests/v1").await.expect(200).headers.get("warning").is_none());
+    for name in &cluster.index {
+        cluster.caught_up(name).await;
+    }
+    cluster.kill("index-1");
+    cluster.kill("index-2");
+    let path = "/v2/a/b/manifests/v1";
+    within(PATIENCE, "the tag is served", async || client.get(path).await.status == 200).await;
+    let answer = client.get(path).await.expect(200);
+    assert_eq!(answer.header("docker-content-digest"), digest.to_string());
+    assert!(answer.header("warning").starts_with("110 "), "{answer:?}");
+    assert!(client.head(path).await.expect(200).header("warning").starts_with("110 "));
+    // What that node has not heard of may be there all the same.
+    client.get("/v2/a/b/manifests/v2").await.expect(503);
+    let bytes = serde_json::to_vec(&image("one")).unwrap();
+    client.put_bytes("a/b", "v2", OCI_IMAGE, bytes).await.expect(503);
+    cluster.start("index-1");
+    within(PATIENCE, "the tag is what it is", async || {
+        let answer = client.get(path).await;
+        answer.status == 200 && answer.headers.get("warning").is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tags_pushed_through_two_processes_at_once_are_all_there_in_order_and_each_once() {
     let cluster = Cluster::up(3, 2, &[]);
     let clients = cluster.clients();
@@ -254,7 +283,9 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
     let status = cluster.status();
     let learner = status["members"].as_array().unwrap().iter().find(|member| member["role"] == "learner").cloned();
     assert_eq!(learner.unwrap()["name"], removed.as_str());
-    cluster.admin_ok(&["promote", "index-3"]);
+    let promoted: serde_json::Value =
+        serde_json::from_str(&cluster.admin_ok(&["promote", "index-3", "--json"])).unwrap();
+    assert_eq!((&promoted["name"], &promoted["role"]), (&removed.as_str().into(), &"voter".into()));
     cluster.caught_up("index-3").await;
     let leader = cluster.leader().await;
     cluster.admin_ok(&["transfer", "index-3"]);
@@ -262,6 +293,11 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
     assert!(leader == "index-3" || now == "index-3", "{leader} {now}");
     for number in 0..40 {
         assert!(tag(&client, "a/b", &format!("t{number}")).await.is_some());
+    }
+    for verb in ["init", "status", "snapshot", "raise", "transfer"] {
+        let said = cluster.admin_ok(&[verb, "--json"]);
+        let object: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{verb}: {said}"));
+        assert!(object.is_object(), "{verb}: {said}");
     }
 }
 

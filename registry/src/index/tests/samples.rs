@@ -309,7 +309,13 @@ fn every_snapshot_that_was_ever_written_is_read_and_answers() {
         assert_eq!(status.cluster.unwrap().id, "c", "{name}");
         assert_eq!(status.counts.manifests, 2, "{name}");
         let reference = Reference::Tag("latest".parse().unwrap());
-        let query = GetManifest { repository: "team/app".parse().unwrap(), reference, bytes: true, held: None };
+        let query = GetManifest {
+            repository: "team/app".parse().unwrap(),
+            reference,
+            bytes: true,
+            held: None,
+            as_it_stands: false,
+        };
         let Found::Here(manifest) = query.answer(&records).unwrap() else { panic!("{name}: no manifest") };
         assert_eq!(manifest.bytes.unwrap(), &b"{\"schemaVersion\":2}"[..], "{name}");
     }
