@@ -1,6 +1,6 @@
 //! A whole registry on a port of its own, and a client that speaks plain HTTP to it.
 
-#![allow(dead_code, reason = "not every rule needs every helper")]
+#![allow(dead_code, unused_imports, reason = "not every rule needs every helper")]
 
 pub mod archive;
 pub mod client;
