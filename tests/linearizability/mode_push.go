@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// pushers work at once in read-your-push.
-const pushers = 6
-
 // imagePatience is how long one image may take to be pushed and read from everywhere, through whatever faults.
 const imagePatience = 3 * time.Minute
 
@@ -51,23 +48,25 @@ func runReadYourPush(r *Run) error {
 		images.Add(1)
 	}
 
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
 	var stop atomic.Bool
 	var numbers atomic.Int64
 	var working sync.WaitGroup
 	began := time.Now()
-	for pusher := range pushers {
+	for pusher := range r.form.pushers {
 		working.Add(1)
 		go func() {
 			defer working.Done()
-			for !stop.Load() || images.Load() < int64(r.form.images) {
+			for !stop.Load() {
 				one(pusher, numbers.Add(1))
 				if refused.Load() > 100 {
-					return // nothing works any more
+					giveUp() // nothing works any more
+					return
 				}
 			}
 		}()
 	}
-	ctx := context.Background()
 	record, nemeses, err := r.maltreat(ctx, cluster, r.form.push, images.Load)
 	stop.Store(true)
 	working.Wait()
@@ -80,8 +79,8 @@ func runReadYourPush(r *Run) error {
 	r.result.check("what a push was acknowledged for is read from every process", misses)
 	r.result.check("the cluster recovers from each fault under pushes", record.failed)
 	invalid := record.judge(nemeses, r.form.push.Firings)
-	if images.Load() < int64(r.form.images) {
-		invalid = append(invalid, fmt.Sprintf("%d images, %d were asked for", images.Load(), r.form.images))
+	if images.Load() < r.form.push.Useful {
+		invalid = append(invalid, fmt.Sprintf("%d images, %d were asked for", images.Load(), r.form.push.Useful))
 	}
 	r.result.valid(invalid)
 	return nil

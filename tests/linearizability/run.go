@@ -19,7 +19,7 @@ type Form struct {
 	epoch             time.Duration
 	tags              Schedule
 	push              Schedule
-	images            int // of read-your-push, at least
+	pushers           int // of read-your-push, at once
 	kills             int // of leader-kill
 	writers, perNode  int // of two-writers
 	reclaim           time.Duration
@@ -32,10 +32,10 @@ var shortForm = Form{
 		Pause: [2]time.Duration{time.Second, 4 * time.Second}, Down: time.Second,
 	},
 	push: Schedule{
-		Duration: 20 * time.Second, Firings: 0, Calm: time.Second, Floor: 1, Recovery: 30 * time.Second,
+		Duration: 20 * time.Second, Firings: 0, Useful: 300, Calm: time.Second, Floor: 1, Recovery: 30 * time.Second,
 		Pause: [2]time.Duration{time.Second, 3 * time.Second}, Down: time.Second,
 	},
-	images: 300, kills: 5, writers: 2, perNode: 200, reclaim: 15 * time.Second,
+	pushers: 6, kills: 5, writers: 2, perNode: 200, reclaim: 15 * time.Second,
 }
 
 var longForm = Form{
@@ -45,10 +45,10 @@ var longForm = Form{
 		Pause: [2]time.Duration{time.Second, 30 * time.Second}, Down: 5 * time.Second,
 	},
 	push: Schedule{
-		Duration: 10 * time.Minute, Firings: 5, Calm: 5 * time.Second, Floor: 1, Recovery: time.Minute,
+		Duration: 10 * time.Minute, Firings: 5, Useful: 100_000, Calm: 5 * time.Second, Floor: 1, Recovery: time.Minute,
 		Pause: [2]time.Duration{time.Second, 30 * time.Second}, Down: 5 * time.Second,
 	},
-	images: 100_000, kills: 100, writers: 3, perNode: 1000, reclaim: 30 * time.Minute,
+	pushers: 24, kills: 100, writers: 3, perNode: 1000, reclaim: 30 * time.Minute,
 }
 
 // Run is one run of one mode.

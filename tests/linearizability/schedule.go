@@ -15,6 +15,7 @@ import (
 type Schedule struct {
 	Duration time.Duration
 	Firings  int           // of each nemesis, at least
+	Useful   int64         // operations in all, at least: faults go on until they are done
 	Calm     time.Duration // between two faults
 	Floor    float64       // useful operations a second that each calm must see
 	Recovery time.Duration // after a fault is undone: until writes are accepted at all processes
@@ -56,8 +57,8 @@ func nemesesFor(c *Cluster, only []string) ([]Nemesis, error) {
 	return chosen, nil
 }
 
-// run fires nemeses until the time is over and each had its turns: first so many rounds of all in random order, then by
-// weight. It ends early with the context.
+// run fires nemeses until the time is over, each had its turns and enough was done: first so many rounds of all in random
+// order, then by weight. It ends early with the context.
 func (s Schedule) run(ctx context.Context, c *Cluster, nemeses []Nemesis, random *rand.Rand, useful func() int64, out io.Writer) *Record {
 	record := &Record{skipped: map[string]string{}}
 	field := &Field{Cluster: c, random: random, pause: s.Pause, spread: s.Down}
@@ -68,7 +69,7 @@ func (s Schedule) run(ctx context.Context, c *Cluster, nemeses []Nemesis, random
 			due = append(due, nemeses[n])
 		}
 	}
-	for ctx.Err() == nil && (len(due) > 0 || time.Since(began) < s.Duration) {
+	for ctx.Err() == nil && (len(due) > 0 || time.Since(began) < s.Duration || useful() < s.Useful) {
 		before, calm := useful(), time.Now()
 		select {
 		case <-ctx.Done():
