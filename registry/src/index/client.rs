@@ -229,6 +229,17 @@ impl Index {
         self.local().is_none_or(Local::has_space)
     }
 
+    /// Why this index can do nothing any more, and a new process may.
+    pub fn stopped(&self) -> Option<String> {
+        match &self.inner.way {
+            Way::Local(local) => local.node().health().stopped,
+            Way::Remote(remote) => remote.replaced().map(|now| {
+                let (id, epoch) = (&now.id, now.epoch);
+                format!("its nodes belong to another cluster now, or were restored: {id}, epoch {epoch}; start again to serve that")
+            }),
+        }
+    }
+
     /// How the node of this process is; none when it has none.
     pub fn health(&self) -> Option<NodeHealth> {
         Some(self.local()?.node().health())

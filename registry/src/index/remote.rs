@@ -1,11 +1,14 @@
 //! The index behind the network: commands go to the leader in batches, queries to any node in batches, and what was not
 //! answered is asked again, under the same request id, of the next node.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
+
+use nodes::Nodes;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -16,9 +19,9 @@ use super::held::HeldManifests;
 use super::local::DEADLINE;
 use super::metrics::IndexMetrics;
 use super::peers::connection::{CallError, Peer};
-use super::peers::dial::{Dial, resolve};
+use super::peers::dial::Dial;
 use super::peers::wire::{
-    Answered, Asked, CommandReplies, Commands, Fault, Queries, QueryReplies, Submitted, Welcome, decode, encode,
+    Answered, Asked, CommandReplies, Commands, Fault, Queries, QueryReplies, Submitted, decode, encode,
 };
 use super::query::{Cluster, Query};
 use super::{IndexError, unavailable, weight};
@@ -38,8 +41,6 @@ const COMMAND_ATTEMPT: Duration = Duration::from_secs(2);
 const QUERY_ATTEMPT: Duration = Duration::from_millis(1500);
 /// Lists may be long.
 const SCAN_ATTEMPT: Duration = Duration::from_secs(5);
-/// How long a node may take to say that it is there.
-const REACH: Duration = Duration::from_millis(500);
 /// Between two rounds in which no node could help.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long names of index nodes hold before they are looked up again.
@@ -67,7 +68,9 @@ pub struct Remote {
 
 #[derive(Debug)]
 struct Inner {
-    cluster: String,
+    cluster: Cluster,
+    /// The cluster that has taken its place.
+    replaced: OnceLock<Cluster>,
     nodes: Nodes,
     clock: Clock,
     metrics: IndexMetrics,
@@ -98,7 +101,8 @@ impl Remote {
         let cluster = welcome.cluster.clone();
         let clock = Clock::from(welcome.time);
         let held = HeldManifests::new(options.held_bytes);
-        let inner = Arc::new(Inner { cluster: cluster.id.clone(), nodes, clock, metrics, held });
+        let replaced = OnceLock::new();
+        let inner = Arc::new(Inner { cluster: cluster.clone(), replaced, nodes, clock, metrics, held });
         let (commands, waiting_commands) = mpsc::channel(WAITING);
         let (queries, waiting_queries) = mpsc::channel(WAITING);
         tokio::spawn(follow_names(Arc::downgrade(&inner)));
@@ -113,7 +117,13 @@ impl Remote {
 
     /// Whether any index node answers at all, with a quorum or without.
     pub async fn reach(&self) -> Result<(), IndexError> {
-        self.inner.nodes.reach().await.map_err(unavailable)
+        self.inner.nodes.reach(&self.inner.cluster).await.map_err(unavailable)
+    }
+
+    /// The cluster that the index nodes belong to now, if it is another one than when this process began: that is what a
+    /// restore makes. For it this process would write under names that are no longer right.
+    pub fn replaced(&self) -> Option<&Cluster> {
+        self.inner.replaced.get()
     }
 
     pub async fn submit(&self, request: RequestId, who: Option<&str>, command: Command) -> Result<Reply, IndexError> {
@@ -317,7 +327,7 @@ async fn send_commands(inner: Arc<Inner>, batch: Vec<Waiting<Submitted, Reply>>)
     let attempt = |peer: Peer, commands: Vec<Submitted>| {
         let inner = &inner;
         async move {
-            let message = Commands { cluster: inner.cluster.clone(), commands };
+            let message = Commands { cluster: inner.cluster.id.clone(), commands };
             let replies: CommandReplies = peer.call(COMMANDS, &message, COMMAND_ATTEMPT).await?;
             inner.clock.note(replies.time);
             Ok(replies.replies)
@@ -332,7 +342,7 @@ async fn query_once(
     queries: Vec<Asked>,
     deadline: Duration,
 ) -> Result<Vec<Result<Answered, Fault>>, CallError> {
-    let message = Queries { cluster: inner.cluster.clone(), queries };
+    let message = Queries { cluster: inner.cluster.id.clone(), queries };
     let replies: QueryReplies = peer.call(QUERIES, &message, deadline).await?;
     inner.clock.note(replies.time);
     Ok(replies.replies)
@@ -348,138 +358,18 @@ async fn send_scan(inner: &Inner, waiting: Waiting<Asked, Answered>) {
     until_answered(inner, vec![waiting], false, attempt).await;
 }
 
-/// Looks names up again and again, as long as somebody needs them.
+/// Looks names up again and again, as long as somebody needs them, and asks whose nodes they lead to.
 async fn follow_names(inner: Weak<Inner>) {
+    let mut before = None;
     while let Some(inner) = inner.upgrade() {
         inner.nodes.look_up().await;
+        let other = inner.nodes.other_than(&inner.cluster).await;
+        // Said twice, for a node may be on its way from one cluster to the other.
+        if let (Some(now), true) = (&other, before == other) {
+            let _ = inner.replaced.set(now.clone());
+        }
+        before = other;
         drop(inner);
         tokio::time::sleep(RESOLVE_EVERY).await;
     }
-}
-
-/// The index nodes that are known, and which of them to ask.
-#[derive(Debug)]
-struct Nodes {
-    names: Vec<String>,
-    addresses: BTreeMap<String, SocketAddr>,
-    dialer: Arc<dyn Dial>,
-    peers: Mutex<BTreeMap<String, Peer>>,
-    known: Mutex<Vec<String>>,
-    leader: Mutex<Option<String>>,
-    next: AtomicUsize,
-}
-
-impl Nodes {
-    fn new(options: &RemoteOptions) -> Self {
-        Self {
-            names: options.index.clone(),
-            addresses: options.addresses.clone(),
-            dialer: Arc::clone(&options.dialer),
-            peers: Mutex::default(),
-            known: Mutex::new(options.index.clone()),
-            leader: Mutex::default(),
-            next: AtomicUsize::new(options.first),
-        }
-    }
-
-    fn peer(&self, address: &str) -> Peer {
-        let mut peers = lock(&self.peers);
-        peers.entry(address.to_owned()).or_insert_with(|| Peer::new(address, Arc::clone(&self.dialer))).clone()
-    }
-
-    fn count(&self) -> usize {
-        lock(&self.known).len()
-    }
-
-    /// The leader as far as it is known, or the node that answered last.
-    fn pick(&self, leader: bool) -> Option<Peer> {
-        if leader && let Some(address) = lock(&self.leader).clone() {
-            return Some(self.peer(&address));
-        }
-        let known = lock(&self.known);
-        let at = self.next.load(Ordering::Relaxed);
-        let address = known.get(at % known.len().max(1))?.clone();
-        drop(known);
-        Some(self.peer(&address))
-    }
-
-    /// Who leads, as `peer` says; if it does not know, the next node is asked.
-    fn lead(&self, leader: Option<String>, peer: &Peer) {
-        let mut now = lock(&self.leader);
-        match leader {
-            Some(leader) if leader != peer.address() => *now = Some(leader),
-            _ => {
-                *now = None;
-                drop(now);
-                self.pass_over(peer);
-            }
-        }
-    }
-
-    /// Another node is asked next.
-    fn avoid(&self, peer: &Peer) {
-        let mut leader = lock(&self.leader);
-        if leader.as_deref() == Some(peer.address()) {
-            *leader = None;
-        }
-        drop(leader);
-        self.pass_over(peer);
-    }
-
-    /// Goes on to the next node, if this one is the one that is asked now: many may find out at once that it is silent.
-    fn pass_over(&self, peer: &Peer) {
-        let known = lock(&self.known);
-        let at = self.next.load(Ordering::Relaxed);
-        if known.get(at % known.len().max(1)).is_some_and(|address| address == peer.address()) {
-            let _ = self.next.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether any node answers at all.
-    async fn reach(&self) -> Result<(), String> {
-        let mut reason = "no name of an index node is known".to_owned();
-        let all = lock(&self.known).clone();
-        for address in all {
-            match self.peer(&address).call::<(), Welcome>(WELCOME, &(), REACH).await {
-                Ok(_) => return Ok(()),
-                Err(error) => reason = error.to_string(),
-            }
-        }
-        Err(reason)
-    }
-
-    /// Looks the names up again.
-    async fn look_up(&self) {
-        let found = resolve(&self.names, &self.addresses).await;
-        if !found.is_empty() {
-            *lock(&self.known) = found;
-        }
-    }
-
-    /// Asks one node after the other until one says which cluster this is.
-    async fn welcome(&self) -> Welcome {
-        let mut said: Option<Instant> = None;
-        loop {
-            self.look_up().await;
-            for _ in 0..self.count() {
-                let Some(peer) = self.pick(false) else { break };
-                match peer.call::<(), Welcome>(WELCOME, &(), QUERY_ATTEMPT).await {
-                    Ok(welcome) => return welcome,
-                    Err(error) => {
-                        self.avoid(&peer);
-                        if said.is_none_or(|at| at.elapsed() > RESOLVE_EVERY) {
-                            tracing::warn!(%error, "waiting for the index");
-                            said = Some(Instant::now());
-                        }
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE * 4).await;
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing that holds these locks can panic half-way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

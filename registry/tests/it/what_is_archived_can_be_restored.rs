@@ -220,7 +220,6 @@ async fn a_cluster_that_lost_every_volume_goes_on_from_the_archive_and_takes_new
         cluster.kill(name);
         cluster.wipe(name);
     }
-    cluster.kill("registry-1");
 
     let mut restore = roadstead();
     restore.args(["restore", "--take-over", "--config"]).arg(cluster.path().join("index-1.toml"));
@@ -228,6 +227,12 @@ async fn a_cluster_that_lost_every_volume_goes_on_from_the_archive_and_takes_new
     let output = tokio::task::spawn_blocking(move || restore.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster.start("index-1");
+    // It would write under the epoch before: it ends, and whoever runs it starts it again.
+    eventually("the registry process ends and says why", async || {
+        cluster.log("registry-1").contains("belong to another cluster now, or were restored")
+    })
+    .await;
+    eventually("it has ended", async || !cluster.runs("registry-1")).await;
     cluster.start("registry-1");
     let blob = format!("/v2/a/blobs/{}", Digest::of(LARGE.as_bytes()));
     eventually("the registry serves what was archived", async || {

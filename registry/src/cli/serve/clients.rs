@@ -107,7 +107,7 @@ fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
 /// Waits until the index has stopped for good, and says why: the process can do nothing without it, and a new one may.
 async fn stopped(index: &Index) -> String {
     loop {
-        if let Some(reason) = index.health().and_then(|health| health.stopped) {
+        if let Some(reason) = index.stopped() {
             return reason;
         }
         tokio::time::sleep(HEALTH_LOOK).await;
