@@ -4,7 +4,6 @@
 //! commit. Entries are readable from memory at once and acknowledged when they are durable. What fsync left on disk
 //! after an error is unknown, so an error ends the process; nothing is retried.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -18,8 +17,10 @@ use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::frame::{self, FrameError};
+use super::recent::{Durable, Recent};
 use super::refused::{Halt, Reason};
 use super::types::{Position, StoredEntry, StoredVote, Types};
 use super::writer::{Job, Writer};
@@ -31,9 +32,6 @@ use crate::index::weight;
 pub const VOTE: &[u8] = b"vote";
 pub const COMMITTED: &[u8] = b"committed";
 pub const PURGED: &[u8] = b"purged";
-
-/// Bytes of durable entries kept in memory for those who read right behind the writer.
-const RECENT_BYTES: usize = 16 << 20;
 
 /// Bytes of entries gathered before they are written in order, and of the journal that holds them until then.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -90,6 +88,8 @@ pub struct Shared {
     pub entries: Keyspace,
     pub meta: Keyspace,
     pub recent: Mutex<Recent>,
+    /// What is durable.
+    pub durable: watch::Sender<Durable>,
     halt: Halt,
     writer: Writer,
 }
@@ -97,36 +97,6 @@ pub struct Shared {
 impl Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").finish_non_exhaustive()
-    }
-}
-
-/// Entries in memory: those not yet durable, and some behind them.
-#[derive(Debug, Default)]
-pub struct Recent {
-    entries: BTreeMap<u64, (EntryOf<Types>, usize)>,
-    bytes: usize,
-    /// The last entry of the log, and the check sum of its frame.
-    last: Option<LogIdOf<Types>>,
-    last_sum: u32,
-    /// What is committed, as it was said last; what is on disk may be older.
-    committed: Option<Position>,
-}
-
-impl Recent {
-    /// Drops durable entries up to `index` as far as there are too many bytes.
-    pub fn trim(&mut self, durable: u64) {
-        while self.bytes > RECENT_BYTES {
-            match self.entries.first_key_value() {
-                Some((index, _)) if *index <= durable => self.remove_first(),
-                _ => break,
-            }
-        }
-    }
-
-    fn remove_first(&mut self) {
-        if let Some((_, (_, bytes))) = self.entries.pop_first() {
-            self.bytes -= bytes;
-        }
     }
 }
 
@@ -163,7 +133,12 @@ impl Log {
         let writer = Writer::start(database.clone(), entries.clone(), meta.clone(), metrics.clone())
             .map_err(LogError::Thread)?;
         let halt = Halt::new(directory.parent().unwrap_or(directory));
-        let shared = Arc::new(Shared { database, entries, meta, recent: Mutex::new(recent), halt, writer });
+        let vote = meta.get(VOTE).map_err(LogError::Read)?;
+        let vote: Option<StoredVote> = vote.and_then(|bytes| rmp_serde::from_slice(&bytes).ok());
+        let end = recent.last.as_ref().map(Position::from);
+        let durable = watch::Sender::new(Durable { end, term: vote.map_or(0, |vote| vote.term) });
+        let recent = Mutex::new(recent);
+        let shared = Arc::new(Shared { database, entries, meta, recent, durable, halt, writer });
         shared.writer.attach(&shared);
         Ok(Self { shared })
     }
@@ -171,6 +146,11 @@ impl Log {
     /// How this node is told that it must not go on.
     pub fn halt(&self) -> &Halt {
         &self.shared.halt
+    }
+
+    /// Follows what is durable. The rest may be gone after a crash.
+    pub fn durable(&self) -> watch::Receiver<Durable> {
+        self.shared.durable.subscribe()
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -404,8 +384,12 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn save_vote(&mut self, vote: &VoteOf<Types>) -> Result<(), io::Error> {
-        let value = encode(&StoredVote::from(vote))?;
-        self.write(|done| Job::Vote { vote: value, done }).await
+        let vote = StoredVote::from(vote);
+        let term = vote.term;
+        let value = encode(&vote)?;
+        self.write(|done| Job::Vote { vote: value, done }).await?;
+        self.shared.durable.send_modify(|durable| durable.term = term);
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
@@ -431,6 +415,7 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         let mut frames = Vec::new();
+        let mut last = None;
         {
             let mut recent = self.recent();
             for entry in entries {
@@ -438,13 +423,14 @@ impl RaftLogStorage<Types> for Log {
                 let (frame, sum) =
                     frame::encode(&StoredEntry::from(&entry), recent.last_sum).map_err(io::Error::other)?;
                 recent.last = Some(entry.log_id);
+                last = Some(Position::from(&entry.log_id));
                 recent.last_sum = sum;
                 recent.bytes += frame.len();
                 recent.entries.insert(index, (entry, frame.len()));
                 frames.push((index, frame));
             }
         }
-        self.shared.writer.send(Job::Append { frames, flushed })
+        self.shared.writer.send(Job::Append { frames, last, flushed })
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
@@ -454,6 +440,7 @@ impl RaftLogStorage<Types> for Log {
             return Ok(());
         }
         self.write(|done| Job::Remove { range: from..end, purged: None, done }).await?;
+        self.shared.durable.send_modify(|durable| durable.cut(last.as_ref().map(Position::from)));
         let sum = match &last {
             Some(id) => match self.shared.entries.get(id.index.to_be_bytes()).map_err(io::Error::other)? {
                 Some(bytes) => frame::sums(&bytes).map_err(io::Error::other)?.0,
@@ -488,6 +475,7 @@ impl RaftLogStorage<Types> for Log {
             }
             recent.last = Some(upto);
         }
+        self.shared.durable.send_modify(|durable| durable.reach(Position::from(&upto)));
         Ok(())
     }
 }

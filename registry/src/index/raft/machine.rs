@@ -9,7 +9,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
+use tokio::sync::watch;
 
+use super::log::Log;
+use super::recent::Durable;
 use super::refused::Halt;
 use super::states::States;
 use super::transfer;
@@ -49,6 +52,8 @@ struct Shared {
     time: AtomicU64,
     /// How the node is told that it must not go on.
     halt: OnceLock<Halt>,
+    /// What this node's own log has for good; none: nothing is waited for.
+    durable: OnceLock<watch::Receiver<Durable>>,
 }
 
 /// A state on its way: a view of this member's, or one received from another member.
@@ -69,13 +74,23 @@ impl Machine {
             removed: RwLock::default(),
             time: AtomicU64::new(0),
             halt: OnceLock::new(),
+            durable: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// From now on what cannot be applied ends the node.
-    pub fn attach(&self, halt: &Halt) {
-        let _ = self.shared.halt.set(halt.clone()); // there is one node
+    /// From now on what cannot be applied ends the node, and only what is durable in its log is applied.
+    pub fn attach(&self, log: &Log) {
+        let _ = self.shared.halt.set(log.halt().clone()); // there is one node
+        let _ = self.shared.durable.set(log.durable());
+    }
+
+    /// Waits until the log has an entry for good. It may be committed before, by the disks of the others; but a state ahead
+    /// of its own log looks after a crash like one whose log has lost something, and is refused.
+    async fn durable(&self, index: u64) -> Result<(), io::Error> {
+        let Some(durable) = self.shared.durable.get() else { return Ok(()) };
+        let waited = durable.clone().wait_for(|durable| durable.has(index)).await.map(|_| ());
+        waited.map_err(|_| io::Error::other("the log was closed"))
     }
 
     /// Says that the records cannot be read.
@@ -144,6 +159,7 @@ impl Machine {
         let Batch { entries, responders, bytes } = batch;
         self.shared.applied_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let last = entries.last().map_or(0, |entry| entry.log_id.index);
+        self.durable(last).await?;
         let machine = self.clone();
         let replies = blocking(move || machine.apply_batch(&entries)).await.inspect_err(|error| {
             tracing::error!(%error, "could not apply entries: this node stops");

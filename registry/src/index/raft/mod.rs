@@ -10,6 +10,7 @@ pub mod network;
 pub mod node;
 mod reads;
 pub mod receive;
+mod recent;
 pub mod refused;
 mod report;
 pub mod restore;

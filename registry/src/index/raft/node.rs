@@ -184,7 +184,7 @@ impl Node {
         metrics.applied_position.set(applied as i64);
 
         let machine = Machine::new(states.clone(), store, metrics.clone());
-        machine.attach(log.halt());
+        machine.attach(&log);
         let config = Config {
             cluster_name: identity.cluster.clone(),
             heartbeat_interval: (options.election / 4).clamp(25, 250),
@@ -197,6 +197,9 @@ impl Node {
             max_in_snapshot_log_to_keep: LOG_KEPT.min(options.snapshot_entries),
             max_payload_entries: 256,
             install_snapshot_timeout: 1_800_000,
+            // A leader sends entries before its own disk has them. One that comes back without some must not go on in its old
+            // term: its new entries would have the ids of those that others hold, and pass for them.
+            enable_leader_restore: Some(options.dialer.is_none()),
             ..Config::default()
         };
         let config = config.validate().map_err(|error| NodeError::Stopped(error.to_string()))?;
@@ -361,11 +364,11 @@ impl Node {
         &self.shared.witness
     }
 
-    /// How far this node's volume is.
+    /// How far this node's volume is. What is not durable yet does not count: after a crash it may be gone.
     pub fn acknowledged(&self) -> io::Result<Acknowledged> {
-        let term = self.raft.metrics().borrow_watched().vote.leader_id.term;
-        let end = self.log.last().map_or_else(|| self.log.purged(), |last| Ok(Some(last)))?;
-        Ok(Acknowledged { generation: self.shared.generation, term, end })
+        let durable = *self.log.durable().borrow();
+        let end = durable.end.map_or_else(|| self.log.purged(), |end| Ok(Some(end)))?;
+        Ok(Acknowledged { generation: self.shared.generation, term: durable.term, end })
     }
 
     /// Proposes a command, and waits until it is applied here.

@@ -14,7 +14,7 @@ use openraft::storage::IOFlushed;
 use tokio::sync::oneshot;
 
 use super::log::{COMMITTED, PURGED, Shared, VOTE};
-use super::types::Types;
+use super::types::{Position, Types};
 use crate::index::crash::{self, disk_failed};
 use crate::index::metrics::IndexMetrics;
 #[cfg(feature = "mutants")]
@@ -27,6 +27,8 @@ const BATCH_BYTES: usize = 8 << 20;
 pub enum Job {
     Append {
         frames: Vec<(u64, Vec<u8>)>,
+        /// The last of them.
+        last: Option<Position>,
         flushed: IOFlushed<Types>,
     },
     Vote {
@@ -46,6 +48,9 @@ pub enum Job {
         done: oneshot::Sender<()>,
     },
 }
+
+/// Frames with the last of their positions, and whom to tell when they are durable.
+type Append = (Vec<(u64, Vec<u8>)>, Option<Position>, IOFlushed<Types>);
 
 /// The way to the thread. It ends when this is dropped.
 pub struct Writer {
@@ -68,7 +73,7 @@ impl Writer {
         Ok(Self { jobs, shared, inline: None })
     }
 
-    /// Lets the thread trim what readers keep in memory.
+    /// Lets the thread tell readers what is durable, and trim what they keep in memory.
     pub fn attach(&self, shared: &Arc<Shared>) {
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(shared);
     }
@@ -98,7 +103,7 @@ struct Thread {
 #[derive(Default)]
 struct Waiting {
     flushed: Vec<IOFlushed<Types>>,
-    last: Option<u64>,
+    last: Option<Position>,
     bytes: usize,
     entries: usize,
 }
@@ -117,7 +122,7 @@ impl Thread {
         let mut held = None;
         while let Some(job) = held.take().or_else(&next) {
             let result = match job {
-                Job::Append { frames, flushed } => self.append(frames, flushed, queue, &mut held),
+                Job::Append { frames, last, flushed } => self.append((frames, last, flushed), queue, &mut held),
                 Job::Committed(position) => {
                     self.committed = Some(position);
                     Ok(())
@@ -136,19 +141,15 @@ impl Thread {
     }
 
     /// Writes these frames and all that wait behind them; what is no append is held back for its turn.
-    fn append(
-        &mut self,
-        frames: Vec<(u64, Vec<u8>)>,
-        flushed: IOFlushed<Types>,
-        queue: &Receiver<Job>,
-        held: &mut Option<Job>,
-    ) -> Result<(), fjall::Error> {
+    fn append(&mut self, first: Append, queue: &Receiver<Job>, held: &mut Option<Job>) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch();
         let mut waiting = Waiting::default();
-        self.put(frames, flushed, &mut batch, &mut waiting);
+        self.put(first, &mut batch, &mut waiting);
         while waiting.bytes < BATCH_BYTES {
             match queue.try_recv() {
-                Ok(Job::Append { frames, flushed }) => self.put(frames, flushed, &mut batch, &mut waiting),
+                Ok(Job::Append { frames, last, flushed }) => {
+                    self.put((frames, last, flushed), &mut batch, &mut waiting);
+                }
                 Ok(Job::Committed(position)) => self.committed = Some(position),
                 Ok(other) => {
                     *held = Some(other);
@@ -162,35 +163,36 @@ impl Thread {
         }
         #[cfg(feature = "mutants")]
         if mutants::is(Mutant::AckBeforeFsync) {
+            self.is_durable(&waiting);
             waiting.flushed.drain(..).for_each(|flushed| flushed.io_completed(Ok(())));
             std::thread::sleep(mutants::HELD);
         }
         self.write(batch)?;
         self.metrics.entries_appended.inc_by(waiting.entries as u64);
         self.metrics.batch_entries.observe(waiting.entries as f64);
+        self.is_durable(&waiting);
         for flushed in waiting.flushed {
             flushed.io_completed(Ok(()));
-        }
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let (Some(last), Some(shared)) = (waiting.last, shared) {
-            shared.recent.lock().unwrap_or_else(PoisonError::into_inner).trim(last);
         }
         Ok(())
     }
 
-    fn put(
-        &self,
-        frames: Vec<(u64, Vec<u8>)>,
-        flushed: IOFlushed<Types>,
-        batch: &mut OwnedWriteBatch,
-        waiting: &mut Waiting,
-    ) {
+    /// Tells those who follow the log how much of it is durable.
+    fn is_durable(&self, waiting: &Waiting) {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let (Some(last), Some(shared)) = (waiting.last, shared) {
+            shared.durable.send_modify(|durable| durable.end = Some(last));
+            shared.recent.lock().unwrap_or_else(PoisonError::into_inner).trim(last.index);
+        }
+    }
+
+    fn put(&self, (frames, last, flushed): Append, batch: &mut OwnedWriteBatch, waiting: &mut Waiting) {
         for (index, frame) in frames {
             waiting.bytes += frame.len();
             waiting.entries += 1;
-            waiting.last = Some(index);
             batch.insert(&self.entries, index.to_be_bytes(), frame);
         }
+        waiting.last = last.or(waiting.last);
         waiting.flushed.push(flushed);
     }
 
