@@ -1,6 +1,6 @@
 //! What members compare with each other all the time: check sums of their states, how far their volumes are, and, when the
 //! leader's clock is in doubt, their clocks. A node that finds itself to be the odd one out, or its volume to be an older
-//! copy, ends; its next start sets the volume aside.
+//! copy, ends; its next start sets the volume aside. A leader whose volume is full lets another one lead.
 
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ pub async fn run(local: Local) {
             let others = ask(&local, &members).await;
             if doubtful {
                 settle(&local, &members, &others);
+            }
+            if local.node().leads() && !local.has_space() {
+                hand_over(&local, &members, &others).await;
             }
             if !others.is_empty() {
                 compare_states(&local, &members, &others);
@@ -67,6 +70,23 @@ async fn ask(local: &Local, members: &[Member]) -> Vec<NodeStatus> {
 
 fn is_voter(members: &[Member], id: u64) -> bool {
     members.iter().any(|member| member.id == id && member.voter)
+}
+
+/// Lets a voter lead that has room, so that a full volume of one node does not keep all from writing.
+async fn hand_over(local: &Local, members: &[Member], others: &[NodeStatus]) {
+    let (_, matched) = local.node().progress();
+    let Some(successor) = successor(members, others, &matched) else { return };
+    tracing::warn!(to = successor.name, "too little is free on this node's volume: another one shall lead");
+    if let Err(error) = local.node().transfer(Some(successor.id)).await {
+        tracing::warn!(%error, "leadership was not handed over");
+    }
+}
+
+/// Of the voters with room, the one that has most of the log.
+fn successor<'a>(members: &[Member], others: &'a [NodeStatus], matched: &[(u64, u64)]) -> Option<&'a NodeStatus> {
+    let has = |id| matched.iter().find(|(other, _)| *other == id).map_or(0, |(_, has)| *has);
+    let able = others.iter().filter(|status| status.has_space && is_voter(members, status.id));
+    able.max_by_key(|status| has(status.id))
 }
 
 /// Compares the clocks of the voters.

@@ -1,6 +1,7 @@
 //! A cluster of real processes, made by `tests/local-cluster`: index nodes and registry processes, each to be killed,
 //! paused, wiped and started again. Ends with everything stopped when it is dropped.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -102,6 +103,28 @@ impl Cluster {
     pub fn start_with(&self, name: &str, variables: &[(&str, &str)]) {
         let output = script("start", self.path()).arg(name).envs(variables.iter().copied()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
+    }
+
+    /// Starts a process whose data is on an empty volume of its own of this many MiB, which only it sees: see
+    /// [`Self::inside`].
+    pub fn start_on_a_volume(&self, name: &str, mib: u32) {
+        let script = self.path().join("on-a-volume");
+        let (data, binary) = (self.data(name), env!("CARGO_BIN_EXE_roadstead"));
+        let mount = format!("mount -t tmpfs -o size={mib}m none '{}' && exec '{binary}' \"$@\"", data.display());
+        let text = format!(
+            "#!/bin/sh\nexec unshare --map-root-user --mount sh -c \"$(cat <<'END'\n{mount}\nEND\n)\" sh \"$@\"\n"
+        );
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.use_binary(script.to_str().unwrap());
+        self.start(name);
+        self.use_binary(binary);
+    }
+
+    /// A path as the process sees it, which may have mounted a volume over its data directory.
+    pub fn inside(&self, name: &str, path: &Path) -> PathBuf {
+        let root = Path::new("/proc").join(self.pid(name).as_raw_nonzero().to_string()).join("root");
+        root.join(path.strip_prefix("/").unwrap())
     }
 
     /// SIGTERM, and waits for the end.
