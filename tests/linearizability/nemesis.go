@@ -167,7 +167,7 @@ func replaceNode(f *Field) (string, error) {
 		return "", err
 	}
 	// While nobody leads or the node is still starting it is refused: said again it does the same.
-	err = until(40*time.Second, name+" is taken in again", func() error {
+	err = until(2*time.Minute, name+" is taken in again", func() error {
 		_, err := f.admin("add", f.peers[name], "--replace", id)
 		return err
 	})
