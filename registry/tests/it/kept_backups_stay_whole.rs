@@ -30,14 +30,14 @@ async fn a_backup_keeps_what_it_refers_to_while_the_rest_is_reclaimed() {
     let set = hasty(&bucket);
     let server = Server::with(options(set.clone())).await;
     let data = server.data().to_owned();
-    server.client().push_image("a", "kept", LARGE).await;
+    server.client().push_image_without_grace("a", "kept", LARGE).await;
     assert_eq!(objects(&bucket), 1);
     let said = succeed(&["backup", "now", "--name", "nightly"], &set, &data).await;
     assert!(said.contains("made nightly"), "{said}");
     assert!(fail(&["backup", "now", "--name", "nightly"], &set, &data).await.contains("already"));
     assert!(fail(&["backup", "now", "--name", "../x"], &set, &data).await.contains("no name"));
 
-    server.client().push_image("a", "later", LATER).await;
+    server.client().push_image_without_grace("a", "later", LATER).await;
     assert_eq!(objects(&bucket), 2);
     delete(&server, "kept").await;
     delete(&server, "later").await;
@@ -69,7 +69,7 @@ async fn a_backup_goes_by_itself_when_its_time_is_over() {
     let bucket = FakeS3::start().await;
     let set = hasty(&bucket);
     let server = Server::with(options(set.clone())).await;
-    server.client().push_image("a", "kept", LARGE).await;
+    server.client().push_image_without_grace("a", "kept", LARGE).await;
     let said = succeed(&["backup", "now", "--name", "short", "--keep", "3s", "--json"], &set, server.data()).await;
     let made: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(made["name"], "short");
@@ -86,7 +86,7 @@ async fn damage_of_a_backup_and_missing_objects_are_found() {
     let set = hasty(&bucket);
     let server = Server::with(options(set.clone())).await;
     let data = server.data().to_owned();
-    server.client().push_image("a", "kept", LARGE).await;
+    server.client().push_image_without_grace("a", "kept", LARGE).await;
     succeed(&["backup", "now", "--name", "one"], &set, &data).await;
     let blob = bucket.keys().into_iter().find(|key| key.contains("blobs/")).unwrap();
     let content = bucket.edit(|objects| objects.remove(&blob)).unwrap();
@@ -110,7 +110,7 @@ async fn who_takes_over_keeps_backups_that_are_newer_than_what_it_restored() {
     let bucket = FakeS3::start().await;
     let set = hasty(&bucket);
     let mut server = Server::with(options(set.clone())).await;
-    server.client().push_image("a", "kept", LARGE).await;
+    server.client().push_image_without_grace("a", "kept", LARGE).await;
     let position = crate::support::archive::all_archived(&server).await.to_string();
     succeed(&["backup", "now", "--name", "newer"], &set, server.data()).await;
     crate::support::archive::all_archived(&server).await;

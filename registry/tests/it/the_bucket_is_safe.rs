@@ -30,7 +30,7 @@ fn objects(bucket: &FakeS3, epoch: u64) -> Vec<String> {
 async fn an_empty_index_on_a_used_bucket_is_refused() {
     let bucket = FakeS3::start().await;
     let server = Server::with(options(settings(&bucket))).await;
-    server.client().push_image("a", "latest", LARGE).await;
+    server.client().push_image_without_grace("a", "latest", LARGE).await;
     let directory = tempfile::tempdir().unwrap();
     let said = fail(&SERVE, &settings(&bucket), directory.path()).await;
     assert!(said.contains("belongs to cluster"), "{said}");
@@ -41,7 +41,7 @@ async fn a_copy_beside_the_living_original_deletes_nothing_of_it() {
     let bucket = FakeS3::start().await;
     let set = hasty(&bucket);
     let original = Server::with(options(set.clone())).await;
-    original.client().push_image("a", "latest", LARGE).await;
+    original.client().push_image_without_grace("a", "latest", LARGE).await;
     all_archived(&original).await;
     let before = objects(&bucket, 1);
     assert!(!before.is_empty());
@@ -52,7 +52,7 @@ async fn a_copy_beside_the_living_original_deletes_nothing_of_it() {
     let mut copy = serve(set.clone(), directory.path()).await;
     let client = copy.client();
     client.get("/v2/a/manifests/latest").await.expect(200);
-    client.push_image("a", "own", "something that only the copy has, in an object of its own").await;
+    client.push_image_without_grace("a", "own", "something that only the copy has, in an object of its own").await;
     assert!(!objects(&bucket, 2).is_empty());
     for tag in ["latest", "own"] {
         let manifest = client.get(&format!("/v2/a/manifests/{tag}")).await.expect(200);
@@ -68,8 +68,8 @@ async fn a_copy_beside_the_living_original_deletes_nothing_of_it() {
     // Both go on, also after a start.
     copy.terminate().await;
     copy.restart().await;
-    copy.client().push_image("a", "again", "1").await;
-    original.client().push_image("a", "again", "2").await;
+    copy.client().push_image_without_grace("a", "again", "1").await;
+    original.client().push_image_without_grace("a", "again", "2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +77,7 @@ async fn who_takes_over_deletes_what_the_old_one_wrote_and_the_old_one_nothing_m
     let bucket = FakeS3::start().await;
     let set = hasty(&bucket);
     let mut original = Server::with(options(set.clone())).await;
-    original.client().push_image("a", "latest", LARGE).await;
+    original.client().push_image_without_grace("a", "latest", LARGE).await;
     all_archived(&original).await;
     let directory = tempfile::tempdir().unwrap();
     succeed(&["restore", "--take-over"], &set, directory.path()).await;
