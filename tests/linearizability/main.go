@@ -34,6 +34,7 @@ func main() {
 	only := flag.String("nemesis", "", "only these, with commas between; none for none")
 	duration := flag.Duration("duration", 0, "of the schedule, instead of the form's")
 	firings := flag.Int("firings", -1, "of each nemesis at least, instead of the form's")
+	images := flag.Int64("images", -1, "of read-your-push at least, instead of the form's")
 	nodes := flag.Int("nodes", 0, "index nodes, instead of the form's")
 	registries := flag.Int("registries", 0, "registry processes, instead of the form's")
 	expected := flag.Duration("expect-violation", 0, "pass only if a violation of the mode tags is found within this time")
@@ -51,6 +52,9 @@ func main() {
 		if *firings >= 0 {
 			schedule.Firings = *firings
 		}
+	}
+	if *images >= 0 {
+		form.push.Useful = *images
 	}
 	if *nodes > 0 {
 		form.nodes = *nodes
