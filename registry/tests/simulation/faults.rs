@@ -68,11 +68,21 @@ impl Faults {
         let until = now + Duration::from_millis(self.random.random_range(300..4000));
         let victim = self.index[self.random.random_range(0..self.index.len())].clone();
         let crashed = self.running.iter().any(|(_, until)| matches!(until, Until::Started(_)));
-        match self.random.random_range(0..12) {
+        // Soon enough to be there again before the others hold an election.
+        let soon = now + Duration::from_millis(self.random.random_range(5..300));
+        match self.random.random_range(0..14) {
             10..12 | 0..3 if !crashed => {
                 self.counts.crashes += 1;
                 sim.crash(victim.clone());
+                let until = if self.random.random_bool(0.5) { soon } else { until };
                 self.running.push((until, Until::Started(victim)));
+            }
+            12..14 if !crashed => {
+                for victim in self.index.clone() {
+                    self.counts.crashes += 1;
+                    sim.crash(victim.clone());
+                    self.running.push((soon, Until::Started(victim)));
+                }
             }
             3 if !crashed => {
                 let registry = self.registries[self.random.random_range(0..self.registries.len())].clone();

@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
 use openraft::storage::IOFlushed;
@@ -22,6 +23,9 @@ use crate::index::mutants::{self, Mutant};
 
 /// Frames written with one fsync, in bytes, about: so that the first of them need not wait for too many.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// How long a simulated disk takes at most. What waits for it is lost in a crash.
+const SIMULATED_DISK: Duration = Duration::from_millis(20);
 
 /// Something to write.
 pub enum Job {
@@ -56,8 +60,8 @@ type Append = (Vec<(u64, Vec<u8>)>, Option<Position>, IOFlushed<Types>);
 pub struct Writer {
     jobs: Sender<Job>,
     shared: Arc<Mutex<Weak<Shared>>>,
-    /// In a simulation there is no thread: a job is done when it is sent.
-    inline: Option<Mutex<(Thread, Receiver<Job>)>>,
+    /// In a simulation there is no thread: what was sent is done a little later, if the process still lives then.
+    simulated: Option<Arc<Mutex<(Thread, Receiver<Job>)>>>,
 }
 
 impl Writer {
@@ -66,11 +70,11 @@ impl Writer {
         let shared = Arc::new(Mutex::new(Weak::new()));
         let mut thread = Thread { database, entries, meta, metrics, shared: shared.clone(), committed: None };
         if cfg!(feature = "simulation") {
-            let inline = Some(Mutex::new((thread, queue)));
-            return Ok(Self { jobs, shared, inline });
+            let simulated = Some(Arc::new(Mutex::new((thread, queue))));
+            return Ok(Self { jobs, shared, simulated });
         }
         std::thread::Builder::new().name("log-writer".into()).spawn(move || thread.run(&queue))?;
-        Ok(Self { jobs, shared, inline: None })
+        Ok(Self { jobs, shared, simulated: None })
     }
 
     /// Lets the thread tell readers what is durable, and trim what they keep in memory.
@@ -80,10 +84,15 @@ impl Writer {
 
     pub fn send(&self, job: Job) -> io::Result<()> {
         self.jobs.send(job).map_err(|_| io::Error::other("the thread that writes the log has ended"))?;
-        if let Some(inline) = &self.inline {
-            let mut inline = inline.lock().unwrap_or_else(PoisonError::into_inner);
-            let (thread, queue) = &mut *inline;
-            thread.drain(queue);
+        if let Some(simulated) = self.simulated.clone() {
+            let mut random = [0];
+            crate::random::fill(&mut random).map_err(io::Error::other)?;
+            tokio::spawn(async move {
+                tokio::time::sleep(SIMULATED_DISK * u32::from(random[0]) / 255).await;
+                let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
+                let (thread, queue) = &mut *simulated;
+                thread.drain(queue);
+            });
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::records::Table;
 
 /// Entries between two positions at which members compare. Much less in a build that is to be caught.
-pub const EVERY: u64 = if cfg!(feature = "mutants") { 100 } else { 10_000 };
+pub const EVERY: u64 = if cfg!(any(feature = "mutants", feature = "simulation")) { 100 } else { 10_000 };
 
 /// Marks kept.
 const KEPT: usize = 8;
