@@ -56,12 +56,14 @@ pub enum Job {
 /// Frames with the last of their positions, and whom to tell when they are durable.
 type Append = (Vec<(u64, Vec<u8>)>, Option<Position>, IOFlushed<Types>);
 
+type Simulated = Arc<Mutex<(Thread, Receiver<Job>)>>;
+
 /// The way to the thread. It ends when this is dropped.
 pub struct Writer {
     jobs: Sender<Job>,
     shared: Arc<Mutex<Weak<Shared>>>,
     /// In a simulation there is no thread: what was sent is done a little later, if the process still lives then.
-    simulated: Option<Arc<Mutex<(Thread, Receiver<Job>)>>>,
+    simulated: Option<Simulated>,
 }
 
 impl Writer {
