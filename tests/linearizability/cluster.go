@@ -245,8 +245,8 @@ func (c *Cluster) leader() (string, error) {
 	return found, err
 }
 
-// saidOfThemselves are the lines of the processes' logs that hold a text.
-func (c *Cluster) saidOfThemselves(text string) []string {
+// wrongVolumes are the lines in which nodes say that their own volume is wrong: when they stop for it, and when they start.
+func (c *Cluster) wrongVolumes() []string {
 	var found []string
 	for _, name := range c.Index {
 		log, err := os.ReadFile(filepath.Join(c.directory, name+".log"))
@@ -254,7 +254,7 @@ func (c *Cluster) saidOfThemselves(text string) []string {
 			return []string{err.Error()}
 		}
 		for _, line := range strings.Split(string(log), "\n") {
-			if strings.Contains(line, text) {
+			if strings.Contains(line, "volume must not be used any more") || strings.Contains(line, "volume was set aside") {
 				found = append(found, name+": "+line)
 			}
 		}

@@ -77,6 +77,7 @@ func runReadYourPush(r *Run) error {
 	fmt.Fprintf(r.out, "%vimages: %d in %v (%.1f a second), each read from %d processes\n",
 		record, images.Load(), took.Round(time.Second), float64(images.Load())/took.Seconds(), len(cluster.Clients))
 	r.result.check("what a push was acknowledged for is read from every process", misses)
+	r.result.check("no node finds that its own volume is wrong", cluster.wrongVolumes())
 	r.result.check("the cluster recovers from each fault under pushes", record.failed)
 	invalid := record.judge(nemeses, r.form.push.Firings)
 	if images.Load() < r.form.push.Useful {

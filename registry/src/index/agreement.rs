@@ -12,7 +12,7 @@ use super::command::Time;
 use super::local::Local;
 use super::peers::wire::{Member, NodeStatus};
 use super::raft::refused::Reason;
-use super::raft::witness::{self, Judgement};
+use super::raft::witness::{self, Acknowledged, Judgement};
 use super::state::sums::{self, Verdict};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -30,6 +30,8 @@ pub async fn run(local: Local) {
         if doubtful || Instant::now() >= due {
             due = Instant::now() + EVERY;
             let members = local.node().members();
+            // An answer may be older than what is seen while it is on its way.
+            let seen = local.node().witness().seen();
             let others = ask(&local, &members).await;
             if doubtful {
                 settle(&local, &members, &others);
@@ -39,7 +41,7 @@ pub async fn run(local: Local) {
             }
             if !others.is_empty() {
                 compare_states(&local, &members, &others);
-                compare_volumes(&local, &others);
+                compare_volumes(&local, &seen, &others);
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -111,15 +113,19 @@ fn compare_states(local: &Local, members: &[Member], others: &[NodeStatus]) {
 }
 
 /// Notes how far the others are, and ends this node if one of them has seen it further than its volume is.
-fn compare_volumes(local: &Local, others: &[NodeStatus]) {
+/// `before` is what was seen of them when they were asked.
+fn compare_volumes(local: &Local, before: &[(u64, Acknowledged)], others: &[NodeStatus]) {
     let node = local.node();
     let Ok(mine) = node.acknowledged() else { return };
     let committed = node.applied();
     for status in others {
-        if let Some(offered) = &status.acknowledged
-            && let Judgement::RolledBack(proof) = node.witness().judge(status.id, offered, committed)
-        {
-            tracing::warn!(node = status.id, name = status.name, %proof, "a member's volume is an older copy of itself");
+        if let Some(offered) = &status.acknowledged {
+            let before = before.iter().find(|(id, _)| *id == status.id).map(|(_, seen)| *seen).unwrap_or_default();
+            if let Judgement::RolledBack(proof) = witness::judge(&before, offered) {
+                tracing::warn!(node = status.id, name = status.name, %proof, "a member's volume is an older copy of itself");
+            } else {
+                node.witness().judge(status.id, offered, committed); // notes it; meanwhile more may have been seen
+            }
         }
         let seen = status.seen.iter().find(|(id, _)| *id == node.id());
         if let Some((_, seen)) = seen
