@@ -9,6 +9,7 @@ use openraft::{BasicNode, ChangeMembers};
 
 use super::node::{Node, NodeError};
 use super::types::{NodeId, Types};
+use super::upkeep::matched;
 use super::volume::write_identity;
 use crate::index::peers::wire::{Change, Fault, Form, Member, Replace};
 
@@ -193,11 +194,8 @@ impl Node {
 
     /// The end of the log, and what the leader knows each member to have; empty when this node does not lead.
     pub fn progress(&self) -> (u64, Vec<(NodeId, u64)>) {
-        let metrics = self.raft().metrics();
-        let metrics = metrics.borrow_watched();
-        let matched = metrics.replication.iter().flatten();
-        let matched = matched.map(|(id, position)| (*id, position.as_ref().map_or(0, |position| position.index)));
-        (metrics.last_log_index.unwrap_or_default(), matched.collect())
+        let end = self.raft().metrics().borrow_watched().last_log_index;
+        (end.unwrap_or_default(), matched(self.raft()))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod frame;
 mod greet;
+mod kept;
 mod log;
 pub mod machine;
 pub mod members;

@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::kept::Kept;
 use super::machine::StateSnapshot;
 use super::stream::{PIECES, write_with};
 use super::transfer;
@@ -57,6 +58,7 @@ struct Shared {
     refused: Mutex<Option<Fault>>,
     /// Members that did not answer the last letter.
     silent: Mutex<BTreeSet<NodeId>>,
+    kept: Kept,
 }
 
 impl Network {
@@ -68,6 +70,7 @@ impl Network {
             peers: Mutex::default(),
             refused: Mutex::default(),
             silent: Mutex::default(),
+            kept: Kept::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -80,6 +83,11 @@ impl Network {
     /// Why members refused a letter of this node for good.
     pub fn refused(&self) -> Option<Fault> {
         lock(&self.shared.refused).clone()
+    }
+
+    /// The log that must stay for members to which a state is sent.
+    pub fn kept(&self) -> &Kept {
+        &self.shared.kept
     }
 
     /// The connection to an address.
@@ -230,6 +238,8 @@ impl RaftNetworkV2<Types> for Line {
         let Some(peer) = self.network.connection(&self.address, true) else {
             return Err(failed(&nowhere(&self.address)));
         };
+        let position = snapshot.meta.last_log_id.as_ref().map_or(0, |position| position.index);
+        let _kept = self.network.kept().sending(self.target, position);
         let head = SnapshotHead {
             vote: StoredVote::from(&vote),
             position: snapshot.meta.last_log_id.as_ref().map(Position::from),

@@ -18,9 +18,7 @@ use super::network::Network;
 use super::refused::{self, Halt, Refused};
 use super::states::States;
 use super::types::{NodeId, Raft};
-#[cfg(test)]
-use super::upkeep;
-use super::upkeep::Upkeep;
+use super::upkeep::{self, Cutting, Upkeep};
 pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
 use super::witness::{self, Acknowledged, Generation, Witness};
@@ -140,6 +138,7 @@ struct Shared {
     began: Instant,
     /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
     heard: AtomicU64,
+    cutting: Cutting,
     _upkeep: Upkeep,
     /// Held while the process uses the volume.
     _lock: File,
@@ -193,8 +192,9 @@ impl Node {
             election_timeout_min: options.election / 3,
             election_timeout_max: options.election * 2 / 3,
             enable_pre_vote: Some(true),
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
-            max_in_snapshot_log_to_keep: LOG_KEPT.min(options.snapshot_entries),
+            // Both are for `upkeep` to do, which knows what must stay.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
             max_payload_entries: 256,
             install_snapshot_timeout: 1_800_000,
             // A leader sends entries before its own disk has them. One that comes back without some must not go on in its old
@@ -219,7 +219,9 @@ impl Node {
         let raft = Raft::new(identity.node, Arc::new(config), network.clone(), log.clone(), machine.clone())
             .await
             .map_err(|error| stopped(&error))?;
-        let upkeep = Upkeep::start(raft.clone(), machine.clone(), log.clone(), metrics.clone());
+        let entries = options.snapshot_entries;
+        let cutting = Cutting { every: entries, leave: LOG_KEPT.min(entries), kept: network.kept().clone() };
+        let upkeep = Upkeep::start(raft.clone(), machine.clone(), log.clone(), cutting.clone(), metrics.clone());
         let shared = Arc::new(Shared {
             id: identity.node,
             directory: directory.to_owned(),
@@ -231,6 +233,7 @@ impl Node {
             witness: Witness::default(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
+            cutting,
             _upkeep: upkeep,
             _lock: lock,
         });
@@ -407,15 +410,16 @@ impl Node {
         (self.log.disk_space(), self.machine.store().disk_space())
     }
 
-    /// Takes a snapshot now, so that the log can be cut.
+    /// Takes a snapshot now, and cuts the log as far as is usual.
     pub async fn snapshot(&self) -> Result<(), NodeError> {
-        self.raft.trigger().snapshot().await.map_err(|error| NodeError::Stopped(error.to_string()))
+        let Cutting { leave, kept, .. } = &self.shared.cutting;
+        upkeep::cut(&self.raft, *leave, Some(kept)).await
     }
 
     /// Takes a snapshot and cuts the whole log behind it.
     #[cfg(test)]
     pub async fn cut(&self) -> Result<(), NodeError> {
-        upkeep::cut(&self.raft).await
+        upkeep::cut(&self.raft, 0, None).await
     }
 
     /// Waits until the log was cut.

@@ -24,8 +24,8 @@ use crate::index::mutants::{self, Mutant};
 /// Frames written with one fsync, in bytes, about: so that the first of them need not wait for too many.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How long a simulated disk takes at most. What waits for it is lost in a crash.
-const SIMULATED_DISK: Duration = Duration::from_millis(20);
+/// How long a simulated disk takes at most, when it is quick and when it is slow. What waits for it is lost in a crash.
+const SIMULATED_DISK: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(300)];
 
 /// Something to write.
 pub enum Job {
@@ -87,10 +87,11 @@ impl Writer {
     pub fn send(&self, job: Job) -> io::Result<()> {
         self.jobs.send(job).map_err(|_| io::Error::other("the thread that writes the log has ended"))?;
         if let Some(simulated) = self.simulated.clone() {
-            let mut random = [0];
+            let mut random = [0; 2];
             crate::random::fill(&mut random).map_err(io::Error::other)?;
+            let [part, slow] = random;
             tokio::spawn(async move {
-                tokio::time::sleep(SIMULATED_DISK * u32::from(random[0]) / 255).await;
+                tokio::time::sleep(SIMULATED_DISK[usize::from(slow < 32)] * u32::from(part) / 255).await;
                 let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
                 let (thread, queue) = &mut *simulated;
                 thread.drain(queue);

@@ -156,8 +156,14 @@ impl Cluster {
 
     /// `roadstead index …`, as the administrator.
     pub fn admin(&self, arguments: &[&str]) -> Output {
-        let config = self.path().join("admin.toml");
-        roadstead().arg("index").args(arguments).arg("--config").arg(config).output().unwrap()
+        self.admin_command(arguments).output().unwrap()
+    }
+
+    /// The same, not yet begun.
+    pub fn admin_command(&self, arguments: &[&str]) -> Command {
+        let mut command = roadstead();
+        command.arg("index").args(arguments).arg("--config").arg(self.path().join("admin.toml"));
+        command
     }
 
     /// What it prints when it does what it is asked.
