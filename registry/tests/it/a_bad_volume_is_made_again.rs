@@ -83,6 +83,44 @@ async fn a_volume_that_was_put_back_to_an_older_copy_is_not_used() {
     assert!(cluster.log(&victim).contains("older copy"), "{}", cluster.log(&victim));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_state_became_another_is_found_by_its_check_sums_and_made_again() {
+    let Ok(next) = std::env::var("NEXT") else {
+        println!("skipped: NEXT names no binary that was built with the feature mutants; tests/run sets it");
+        return;
+    };
+    let cluster = Cluster::up(3, 1, &[]);
+    // Such a binary compares every hundred entries.
+    cluster.use_binary(&next);
+    for name in &cluster.index {
+        cluster.stop(name);
+        cluster.start(name);
+    }
+    let client = cluster.client(0);
+    let image = client.image("a/b", "content").await;
+    let victim = follower(&cluster, &cluster.leader().await);
+    let old = voter(&cluster, &victim).unwrap();
+    cluster.stop(&victim);
+    cluster.start_with(&victim, &[("MUTANT", "skipped_entry")]);
+    let mut tags = 0;
+    while cluster.runs(&victim) {
+        assert!(tags < 20_000, "nobody noticed that {victim} leaves entries out\n{}", cluster.log(&victim));
+        client.put_manifest("a/b", &format!("t{}", tags % 500), &image).await.expect(201);
+        tags += 1;
+    }
+    let said = cluster.log(&victim);
+    assert!(said.contains("its state is not that of the other members"), "{said}");
+
+    made_again(&cluster, &victim, old).await;
+    let other = cluster.index.iter().find(|name| **name != victim).unwrap();
+    cluster.kill(other);
+    within(PATIENCE, "all tags are there", async || {
+        let list = client.get("/v2/a/b/tags/list").await;
+        list.status == 200 && list.json()["tags"].as_array().unwrap().len() == tags.min(500)
+    })
+    .await;
+}
+
 /// Flips bits in the middle of everything that a node has written there.
 fn damage(directory: &Path) {
     let mut damaged = 0;
