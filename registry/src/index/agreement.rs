@@ -117,14 +117,13 @@ fn compare_states(local: &Local, members: &[Member], others: &[NodeStatus]) {
 fn compare_volumes(local: &Local, before: &[(u64, Acknowledged)], others: &[NodeStatus]) {
     let node = local.node();
     let Ok(mine) = node.acknowledged() else { return };
-    let committed = node.applied();
     for status in others {
         if let Some(offered) = &status.acknowledged {
             let before = before.iter().find(|(id, _)| *id == status.id).map(|(_, seen)| *seen).unwrap_or_default();
             if let Judgement::RolledBack(proof) = witness::judge(&before, offered) {
                 tracing::warn!(node = status.id, name = status.name, %proof, "a member's volume is an older copy of itself");
             } else {
-                node.witness().judge(status.id, offered, committed); // notes it; meanwhile more may have been seen
+                node.witness().judge(status.id, offered, node.certain(offered)); // notes it; meanwhile more may have been seen
             }
         }
         let seen = status.seen.iter().find(|(id, _)| *id == node.id());

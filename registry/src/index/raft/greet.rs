@@ -11,7 +11,7 @@ use super::network::Network;
 use super::node::Node;
 use super::refused::{Reason, Refused};
 use super::types::{NodeId, Position};
-use super::witness::{Acknowledged, Judgement, judge};
+use super::witness::{Acknowledged, Judgement, certain, judge};
 use crate::index::answer::STATUS;
 use crate::index::peers::wire::NodeStatus;
 
@@ -42,6 +42,12 @@ pub async fn greet(
 }
 
 impl Node {
+    /// What is certainly committed of what a member offers, as far as this node knows.
+    pub fn certain(&self, offered: &Acknowledged) -> Option<Position> {
+        let term = |index| Some(self.log().stored(index..index + 1, 1).ok()??.first()?.position.term);
+        certain(offered.end?, self.applied()?, term)
+    }
+
     /// Notes, as the leader, how far the others have acknowledged what is committed; what is not may be replaced.
     pub fn note_progress(&self) {
         let metrics = self.raft().metrics();

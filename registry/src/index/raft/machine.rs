@@ -317,7 +317,10 @@ impl RaftStateMachine<Types> for Machine {
                 disk_failed("could not make the received state durable", &error);
             }
             shared.states.switch_to(received.directory()).map_err(io::Error::other)?;
-            *shared.store.write().unwrap_or_else(PoisonError::into_inner) = received;
+            let mut store = shared.store.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *store, received);
+            drop(store);
+            before.retire();
             machine.note_removed(&stands);
             Ok(())
         })

@@ -5,6 +5,7 @@
 //! Each start counts up the volume's `generation.json` before anything else, so a copy that was taken before a start can be
 //! told from the original although both hold the same log.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -97,6 +98,19 @@ pub fn judge(seen: &Acknowledged, offered: &Acknowledged) -> Judgement {
     Judgement::Fine
 }
 
+/// How much of a log that ends at `end` is certainly committed, when `committed` is; `at` tells the term of an entry of this
+/// node's log. The end may be what a leader wrote that was deposed: its term is lower than that of what is committed, and
+/// yet it will be replaced. Pure.
+pub fn certain(end: Position, committed: Position, at: impl Fn(u64) -> Option<u64>) -> Option<Position> {
+    match end.term.cmp(&committed.term) {
+        // Written by one leader, one after the other.
+        Ordering::Equal => Some(if end.index <= committed.index { end } else { committed }),
+        // A later leader has all that is committed.
+        Ordering::Greater => (end.index > committed.index).then_some(committed),
+        Ordering::Less => (end.index <= committed.index && at(end.index) == Some(end.term)).then_some(end),
+    }
+}
+
 /// What this node has seen others acknowledge.
 #[derive(Debug, Default)]
 pub struct Witness {
@@ -104,16 +118,15 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Judges what a node offers; when it is fine, it is remembered, with `committed` as the last entry known to be
-    /// committed: no more than that counts as acknowledged.
-    pub fn judge(&self, node: NodeId, offered: &Acknowledged, committed: Option<Position>) -> Judgement {
+    /// Judges what a node offers; when it is fine, it is remembered. Of its log only what is committed counts as
+    /// acknowledged: see [`certain`].
+    pub fn judge(&self, node: NodeId, offered: &Acknowledged, certain: Option<Position>) -> Judgement {
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = all.entry(node).or_default();
         let judgement = judge(seen, offered);
         if judgement == Judgement::Fine {
             let place = |end: &Option<Position>| end.map(|position| (position.term, position.index));
-            let end = [offered.end, committed].into_iter().min_by_key(place).flatten();
-            let end = [end, seen.end].into_iter().max_by_key(place).flatten();
+            let end = [certain, seen.end].into_iter().max_by_key(place).flatten();
             *seen = Acknowledged { end, ..*offered };
         }
         judgement
@@ -178,7 +191,10 @@ mod tests {
     #[test]
     fn what_is_not_committed_may_be_replaced() {
         let witness = Witness::default();
-        let judge = |offered: Acknowledged, committed| witness.judge(7, &offered, committed);
+        let judge = |offered: Acknowledged, committed: Option<Position>| {
+            let certain = offered.end.zip(committed).and_then(|(end, committed)| certain(end, committed, |_| None));
+            witness.judge(7, &offered, certain)
+        };
         assert_eq!(judge(of(1, 1, 2, at(2, 50)), at(2, 40)), Judgement::Fine);
         assert_eq!(judge(of(2, 2, 3, at(2, 45)), at(2, 40)), Judgement::Fine);
         assert!(matches!(judge(of(3, 3, 3, at(2, 39)), at(2, 40)), Judgement::RolledBack(_)));
@@ -186,6 +202,23 @@ mod tests {
         assert!(matches!(judge(of(4, 4, 4, at(2, 45)), at(4, 41)), Judgement::RolledBack(_)));
         witness.forget(7);
         assert_eq!(judge(of(1, 9, 1, None), at(4, 41)), Judgement::Fine);
+    }
+
+    #[test]
+    fn what_a_deposed_leader_wrote_alone_was_not_acknowledged() {
+        let of = |term, index| Position { term, node: 1, index };
+        let committed = of(5, 100);
+        // Entries up to 50 are of term 3, the others of term 5.
+        let at = |index| Some(if index <= 50 { 3 } else { 5 });
+        let certain = |end| certain(end, committed, at);
+        assert_eq!(certain(of(3, 50)), Some(of(3, 50)));
+        assert_eq!(certain(of(3, 51)), None);
+        assert_eq!(certain(of(4, 60)), None);
+        assert_eq!(certain(of(4, 400)), None);
+        assert_eq!(certain(of(5, 70)), Some(of(5, 70)));
+        assert_eq!(certain(of(5, 170)), Some(committed));
+        assert_eq!(certain(of(6, 101)), Some(committed));
+        assert_eq!(super::certain(of(3, 50), committed, |_| None), None, "the log was cut there");
     }
 
     #[test]

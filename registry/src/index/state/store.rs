@@ -4,8 +4,11 @@
 //! cut only behind what [`Store::sync`] has made durable. The applied position stands in the same batch as the data, so
 //! that a restart replays exactly what is missing.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use fjall::{
@@ -34,12 +37,29 @@ pub struct Store {
     records: Keyspace,
     /// Manifests' bytes: large values, kept apart so that compaction does not move them again and again.
     bytes: Keyspace,
+    /// The last one, so that the database is closed before its directory may go.
+    place: Arc<Place>,
+}
+
+/// Where the database is. When it is not needed any more its directory goes with the last who reads it.
+struct Place {
     directory: PathBuf,
+    is_retired: AtomicBool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if *self.is_retired.get_mut()
+            && let Err(error) = fs::remove_dir_all(&self.directory)
+        {
+            tracing::warn!(directory = %self.directory.display(), %error, "could not remove a state that is not in force; the next start does");
+        }
+    }
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Store").field("directory", &self.place.directory).finish_non_exhaustive()
     }
 }
 
@@ -96,7 +116,8 @@ impl Store {
             let large = || options().with_kv_separation(Some(KvSeparationOptions::default()));
             let records = database.keyspace("records", options)?;
             let bytes = database.keyspace("bytes", large)?;
-            Ok(Self { database, records, bytes, directory: directory.to_owned() })
+            let place = Place { directory: directory.to_owned(), is_retired: AtomicBool::new(false) };
+            Ok(Self { database, records, bytes, place: Arc::new(place) })
         };
         let store: Self = open().map_err(|source| StoreError::Open { directory: directory.to_owned(), source })?;
         let stands = |keyspace: &Keyspace| keyspace.get(APPLIED).map_err(StoreError::Read);
@@ -107,7 +128,12 @@ impl Store {
     }
 
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.place.directory
+    }
+
+    /// Another state is in force: this one is removed when nobody reads it any more.
+    pub fn retire(&self) {
+        self.place.is_retired.store(true, Ordering::Relaxed);
     }
 
     fn keyspace(&self, table: Table) -> &Keyspace {

@@ -73,6 +73,29 @@ async fn an_installed_snapshot_is_the_same_state_and_outlives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_not_in_force_any_more_goes_with_the_last_who_reads_it() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let index = filled(here.path(), 40).await;
+    let (states, mut machine) = member(there.path());
+    let cluster = index.cluster().id.clone();
+    let received = || receive(&index.write_snapshot(Vec::new()).unwrap().0[..], &cluster, &states).unwrap();
+    install(&mut machine, received()).await;
+    assert!(!there.path().join("state-1").exists(), "nobody reads it");
+
+    let view = machine.store().view();
+    let before = everything(&view);
+    for number in 40..50 {
+        index.submit(None, image(number).0).await.unwrap();
+    }
+    install(&mut machine, received()).await;
+    assert!(there.path().join("state-2").exists());
+    assert_eq!(everything(&view), before);
+    drop(view);
+    assert!(!there.path().join("state-2").exists());
+    assert_eq!(everything(&machine.store().view()), everything(&index.view()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writing_goes_on_beside_a_snapshot_which_stays_what_it_was() {
     let here = tempfile::tempdir().unwrap();
     let index = filled(here.path(), 20).await;
