@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openraft::alias::LogIdOf;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftMetrics;
+use openraft::metrics::{RaftMetrics, WaitError};
 use tokio::task::JoinHandle;
 
 use super::kept::Kept;
@@ -71,7 +71,11 @@ impl Upkeep {
                 let due = standing(&raft).0.max(tried) + cutting.every;
                 let is_long = |now: &RaftMetrics<Types>| index(now.last_applied.as_ref()) >= due;
                 // Whether it grew, or the time is over: the next turn finds out.
-                let _ = raft.wait(Some(INTERVAL)).metrics(is_long, "the log has grown").await;
+                if let Err(WaitError::ShuttingDown) =
+                    raft.wait(Some(INTERVAL)).metrics(is_long, "the log has grown").await
+                {
+                    return;
+                }
             }
         }))
     }
