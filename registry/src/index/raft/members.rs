@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{BasicNode, ChangeMembers};
 
 use super::node::{Node, NodeError};
@@ -208,7 +208,27 @@ fn done<T>(
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
             Err(Fault::NotLeader { leader: forward.leader_node.map(|node| node.addr) })
         }
+        Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))))) => {
+            Err(Fault::Refused {
+                reason: "another change of the members is under way; try again when it is done".into(),
+            })
+        }
         Ok(Err(error)) => Err(Fault::Refused { reason: error.to_string() }),
         Err(_) => Err(Fault::Unavailable { reason: "the change was not committed in time; try again".into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::errors::InProgress;
+
+    use super::*;
+
+    #[test]
+    fn who_changes_the_members_beside_another_is_told_to_try_again() {
+        let in_progress = InProgress { committed: None, membership_log_id: None };
+        let error = ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(in_progress));
+        let fault = done::<()>(Ok(Err(RaftError::APIError(error))));
+        assert!(matches!(&fault, Err(Fault::Refused { reason }) if reason.contains("try again")), "{fault:?}");
     }
 }
