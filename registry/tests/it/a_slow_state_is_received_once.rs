@@ -31,7 +31,7 @@ async fn a_node_that_receives_slowly_joins_however_much_is_written() {
     cluster.kill(&victim);
     cluster.wipe(&victim);
     cluster.use_binary(&next);
-    cluster.start_with(&victim, &[("FAILPOINTS", &format!("{POINT}=sleep(1500)"))]);
+    cluster.start_with(&victim, &[("FAILPOINTS", &format!("{POINT}=sleep(3000)"))]);
     within(PATIENCE, "the empty node answers", async || {
         let members = cluster.status()["members"].as_array().cloned().unwrap_or_default();
         members.iter().any(|member| member["role"] == "empty")
@@ -65,7 +65,7 @@ async fn a_node_that_receives_slowly_joins_however_much_is_written() {
 
     let written = written.load(Ordering::Relaxed);
     println!("{written} tags were written meanwhile");
-    assert!(written > 10 * ENTRIES, "INVALID: only {written} tags were written meanwhile");
+    assert!(written > 3 * ENTRIES, "INVALID: only {written} tags were written meanwhile");
     let states = std::fs::read_dir(cluster.data(&victim).join("index")).unwrap().flatten();
     let states: Vec<_> =
         states.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with("state-")).collect();
