@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -14,7 +14,7 @@ use super::{ConfigArgs, Failure};
 use crate::blobs::measured::StoreMetrics;
 use crate::blobs::{self, Store};
 use crate::config::Config;
-use crate::index::archive::calls::{BackupNow, DELETE, LIST, NOW};
+use crate::index::archive::calls::{BackupNow, DELETE, LIST, NOW, WRITING};
 use crate::index::archive::restore::{FoundBackup, backups};
 use crate::index::archive::verify::{self, Report};
 use crate::index::archive::{names, stream};
@@ -23,6 +23,8 @@ use crate::reclaim::owner;
 
 /// How often we look whether a backup is complete.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long a backup may be neither written nor complete.
+const GIVE_UP: Duration = Duration::from_secs(15);
 /// How long the running process may keep us from listing what is in the store.
 const PINS: Duration = Duration::from_secs(3);
 
@@ -104,6 +106,7 @@ async fn now(config: &Config, name: Option<String>, keep: Option<Duration>, as_j
     let admin = Admin::new(config).await?;
     let keep = keep.map(|keep| u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
     let name: String = admin.ask_leader(NOW, &BackupNow { name, keep }).await?;
+    let mut written = Instant::now();
     loop {
         let pins: Vec<PinnedBackup> = admin.ask_leader(LIST, &()).await?;
         let Some(pin) = pins.into_iter().find(|pin| pin.name == name) else {
@@ -116,6 +119,15 @@ async fn now(config: &Config, name: Option<String>, keep: Option<Duration>, as_j
                 println!("made {name}: position {}, {} bytes", snapshot.position, snapshot.length);
             }
             return Ok(());
+        }
+        // A process that no longer leads may still come to its end with it.
+        if admin.ask_leader::<_, Vec<String>>(WRITING, &()).await?.contains(&name) {
+            written = Instant::now();
+        } else if written.elapsed() > GIVE_UP {
+            bail!(
+                "whoever leads does not write the backup {name}: the process that did ended, or another leads. If it still comes to its \
+                 end, `roadstead backup list` shows it as kept; otherwise say `roadstead backup delete {name}`, and make it again"
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -147,8 +159,12 @@ async fn list(config: &Config, cluster: Option<String>, as_json: bool) -> anyhow
         Admin::new(config).await?.ask_leader::<_, Vec<PinnedBackup>>(LIST, &()).await
     });
     let pins = pins.await.ok().and_then(Result::ok);
+    // A pin without a snapshot is completed soon, or deleted: only then is it a backup.
+    let fits = |pin: &&PinnedBackup, backup: &FoundBackup| {
+        pin.name == backup.name && pin.epoch == backup.epoch && pin.snapshot.is_some()
+    };
     let until = |backup: &FoundBackup| {
-        let pin = pins.as_ref()?.iter().find(|pin| pin.name == backup.name && pin.epoch == backup.epoch)?;
+        let pin = pins.as_ref()?.iter().find(|pin| fits(pin, backup))?;
         Some(pin.keep_until.map(|time| time.0))
     };
     if as_json {

@@ -92,6 +92,7 @@ impl Answers {
                 let leader = node.leader().filter(|(id, _)| *id != node.id());
                 Err(Fault::NotLeader { leader: leader.map(|(_, name)| name) })
             }
+            // That it was discarded here does not mean that the next leader does not have it.
             Ok(Err(error)) => Err(Fault::Unavailable { reason: error.to_string() }),
             Err(error) => Err(fault(&error)),
         }

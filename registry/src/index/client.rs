@@ -82,6 +82,19 @@ pub enum OpenError {
     Random(crate::random::RandomError),
 }
 
+impl IndexError {
+    /// Whether the command certainly did not happen and never will: then what it names is in nobody's way.
+    pub const fn is_certain(&self) -> bool {
+        match self {
+            // It says that this try came too late, or to the wrong node, and nothing of those before it.
+            Self::Refused { refusal: Refusal::RequestTooOld | Refusal::LevelNotInForce { .. }, .. }
+            | Self::Unavailable { .. }
+            | Self::State(_) => false,
+            Self::Refused { .. } | Self::Full { .. } => true,
+        }
+    }
+}
+
 pub(super) fn unavailable(reason: impl ToString) -> IndexError {
     IndexError::Unavailable { reason: reason.to_string() }
 }

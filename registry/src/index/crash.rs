@@ -24,6 +24,16 @@ pub const FAIL_POINTS: [&str; 16] = [
     "index::snapshot::after_switch",
 ];
 
+/// Every point of a restore, in the order in which it passes them; it passes those of receiving a snapshot, too.
+pub const RESTORE_POINTS: [&str; 6] = [
+    "index::restore::after_state",
+    "index::restore::after_claim",
+    "index::restore::after_snapshot",
+    "index::restore::after_owner",
+    "index::restore::before_identity",
+    "index::restore::after_identity",
+];
+
 /// Where a test may let the disk fail once: what was to be made durable is answered with an error of the disk.
 pub const DISK_POINTS: [&str; 3] = ["index::log::sync_fails", "index::state::write_fails", "index::state::sync_fails"];
 
@@ -36,10 +46,10 @@ pub(super) fn disk(name: &'static str) -> Result<(), fjall::Error> {
     Ok(())
 }
 
-/// Passes the point `name`, which is one of [`FAIL_POINTS`].
+/// Passes the point `name`, which is one of [`FAIL_POINTS`] or of [`RESTORE_POINTS`].
 #[inline]
 pub(super) fn point(name: &'static str) {
-    debug_assert!(FAIL_POINTS.contains(&name), "{name} is not in the list");
+    debug_assert!(FAIL_POINTS.contains(&name) || RESTORE_POINTS.contains(&name), "{name} is not in a list");
     fail::fail_point!(name, |_| std::process::abort());
 }
 

@@ -22,6 +22,9 @@ const IN_FLIGHT_BYTES: usize = 32 << 20;
 const NO_LEADER_PAUSE: Duration = Duration::from_millis(25);
 /// How long a command or a read may take before the client hears that the index is not available.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// Said instead of "full" when an earlier try of the command may be in the log: whoever hears "full" may count on it that
+/// nothing happened, and delete what the command names.
+pub const FULL_NOW: &str = "it has no space left, and whether an earlier try was taken is not known yet";
 /// Without a word of a leader for so long there is no quorum, and nobody is kept waiting for one.
 const LOST: Duration = Duration::from_secs(3);
 
@@ -151,16 +154,20 @@ impl Local {
         }
     }
 
-    /// Proposes a command until there is a leader to take it: one that found none was not proposed, and its id stays the
-    /// same.
+    /// Proposes a command until there is a leader to take it. Its id stays the same, so that it is applied once.
     pub async fn submit(&self, request: RequestId, who: Option<&str>, command: Command) -> Result<Reply, IndexError> {
         let work = async {
+            let mut may_happen = false;
             loop {
-                match self.propose(request, who.map(str::to_owned), command.clone()).await? {
-                    Ok(reply) => return Ok(reply),
-                    Err(NodeError::NoLeader(_)) if !self.is_lost() => tokio::time::sleep(NO_LEADER_PAUSE).await,
-                    Err(error) => return Err(unavailable(&error)),
+                match self.propose(request, who.map(str::to_owned), command.clone()).await {
+                    Ok(Ok(reply)) => return Ok(reply),
+                    Ok(Err(NodeError::NoLeader(_))) if !self.is_lost() => {}
+                    Ok(Err(NodeError::Discarded(_))) if !self.is_lost() => may_happen = true,
+                    Ok(Err(error)) => return Err(unavailable(&error)),
+                    Err(IndexError::Full { .. }) if may_happen => return Err(unavailable(FULL_NOW)),
+                    Err(error) => return Err(error),
                 }
+                tokio::time::sleep(NO_LEADER_PAUSE).await;
             }
         };
         match tokio::time::timeout(DEADLINE, work).await {

@@ -25,6 +25,23 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Replaces {
     pub cluster: String,
     pub node: u64,
+    /// Ids that were to take that place, and whose volumes could not be used either.
+    #[serde(default)]
+    pub between: Vec<u64>,
+}
+
+impl Replaces {
+    /// Whose place is taken when the volume of `node` cannot be used, which was to take the place of `before`: that one's, as
+    /// long as it is a member. The best first.
+    pub fn after(before: Option<Self>, cluster: &str, node: u64) -> Vec<Self> {
+        let own = Self { cluster: cluster.to_owned(), node, between: Vec::new() };
+        let before = before.filter(|before| before.cluster == cluster && before.node != node);
+        let before = before.map(|mut before| {
+            before.between.push(node);
+            before
+        });
+        before.into_iter().chain([own]).collect()
+    }
 }
 
 /// Writes beside the volume in `directory` whose place its node will take.

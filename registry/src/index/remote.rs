@@ -2,6 +2,8 @@
 //! answered is asked again, under the same request id, of the next node.
 
 mod nodes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::command::{Command, Reply, RequestId, Time};
 use super::held::HeldManifests;
-use super::local::DEADLINE;
+use super::local::{DEADLINE, FULL_NOW};
 use super::metrics::IndexMetrics;
 use super::peers::connection::{CallError, Peer};
 use super::peers::dial::Dial;
@@ -83,11 +85,19 @@ struct Waiting<Q, A> {
     question: Q,
     bytes: usize,
     until: Instant,
+    /// Whether a try that was not answered may have been taken.
+    may_happen: bool,
     done: oneshot::Sender<Result<A, Trouble>>,
 }
 
+impl<Q, A> Waiting<Q, A> {
+    fn new(question: Q, bytes: usize, done: oneshot::Sender<Result<A, Trouble>>) -> Self {
+        Self { question, bytes, until: Instant::now() + DEADLINE, may_happen: false, done }
+    }
+}
+
 /// Why there is no answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Trouble {
     Unavailable(String),
     Full,
@@ -155,7 +165,7 @@ impl Remote {
         let answered = if query.scans() {
             // Not with others: a long list must not hold up a pull.
             let (done, wait) = oneshot::channel();
-            let waiting = Waiting { question: asked, bytes: 0, until: Instant::now() + DEADLINE, done };
+            let waiting = Waiting::new(asked, 0, done);
             send_scan(&self.inner, waiting).await;
             wait.await.unwrap_or_else(|_| Err(Trouble::Unavailable("it is closing".into())))
         } else {
@@ -174,7 +184,7 @@ impl Remote {
 /// Puts a question where the next batch takes it, and waits for its answer.
 async fn ask<Q, A>(way: &mpsc::Sender<Waiting<Q, A>>, question: Q, bytes: usize) -> Result<A, Trouble> {
     let (done, wait) = oneshot::channel();
-    let waiting = Waiting { question, bytes, until: Instant::now() + DEADLINE, done };
+    let waiting = Waiting::new(question, bytes, done);
     let trouble = |reason: &str| Trouble::Unavailable(reason.to_owned());
     way.try_send(waiting).map_err(|_| trouble("too many questions wait for the index"))?;
     wait.await.unwrap_or_else(|_| Err(trouble("it is closing")))
@@ -251,8 +261,12 @@ async fn until_answered<Q, A, F>(
         let (mut reason, mut later) = (String::new(), Vec::new());
         match attempt(peer.clone(), questions).await {
             Ok(answers) => {
-                for (waiting, answer) in batch.into_iter().zip(answers) {
+                for (mut waiting, answer) in batch.into_iter().zip(answers) {
+                    waiting.may_happen |= matches!(&answer, Err(Fault::Unavailable { .. }));
                     match fate(answer, inner, &peer) {
+                        Fate::Done(Err(Trouble::Full)) if waiting.may_happen => {
+                            let _ = waiting.done.send(Err(Trouble::Unavailable(FULL_NOW.to_owned()))); // may have gone
+                        }
                         Fate::Done(result) => {
                             helpless = 0;
                             let _ = waiting.done.send(result); // whoever asked may have gone
@@ -278,6 +292,10 @@ async fn until_answered<Q, A, F>(
                 reason = error.to_string();
                 inner.nodes.avoid(&peer);
                 helpless += usize::from(matches!(error, CallError::Unreachable { .. }));
+                let may_happen = matches!(error, CallError::Unanswered { .. });
+                for waiting in &mut batch {
+                    waiting.may_happen |= may_happen;
+                }
             }
         }
         let now = Instant::now();

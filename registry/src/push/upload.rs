@@ -14,7 +14,6 @@ use super::receive::{Ending, Received, RequestBody, receive};
 use super::upload_id::Upload;
 use crate::app::App;
 use crate::blobs::ObjectKey;
-use crate::index::IndexError;
 use crate::index::command::{
     CancelUpload, Command, CommitBlob, FinishedUpload, HashState, Outcome, Place, RecordUpload, Segment,
 };
@@ -266,7 +265,8 @@ async fn submit(app: &App, command: Command, key: Option<ObjectKey>) -> Result<O
     crash::point("push::upload::before_entry");
     let result = app.index.submit(None, command).await;
     crash::point("push::upload::after_entry");
-    if let (Err(IndexError::Refused { .. } | IndexError::Full { .. }), Some(key)) = (&result, key)
+    if let (Err(error), Some(key)) = (&result, key)
+        && error.is_certain()
         && let Err(error) = app.store.delete(&key).await
     {
         tracing::warn!(%key, %error, "could not delete an object that nothing refers to; it will be found as an orphan");

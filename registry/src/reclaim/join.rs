@@ -7,7 +7,6 @@ use super::{ReclaimError, Reclaimer};
 use crate::blobs::checksum::ChecksumBuilder;
 use crate::blobs::reader::{self, ReadError};
 use crate::blobs::{ObjectKey, ObjectWriter};
-use crate::index::IndexError;
 use crate::index::command::{Command, Place, ReplaceSegments, Segment};
 use crate::index::query::StoredBlob;
 
@@ -42,7 +41,7 @@ pub async fn run(reclaimer: &Reclaimer, blob: &StoredBlob) -> Result<(), Reclaim
             reclaimer.metrics.joined.inc();
             Ok(())
         }
-        Err(IndexError::Refused { .. } | IndexError::Full { .. }) => Ok(reclaimer.store.delete(&key).await?),
+        Err(error) if error.is_certain() => Ok(reclaimer.store.delete(&key).await?),
         Err(error) => Err(error.into()), // it may have happened: if not, the object is found as an orphan
     }
 }

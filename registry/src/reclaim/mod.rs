@@ -88,9 +88,9 @@ impl Reclaimer {
         if self.index.time_is_doubtful() {
             return; // it would expire what is not old
         }
-        let backups = Backups { index: self.index.clone(), store: Arc::clone(&self.store) };
+        let backups = Backups::new(self.index.clone(), Arc::clone(&self.store));
         for (work, result) in [
-            ("deleting old backups", backups.expire().await.map_err(ReclaimError::from)),
+            ("looking after backups", Box::pin(backups.look_after()).await.map_err(ReclaimError::from)),
             ("expiring and deleting", sweep::run(self).await),
             ("looking for orphans", orphans.run(self).await),
         ] {

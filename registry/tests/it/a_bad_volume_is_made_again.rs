@@ -121,6 +121,48 @@ async fn a_node_whose_state_became_another_is_found_by_its_check_sums_and_made_a
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_new_volume_is_bad_too_takes_the_place_of_its_first() {
+    let Ok(next) = std::env::var("NEXT") else {
+        println!("skipped: NEXT names no binary that was built with the feature failpoints; tests/run sets it");
+        return;
+    };
+    let cluster = Cluster::up(3, 1, &["cluster.snapshot_entries=10"]);
+    let client = cluster.client(0);
+    let image = client.image("a/b", "content").await;
+    // A member that lacks no more than a hundred entries counts as caught up.
+    for number in 0..150 {
+        client.put_manifest("a/b", &format!("t{number}"), &image).await.expect(201);
+    }
+    let victim = follower(&cluster, &cluster.leader().await);
+    let (first, address) = (voter(&cluster, &victim).unwrap(), cluster.address(&victim));
+    let refuse = || {
+        let text = r#"{"reason": "diverged", "detail": "said by a test"}"#;
+        fs::write(cluster.data(&victim).join("index/refused.json"), text).unwrap();
+    };
+    cluster.kill(&victim);
+    refuse();
+    cluster.use_binary(&next);
+    cluster.start_with(&victim, &[("FAILPOINTS", "index::snapshot::after_receive=pause")]);
+    let of_name = || {
+        let members = cluster.status()["members"].as_array().cloned().unwrap_or_default();
+        members.into_iter().filter(|member| member["name"] == address.as_str()).collect::<Vec<_>>()
+    };
+    within(PATIENCE, "it is a learner under another id", async || {
+        of_name().iter().any(|member| member["role"] == "learner")
+    })
+    .await;
+    let second = of_name().iter().find(|member| member["role"] == "learner").unwrap()["id"].as_u64().unwrap();
+    cluster.kill(&victim);
+    refuse();
+    cluster.start(&victim);
+    made_again(&cluster, &victim, first).await;
+    let third = voter(&cluster, &victim).unwrap();
+    assert!(third != first && third != second, "{first} {second} {third}");
+    let done = async || !cluster.data(&victim).join("replaces.json").exists();
+    within(PATIENCE, "it knows that it has the place", done).await;
+}
+
 /// Flips bits in the middle of everything that a node has written there.
 fn damage(directory: &Path) {
     let mut damaged = 0;

@@ -7,6 +7,7 @@ mod a_full_disk_loses_nothing;
 mod a_full_disk_of_one_node;
 mod a_leader_that_restarts_asks_again;
 mod a_push_may_die_at_any_step;
+mod a_restore_may_die_at_any_step;
 mod a_slow_state_is_received_once;
 mod a_snapshot_may_die_at_any_step;
 mod a_store_in_trouble;

@@ -55,10 +55,21 @@ async fn everything_that_was_archived_is_served_after_all_volumes_are_lost() {
     let again = tempfile::tempdir().unwrap();
     let said = succeed(&["restore", "--take-over"], &set, again.path()).await;
     assert!(said.contains("epoch 3"), "{said}");
-    let server = serve(set, again.path()).await;
+    let server = serve(set.clone(), again.path()).await;
     let tags = server.client().get("/v2/team/app/tags/list").await.expect(200).json();
     assert_eq!(tags["tags"], serde_json::json!(["v1", "v2", "v3"]));
     server.client().get(&format!("/v2/team/app/blobs/{}", Digest::of(LARGE.as_bytes()))).await.expect(200);
+
+    // Lost before it ever served, it is restored from what it began with.
+    drop(server);
+    for epoch in [4, 5] {
+        let lost = tempfile::tempdir().unwrap();
+        let said = succeed(&["restore", "--take-over"], &set, lost.path()).await;
+        assert!(
+            said.contains(&format!("epoch {}, at", epoch - 1)) && said.contains(&format!("epoch {epoch} now")),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +102,9 @@ async fn an_index_that_is_there_is_not_overwritten() {
     server.kill();
     let said = fail(&["restore", "--take-over"], &set, server.data()).await;
     assert!(said.contains("--force"), "{said}");
+    // Why the volume was not to be used is set aside with it.
+    let refused = r#"{"reason": "damaged", "detail": "said by a test"}"#;
+    std::fs::write(server.data().join("index/refused.json"), refused).unwrap();
     let said = succeed(&["restore", "--take-over", "--force"], &set, server.data()).await;
     assert!(said.contains("index-before-"), "{said}");
     server.restart().await;

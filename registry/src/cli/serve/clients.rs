@@ -57,7 +57,7 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     };
     background.extend(opened.archiver.map(|archiver| archiver.start(&stop_background)));
     if let Some(socket) = opened.socket {
-        let backups = Backups { index: app.index.clone(), store: Arc::clone(&app.store) };
+        let backups = Backups::new(app.index.clone(), Arc::clone(&app.store));
         socket.answers.with(Arc::new(BackupCalls(backups)));
         background.push(tokio::spawn(socket.serve(stop_background.clone())));
     }

@@ -102,12 +102,18 @@ async fn start(config: &Config, name: &str, options: &NodeOptions, metrics: &Ind
             let error = anyhow::Error::from(error);
             let identity =
                 raft::volume::written_identity(&options.directory).context("could not read whose volume it was")?;
-            let replaces = Replaces { cluster: identity.cluster, node: identity.node };
-            if !rebuild::is_possible(&dialer, &others, &replaces).await {
+            let before = rebuild::read(data).context("could not read whose place this node takes")?;
+            let mut found = None;
+            for replaces in Replaces::after(before, &identity.cluster, identity.node) {
+                if found.is_none() && rebuild::is_possible(&dialer, &others, &replaces).await {
+                    found = Some(replaces);
+                }
+            }
+            let Some(replaces) = found else {
                 return Err(error.context(
                     "could not open the index, and no leader answers that this node could be made again from",
                 ));
-            }
+            };
             rebuild::write(data, &replaces).context("could not note whose place this node takes")?;
             let aside = refused::set_aside(&options.directory).context("could not set the volume aside")?;
             tracing::error!(
@@ -124,7 +130,8 @@ async fn start(config: &Config, name: &str, options: &NodeOptions, metrics: &Ind
         && replaces.node != node.id()
     {
         node.join(&replaces.cluster).map_err(|fault| anyhow::anyhow!("could not join the cluster again: {fault}"))?;
-        let replace = Replace { cluster: replaces.cluster, old: replaces.node, new: node.id(), name: name.to_owned() };
+        let Replaces { cluster, node: old, between } = replaces;
+        let replace = Replace { cluster, old, new: node.id(), name: name.to_owned(), between };
         let data = data.clone();
         tokio::spawn(async move { rebuild::take_place(dialer, others, replace, &data).await });
     }
@@ -165,7 +172,7 @@ async fn lead(
         };
         let index = Index::of(local.clone(), cluster);
         tokio::spawn(agreement::run(local.clone()));
-        let backups = Backups { index: index.clone(), store: Arc::clone(&parts.store) };
+        let backups = Backups::new(index.clone(), Arc::clone(&parts.store));
         answers.with(Arc::new(BackupCalls(backups)));
         let archiver = parts.archiver(&config, &index);
         let archived = archiver.as_ref().map(Archiver::archived);

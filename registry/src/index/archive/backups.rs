@@ -4,11 +4,14 @@
 //! backup is left in the store: so at no moment is there a backup whose objects may be deleted. Called by the admin calls
 //! of the process that leads, and by the task that removes backups whose time is over.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
-use super::names::{SnapshotName, backup_prefix, is_backup_name};
+use super::chain::Listing;
+use super::names::{SnapshotName, WholeSnapshot, backup_prefix, is_backup_name};
 use super::task::new_id;
 use super::{ArchiveError, snapshots, stream};
 use crate::blobs::Store;
@@ -24,8 +27,10 @@ const ABANDONED: u64 = 24 * 3_600_000;
 /// What makes and deletes backups.
 #[derive(Clone, Debug)]
 pub struct Backups {
-    pub index: Index,
-    pub store: Arc<dyn Store>,
+    index: Index,
+    store: Arc<dyn Store>,
+    /// The backups that this process writes now.
+    writing: Arc<Mutex<BTreeMap<String, JoinHandle<()>>>>,
 }
 
 /// A backup whose objects are kept, and whose snapshot is not written yet.
@@ -72,6 +77,14 @@ impl From<crate::blobs::StoreError> for BackupError {
 }
 
 impl Backups {
+    pub fn new(index: Index, store: Arc<dyn Store>) -> Self {
+        Self { index, store, writing: Arc::default() }
+    }
+
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// Makes a backup of what is acknowledged now. Without a name it is called by the time; `keep` is in milliseconds,
     /// and without it the backup stays until it is deleted.
     pub async fn now(&self, name: Option<String>, keep: Option<u64>) -> Result<Made, BackupError> {
@@ -93,6 +106,34 @@ impl Backups {
         Ok(Begun { name })
     }
 
+    /// Writes the snapshot of a backup that was begun beside what this process does; [`Self::writing`] names it until then.
+    pub fn write(&self, begun: Begun) {
+        let (backups, name) = (self.clone(), begun.name.clone());
+        let mut writing = self.lock_writing();
+        writing.retain(|_, task| !task.is_finished());
+        let task = tokio::spawn(async move {
+            let name = begun.name.clone();
+            match backups.finish(begun).await {
+                Ok(made) => tracing::info!(name, position = made.position, bytes = made.bytes, "made a backup"),
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(name, error = format!("{error:#}"), "a backup was not made");
+                }
+            }
+        });
+        writing.insert(name, task);
+    }
+
+    /// The backups that this process writes now.
+    pub fn writing(&self) -> Vec<String> {
+        let writing = self.lock_writing();
+        writing.iter().filter(|(_, task)| !task.is_finished()).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn lock_writing(&self) -> MutexGuard<'_, BTreeMap<String, JoinHandle<()>>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes the snapshot of a backup that was begun. When that fails, the backup is removed.
     pub async fn finish(&self, begun: Begun) -> Result<Made, BackupError> {
         let name = begun.name;
@@ -100,7 +141,7 @@ impl Backups {
         // It was applied here, so nothing that this view refers to is deleted.
         let view = node.view();
         let stands = position_of(&view).map_err(ArchiveError::from)?.ok_or(BackupError::NotLeading)?;
-        let id = new_id(&self.index)?;
+        let id = new_id(self.index.time())?;
         let snapshot = SnapshotName { position: stands.index, term: stands.term, id };
         let cluster = self.index.cluster();
         let prefix = backup_prefix(&cluster.id, cluster.epoch, &name);
@@ -113,9 +154,37 @@ impl Backups {
                 return Err(error.into());
             }
         };
-        let snapshot = Some(StoredSnapshot::from(&whole));
-        self.pin(PinBackup { name: name.clone(), keep_until: None, snapshot }).await?;
+        self.complete(&name, &whole).await.inspect_err(|error| {
+            if matches!(error, BackupError::Archive(_)) {
+                tracing::warn!(name, "the backup is whole, and whoever leads records that within a minute");
+            }
+        })?;
         Ok(Made { name, position: whole.name.position, bytes: whole.length })
+    }
+
+    /// Records that the snapshot of a backup is whole. One that was deleted meanwhile, or that somebody else completed with
+    /// another snapshot, leaves nothing in the store.
+    async fn complete(&self, name: &str, whole: &WholeSnapshot) -> Result<(), BackupError> {
+        let snapshot = StoredSnapshot::from(whole);
+        let pin = PinBackup { name: name.to_owned(), keep_until: None, snapshot: Some(snapshot.clone()) };
+        let error = match self.pin(pin).await {
+            Err(error @ (BackupError::Unknown { .. } | BackupError::Exists { .. })) => error,
+            other => return other,
+        };
+        if self.list().await?.iter().any(|pin| pin.name == name && pin.snapshot.as_ref() == Some(&snapshot)) {
+            return Ok(()); // whoever leads was first
+        }
+        let cluster = self.index.cluster();
+        let prefix = backup_prefix(&cluster.id, cluster.epoch, name);
+        self.store.delete(&whole.mark(&prefix)).await?;
+        self.store.delete(&whole.name.key(&prefix)).await?;
+        Err(error)
+    }
+
+    /// The whole snapshot of a backup in the store.
+    async fn whole(&self, name: &str, epoch: u64) -> Result<Option<WholeSnapshot>, BackupError> {
+        let prefix = backup_prefix(&self.index.cluster().id, epoch, name);
+        Ok(Listing::of(stream::list(self.store.as_ref(), &prefix).await?).newest().cloned())
     }
 
     async fn pin(&self, pin: PinBackup) -> Result<(), BackupError> {
@@ -133,19 +202,37 @@ impl Backups {
         Ok(self.index.query(ListBackups).await?)
     }
 
-    /// Deletes a backup: first what is in the store, then the pin.
+    /// Deletes a backup: first what is in the store, then the pin. One that nothing pins is deleted as well, so that none is
+    /// left that looks whole and is not kept.
     pub async fn delete(&self, name: &str) -> Result<(), BackupError> {
-        let found = self.list().await?.into_iter().find(|backup| backup.name == name);
-        let Some(backup) = found else { return Err(BackupError::Unknown { name: name.to_owned() }) };
+        let unknown = || BackupError::Unknown { name: name.to_owned() };
+        if !is_backup_name(name) {
+            return Err(unknown());
+        }
+        let written_here = self.lock_writing().remove(name);
+        if let Some(task) = written_here {
+            task.abort();
+            let _ = task.await; // it was told to end
+        }
+        let pin = self.list().await?.into_iter().find(|backup| backup.name == name);
         let cluster = self.index.cluster();
-        if cluster.owns(backup.epoch) {
+        let epochs: Vec<u64> = match &pin {
+            Some(pin) => cluster.epochs().filter(|epoch| *epoch == pin.epoch).collect(),
+            None => cluster.epochs().collect(),
+        };
+        let mut keys = Vec::new();
+        for epoch in epochs {
+            keys.extend(stream::list(self.store.as_ref(), &backup_prefix(&cluster.id, epoch, name)).await?);
+        }
+        if pin.is_none() && keys.is_empty() {
+            return Err(unknown());
+        }
+        if !keys.is_empty() {
             owner::check(self.store.as_ref(), cluster).await.map_err(ArchiveError::from)?;
-            let prefix = backup_prefix(&cluster.id, backup.epoch, name);
-            let mut keys = stream::list(self.store.as_ref(), &prefix).await?;
-            keys.sort_by_key(|key| super::names::WholeSnapshot::parse(key).is_none()); // the mark first
-            for key in keys {
-                self.store.delete(&key).await?;
-            }
+        }
+        keys.sort_by_key(|key| WholeSnapshot::parse(key).is_none()); // the mark first
+        for key in keys {
+            self.store.delete(&key).await?;
         }
         let forget = ForgetBackup { name: name.to_owned() };
         match self.index.submit(None, Command::ForgetBackup(forget)).await {
@@ -154,10 +241,24 @@ impl Backups {
         }
     }
 
-    /// Deletes the backups whose time is over, and what is left of those whose writer died.
-    pub async fn expire(&self) -> Result<(), BackupError> {
+    /// Completes the backups that are whole and whose writer could not say so, and deletes those whose time is over, and what
+    /// is left of those whose writer died.
+    pub async fn look_after(&self) -> Result<(), BackupError> {
         let now = self.index.time();
-        for backup in self.list().await? {
+        for mut backup in self.list().await? {
+            if backup.snapshot.is_none()
+                && let Some(whole) = self.whole(&backup.name, backup.epoch).await?
+            {
+                let snapshot = Some(StoredSnapshot::from(&whole));
+                let pin = PinBackup { name: backup.name.clone(), keep_until: None, snapshot: snapshot.clone() };
+                match self.pin(pin).await {
+                    Ok(()) => tracing::info!(name = backup.name, "completed a backup whose writer could not say so"),
+                    // Its writer was first, or it is being deleted: the next look tells.
+                    Err(BackupError::Exists { .. } | BackupError::Unknown { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+                backup.snapshot = snapshot;
+            }
             if is_over(&backup, now) {
                 tracing::info!(name = backup.name, "deleting a backup whose time is over");
                 self.delete(&backup.name).await?;

@@ -14,6 +14,8 @@ use crate::index::raft::receive::collect;
 
 pub const NOW: &str = "/admin/backup/now";
 pub const LIST: &str = "/admin/backup/list";
+/// Asks which backups this process writes.
+pub const WRITING: &str = "/admin/backup/writing";
 pub const DELETE: &str = "/admin/backup/delete";
 
 /// Asks for a backup. It is begun when the answer comes, and complete when the list shows its snapshot.
@@ -31,27 +33,19 @@ pub struct BackupCalls(pub Backups);
 #[async_trait]
 impl Answer for BackupCalls {
     async fn answer(&self, _caller: &Caller, path: &str, body: Incoming) -> Result<Bytes, Fault> {
-        if !self.0.index.leads() {
-            let leader = self.0.index.local().and_then(|local| local.node().leader());
+        if !self.0.index().leads() {
+            let leader = self.0.index().local().and_then(|local| local.node().leader());
             return Err(Fault::NotLeader { leader: leader.map(|(_, name)| name) });
         }
         match path {
             NOW => {
                 let BackupNow { name, keep } = read(&collect(body).await?)?;
                 let begun = self.0.begin(name, keep).await.map_err(|error| fault(&error))?;
-                let (backups, name) = (self.0.clone(), begun.name.clone());
-                tokio::spawn(async move {
-                    let name = begun.name.clone();
-                    match backups.finish(begun).await {
-                        Ok(made) => tracing::info!(name, position = made.position, bytes = made.bytes, "made a backup"),
-                        Err(error) => {
-                            let error = anyhow::Error::from(error);
-                            tracing::error!(name, error = format!("{error:#}"), "a backup was not made");
-                        }
-                    }
-                });
+                let name = begun.name.clone();
+                self.0.write(begun);
                 write(&name)
             }
+            WRITING => write(&self.0.writing()),
             LIST => write(&self.0.list().await.map_err(|error| fault(&error))?),
             DELETE => {
                 let name: String = read(&collect(body).await?)?;

@@ -22,8 +22,6 @@ pub struct Reach {
     pub position: u64,
     /// The check sum of the last frame; 0 when there is none.
     pub sum: u32,
-    /// The term of the last entry; none when it is not known.
-    pub term: Option<u64>,
     pub segments: Vec<SegmentName>,
 }
 
@@ -103,7 +101,6 @@ impl Listing {
             reach = Reach {
                 position: segment.last,
                 sum: segment.sum,
-                term: Some(segment.term),
                 segments: {
                     reach.segments.push(segment);
                     reach.segments

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::chain::{Listing, Plan, PlanError};
-use super::names::{self, WholeSnapshot};
+use super::names::{self, SnapshotName, WholeSnapshot};
+use super::task::new_id;
 use super::{ArchiveError, segment, snapshots, stream};
 use crate::blobs::{ObjectKey, Store};
+use crate::index::crash;
 use crate::index::metrics::IndexMetrics;
-use crate::index::query::Cluster;
-use crate::index::raft::restore::{Restoring, VolumeError, occupied};
+use crate::index::query::{Cluster, GetStatus, Query};
+use crate::index::raft::restore::{Restoring, VolumeError, begin_anew, occupied};
 use crate::index::state;
 use crate::reclaim::owner::{self, Owner, OwnerError};
 
@@ -127,6 +129,7 @@ impl Restore {
     /// is never silently shorter.
     pub async fn run(&self) -> Result<Restored, RestoreError> {
         let look = |source| RestoreError::Look { directory: self.directory.clone(), source };
+        begin_anew(&self.directory).map_err(look)?;
         if !occupied(&self.directory).map_err(look)?.is_empty() {
             return Err(RestoreError::Occupied { directory: self.directory.clone() });
         }
@@ -139,10 +142,12 @@ impl Restore {
         let keys = stream::list(self.store.as_ref(), &names::cluster_prefix(&cluster)).await?;
         let source = self.source(cluster, owner.as_ref(), &keys)?;
         let (volume, plan, entries, bytes) = self.state(&source).await?;
+        crash::point("index::restore::after_state");
 
         let old = state::cluster(&volume.view()).map_err(VolumeError::from)?;
         let old = old.ok_or_else(|| RestoreError::NoArchive { cluster: source.cluster.clone() })?;
         let (epoch, claim) = self.take_epoch(&source, &old, owner.as_ref(), &keys).await?;
+        crash::point("index::restore::after_claim");
         let mut upload_key = [0; 32];
         getrandom::fill(&mut upload_key).map_err(ArchiveError::Random)?;
         let mut new = Cluster {
@@ -158,10 +163,22 @@ impl Restore {
             new.owned = old.owned.iter().copied().chain([old.epoch]).collect();
             new.claim = None;
             kept = backups(&keys, &source.cluster);
-            owner::take_over(self.store.as_ref(), &new).await?;
         }
         let change = |transaction: &mut state::records::Transaction<'_>| state::restored(transaction, &new, &kept);
-        let node = volume.finish(&self.member, change).await?;
+        let volume = volume.conclude(&self.member, change)?;
+        // The archive of the new epoch begins with what was restored: it can be restored again from the first moment on.
+        let view = volume.view();
+        let time = GetStatus.answer(&view).map_err(VolumeError::from)?.time;
+        let (index, term) = (volume.position.index, volume.position.term);
+        let name = SnapshotName { position: index, term, id: new_id(time)? };
+        let prefix = names::snapshots_prefix(&new.id, epoch);
+        snapshots::write(self.store.as_ref(), &prefix, &new.id, name, view).await?;
+        crash::point("index::restore::after_snapshot");
+        if self.take_over {
+            owner::take_over(self.store.as_ref(), &new).await?;
+            crash::point("index::restore::after_owner");
+        }
+        let node = volume.finish().await?;
         Ok(Restored {
             cluster: new.id.clone(),
             epoch,

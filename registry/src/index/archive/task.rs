@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::{Listing, Reach};
 use super::names::{SnapshotName, WholeSnapshot, epoch_prefix, log_prefix, snapshots_prefix};
+use super::restore::read_segment;
 use super::segment::Builder;
 use super::{ArchiveError, ArchiveMetrics, Archived, snapshots, stream};
 use crate::blobs::Store;
 use crate::index::Index;
+use crate::index::command::Time;
 use crate::index::query::Cluster;
 use crate::index::raft::archive::{Tail, position_of};
 use crate::index::raft::types::StoredEntry;
@@ -64,6 +66,8 @@ type OnTheWay = (SnapshotName, JoinSet<Result<WholeSnapshot, ArchiveError>>);
 /// The work of one leadership, from one listing on.
 struct Work {
     builder: Builder,
+    /// Since when there are entries in it.
+    opened: Option<Instant>,
     /// Where the chain in the store ends.
     position: u64,
     /// Whether a whole snapshot leads to that chain.
@@ -104,6 +108,7 @@ impl Archiver {
             drop(work);
             self.measure();
             if let Err(error) = result {
+                self.set_behind(true);
                 self.metrics.failures.inc();
                 let error = anyhow::Error::from(error);
                 tracing::warn!(error = format!("{error:#}"), "the index could not be archived; trying again");
@@ -147,7 +152,8 @@ impl Archiver {
                 return Ok(());
             }
             let more = self.gather(&node, &mut work).await?;
-            let old = work.builder.bytes() >= SEGMENT_BYTES || self.waits_too_long();
+            let old = work.opened.is_some_and(|opened| opened.elapsed() >= self.options.close_after)
+                || work.builder.bytes() >= SEGMENT_BYTES;
             if !work.builder.is_empty() && (old || last) {
                 self.flush(&mut work).await?;
             }
@@ -159,11 +165,6 @@ impl Archiver {
                 let _ = stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
             }
         }
-    }
-
-    fn waits_too_long(&self) -> bool {
-        let behind = *self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        behind.is_some_and(|since| since.elapsed() >= self.options.close_after)
     }
 
     async fn listing(&self) -> Result<Listing, ArchiveError> {
@@ -181,7 +182,7 @@ impl Archiver {
             return self.begin_anew(node);
         };
         let mut reach = listing.reach(newest.name.position);
-        check_history(node, &reach).await?;
+        check_history(self.store.as_ref(), self.cluster(), node, &reach).await?;
         self.archived.reached(reach.position);
         // The newest snapshot may be ahead of the entries before it, when a leader died between the two: they are archived
         // as well, if our log still has them, so that every position since the oldest snapshot can be restored.
@@ -194,6 +195,7 @@ impl Archiver {
         let age = Duration::from_millis(self.index.time().0.saturating_sub(newest.time()));
         Ok(Work {
             builder: Builder::new(reach.position + 1, reach.sum),
+            opened: None,
             position: reach.position,
             has_base: true,
             snapshot: None,
@@ -205,8 +207,10 @@ impl Archiver {
 
     /// Begins a new chain behind a new snapshot: nothing is archived yet, or the log no longer holds what comes next.
     fn begin_anew(&self, node: &Node) -> Result<Work, ArchiveError> {
+        self.set_behind(true);
         let mut work = Work {
             builder: Builder::new(1, 0),
+            opened: None,
             position: 0,
             has_base: false,
             snapshot: None,
@@ -239,6 +243,7 @@ impl Archiver {
         for entry in &entries {
             work.builder.push(entry).map_err(ArchiveError::Encode)?;
         }
+        work.opened.get_or_insert_with(Instant::now);
         self.set_behind(true);
         let bytes = work.builder.bytes() - before;
         work.entries += entries.len() as u64;
@@ -255,10 +260,11 @@ impl Archiver {
         self.metrics.bytes.inc_by(name.length);
         work.builder = Builder::new(name.last + 1, name.sum);
         work.position = name.last;
+        work.opened = None;
         if work.has_base {
             self.archived.reached(work.position);
+            self.set_behind(false);
         }
-        self.set_behind(false);
         Ok(())
     }
 
@@ -272,6 +278,7 @@ impl Archiver {
             self.metrics.snapshots.inc();
             self.metrics.bytes.inc_by(whole.length);
             self.archived.reached(work.position.max(whole.name.position));
+            self.set_behind(!work.builder.is_empty());
             tracing::info!(position = whole.name.position, bytes = whole.length, "archived a snapshot");
             return self.tidy().await;
         }
@@ -289,7 +296,7 @@ impl Archiver {
     fn write_snapshot(&self, node: &Node, work: &mut Work) -> Result<u64, ArchiveError> {
         let view = node.view();
         let stands = position_of(&view)?.ok_or_else(|| NodeError::NoLeader("nothing is applied yet".into()))?;
-        let id = new_id(&self.index)?;
+        let id = new_id(self.index.time())?;
         let name = SnapshotName { position: stands.index, term: stands.term, id };
         let (store, prefix, cluster) = (Arc::clone(&self.store), self.snapshots(), self.cluster().id.clone());
         let mut task = JoinSet::new();
@@ -317,10 +324,10 @@ impl Archiver {
 }
 
 /// A new id, which tells the index time.
-pub(super) fn new_id(index: &Index) -> Result<String, ArchiveError> {
+pub(super) fn new_id(time: Time) -> Result<String, ArchiveError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(ArchiveError::Random)?;
-    Ok(ulid::Ulid::from_parts(index.time().0, u128::from_le_bytes(random)).to_string().to_lowercase())
+    Ok(ulid::Ulid::from_parts(time.0, u128::from_le_bytes(random)).to_string().to_lowercase())
 }
 
 /// The entry at a position, while the log still holds it.
@@ -330,14 +337,14 @@ async fn entry_at(node: &Node, position: u64) -> Result<Option<StoredEntry>, Arc
     Ok(read.await.map_err(|_| ArchiveError::Ended)??)
 }
 
-/// Makes sure that our log leads to where the archive stands: an older copy of a volume does not.
-async fn check_history(node: &Node, reach: &Reach) -> Result<(), ArchiveError> {
+/// Makes sure that our log leads to where the archive stands: that of an older copy of a volume does not, also when it has
+/// become as long since.
+async fn check_history(store: &dyn Store, cluster: &Cluster, node: &Node, reach: &Reach) -> Result<(), ArchiveError> {
     let position = reach.position;
     if position > node.health().end {
         return Err(ArchiveError::Ahead { archived: position });
     }
-    match (entry_at(node, position).await?, reach.term) {
-        (Some(entry), Some(term)) if entry.position.term != term => Err(ArchiveError::Ahead { archived: position }),
-        _ => Ok(()),
-    }
+    let (Some(segment), Some(ours)) = (reach.segments.last(), entry_at(node, position).await?) else { return Ok(()) };
+    let archived = read_segment(store, &cluster.id, cluster.epoch, segment).await?;
+    if archived.last() == Some(&ours) { Ok(()) } else { Err(ArchiveError::Ahead { archived: position }) }
 }

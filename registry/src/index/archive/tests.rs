@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::backups::{BackupError, Backups};
 use super::chain::{Listing, PlanError};
-use super::names::{log_prefix, snapshots_prefix};
+use super::names::{SnapshotName, backup_prefix, log_prefix, snapshots_prefix};
+use super::task::new_id;
 use super::{ArchiveMetrics, Archived, Archiver, Options, segment, snapshots, stream};
 use crate::blobs::Store;
 use crate::blobs::checksum::Checksums;
 use crate::blobs::directory::Directory;
-use crate::index::command::{Command, CommitBlob, Place, Policy, Segment};
+use crate::index::command::{Command, CommitBlob, ForgetBackup, Place, Segment};
 use crate::index::metrics::IndexMetrics;
+use crate::index::raft::archive::position_of;
 use crate::index::{Index, IndexOptions};
 use crate::oci::digest::Digest;
 use crate::reclaim::owner;
@@ -200,34 +203,99 @@ async fn a_log_that_was_cut_first_is_archived_by_a_new_snapshot() {
     world.end().await;
 }
 
+fn copy(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_the_volume_does_not_write_into_the_archive() {
     let directory = tempfile::tempdir().unwrap();
+    let (volume, older) = (directory.path().join("volume"), directory.path().join("older"));
     let world = start(directory.path(), options()).await;
     world.push(1).await;
     world.wait_until_archived().await;
-    let cluster = world.index.cluster().clone();
-    // Somebody was further: as if this volume had been put back to an older copy.
-    let plan = world.listing().await.plan(None, 0).unwrap();
-    let last = plan.segments.last().copied();
-    let before = last.map_or(0, |last| last.sum);
-    let ahead = super::names::SegmentName {
-        first: plan.position + 1,
-        last: plan.position + 1000,
-        term: 1,
-        before,
-        sum: 7,
-        length: 1,
-    };
     world.end().await;
-    let store: Arc<dyn Store> = Arc::new(Directory::open(&directory.path().join("store")).await.unwrap());
-    stream::put(store.as_ref(), &ahead.key(&cluster.id, 1), Bytes::from_static(b"x")).await.unwrap();
+    copy(&volume, &older);
     let world = start(directory.path(), options()).await;
-    world.push(2).await;
-    world.wait_until("it refuses", |world| world.metrics.failures.get() > 0).await;
+    for number in 2..10 {
+        world.push(number).await;
+    }
+    world.wait_until_archived().await;
+    let (cluster, before) = (world.index.cluster().clone(), world.listing().await);
+    let archived = world.archived.position();
+    world.end().await;
+    std::fs::remove_dir_all(&volume).unwrap();
+    std::fs::rename(&older, &volume).unwrap();
+
+    let world = start(directory.path(), options()).await;
+    assert!(world.applied() < archived);
+    let refused = |world: &World| world.metrics.failures.get();
+    world.wait_until("it refuses while its log is shorter", |world| refused(world) > 0).await;
+    let shorter = refused(&world);
+    for number in 20..40 {
+        world.push(number).await;
+    }
+    assert!(world.applied() > archived);
+    world.wait_until("it refuses when its log is longer, too", |world| refused(world) > shorter + 1).await;
     let after = world.listing().await;
-    assert_eq!(after.segments.last(), Some(&ahead));
-    assert_eq!(world.metrics.segments.get(), 0);
-    world.index.set_policy(Policy { grace: 5, ..Policy::default() }).await.unwrap();
+    assert_eq!((after.segments, after.whole), (before.segments, before.whole));
+    assert_eq!(world.archived.position(), 0, "what was condemned is not deleted");
+    assert_eq!(*world.index.cluster(), cluster);
+    world.end().await;
+}
+
+/// Makes the pin of a backup, and its snapshot, and does not say that it is whole: as if its writer had died just then.
+async fn interrupted(world: &World, name: &str) {
+    let backups = Backups::new(world.index.clone(), Arc::clone(&world.store));
+    backups.begin(Some(name.to_owned()), None).await.unwrap();
+    let cluster = world.index.cluster();
+    let view = world.index.local().unwrap().node().view();
+    let stands = position_of(&view).unwrap().unwrap();
+    let id = new_id(world.index.time()).unwrap();
+    let snapshot = SnapshotName { position: stands.index, term: stands.term, id };
+    let prefix = backup_prefix(&cluster.id, cluster.epoch, name);
+    snapshots::write(world.store.as_ref(), &prefix, &cluster.id, snapshot, view).await.unwrap();
+}
+
+async fn objects_of(world: &World, backup: &str) -> usize {
+    let cluster = world.index.cluster();
+    stream::list(world.store.as_ref(), &backup_prefix(&cluster.id, cluster.epoch, backup)).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_whole_is_completed_by_whoever_leads() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    interrupted(&world, "nightly").await;
+    let backups = Backups::new(world.index.clone(), Arc::clone(&world.store));
+    backups.begin(Some("unfinished".into()), None).await.unwrap();
+    backups.look_after().await.unwrap();
+    let pins = backups.list().await.unwrap();
+    let complete: Vec<_> = pins.iter().map(|pin| (pin.name.as_str(), pin.snapshot.is_some())).collect();
+    assert_eq!(complete, [("nightly", true), ("unfinished", false)]);
+    assert_eq!(objects_of(&world, "nightly").await, 2);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_was_deleted_while_it_was_written_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    let backups = Backups::new(world.index.clone(), Arc::clone(&world.store));
+    let begun = backups.begin(Some("nightly".into()), None).await.unwrap();
+    backups.delete("nightly").await.unwrap();
+    let error = backups.finish(begun).await.unwrap_err();
+    assert!(matches!(error, BackupError::Unknown { .. }), "{error}");
+    assert_eq!(objects_of(&world, "nightly").await, 0);
+
+    // One that looks whole and that nothing pins can be deleted.
+    interrupted(&world, "nightly").await;
+    let forget = ForgetBackup { name: "nightly".into() };
+    world.index.submit(None, Command::ForgetBackup(forget)).await.unwrap();
+    backups.delete("nightly").await.unwrap();
+    assert_eq!(objects_of(&world, "nightly").await, 0);
+    assert!(matches!(backups.delete("nightly").await, Err(BackupError::Unknown { .. })));
     world.end().await;
 }

@@ -200,4 +200,7 @@ pub struct Replace {
     pub new: u64,
     /// Its name: the one that the old id has too.
     pub name: String,
+    /// Ids that it had in between, and whose volumes could not be used either.
+    #[serde(default)]
+    pub between: Vec<u64>,
 }

@@ -94,18 +94,23 @@ impl Node {
     pub async fn succeed(&self, replace: &Replace) -> Result<(), Fault> {
         let members = self.members();
         let is_in = |id: NodeId| members.iter().find(|member| member.id == id);
-        match (is_in(replace.old), is_in(replace.new)) {
-            (None, Some(_)) => Ok(()),
-            (None, None) => Err(Fault::Removed { node: replace.old }),
+        let mut olds = std::iter::once(&replace.old).chain(&replace.between).filter_map(|id| is_in(*id));
+        match (olds.next(), is_in(replace.new)) {
+            (None, Some(_)) => return Ok(()),
+            (None, None) => return Err(Fault::Removed { node: replace.old }),
             (Some(old), _) if old.name != replace.name => {
-                Err(Fault::Refused { reason: format!("node {} is {}", replace.old, old.name) })
+                return Err(Fault::Refused { reason: format!("node {} is {}", old.id, old.name) });
             }
             (Some(_), None) => {
                 self.add(replace.new, &replace.name).await?;
-                Err(Fault::Refused { reason: "it is a learner now, and has not caught up yet".into() })
+                return Err(Fault::Refused { reason: "it is a learner now, and has not caught up yet".into() });
             }
-            (Some(old), Some(_)) if old.voter => self.promote(replace.new, Some(replace.old)).await,
-            (Some(_), Some(_)) => self.forget(replace.old).await,
+            (Some(old), Some(_)) if old.voter => self.promote(replace.new, Some(old.id)).await?,
+            (Some(old), Some(_)) => self.forget(old.id).await?,
+        }
+        match olds.next() {
+            None => Ok(()),
+            Some(other) => Err(Fault::Refused { reason: format!("node {} is not removed yet", other.id) }),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::time::Instant;
 
@@ -89,6 +90,8 @@ pub enum NodeError {
     NewerFormat { file: PathBuf, format: u32 },
     #[error("the directory {directory} is used by another process")]
     InUse { directory: PathBuf },
+    #[error("a restore into {directory} was cut short: run `roadstead restore` again, which begins anew")]
+    CutShort { directory: PathBuf },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -101,19 +104,22 @@ pub enum NodeError {
     )]
     Refused { file: PathBuf, refused: Refused },
     #[error(
-        "the log ends at {log} but the state has applied {state}: acknowledged entries are missing from the log. Do not \
-         start this node again: restore it from a backup"
+        "the log ends at {log} but the state has applied {state}: acknowledged entries are missing from the log. With \
+         peers, the node is made again from them; without, restore it from a backup"
     )]
     LogBehindState { log: u64, state: u64 },
     #[error(
-        "the state has applied {state} but the log begins behind {log}: acknowledged entries are missing. Do not start \
-         this node again: restore it from a backup"
+        "the state has applied {state} but the log begins behind {log}: acknowledged entries are missing. With peers, the \
+         node is made again from them; without, restore it from a backup"
     )]
     StateBehindLog { log: u64, state: u64 },
     #[error("consensus stopped: {0}")]
     Stopped(String),
     #[error("there is no leader: {0}")]
     NoLeader(String),
+    /// The entry was in our log when another began to lead: it may be in that one's log, too.
+    #[error("another node began to lead before the command was committed: {0}")]
+    Discarded(String),
 }
 
 /// A running member.
@@ -378,6 +384,9 @@ impl Node {
     pub async fn write(&self, proposal: Proposal) -> Result<Reply, NodeError> {
         match self.raft.client_write(proposal).await {
             Ok(written) => Ok(written.data),
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(leader))) => {
+                Err(NodeError::Discarded(leader.to_string()))
+            }
             Err(error) if error.forward_to_leader().is_some() => Err(NodeError::NoLeader(error.to_string())),
             Err(error) => Err(NodeError::Stopped(error.to_string())),
         }

@@ -1,7 +1,8 @@
 //! Makes a volume from an archive: a state from a snapshot, the entries behind it applied, and then a node of its own,
 //! the only voter. Called offline by `archive::restore`; blocks on the disk.
 //!
-//! The identity is written last: a node refuses to start on a volume whose restore was cut short.
+//! A mark stands on the volume until its identity does: a node refuses to start on one whose restore was cut short, and the
+//! next restore begins anew.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,16 +14,18 @@ use openraft::storage::RaftLogStorage;
 use super::log::Log;
 use super::machine::{Machine, applied_of};
 use super::node::NodeError;
+use super::refused;
 use super::states::States;
 use super::transfer::{self, TransferError};
-use super::types::{Members, NodeId, StoredEntry, StoredVote};
-use super::volume::{Identity, lock, sync_directories, write_identity};
+use super::types::{Members, NodeId, Position, StoredEntry, StoredVote};
+use super::volume::{Identity, RESTORING, cut_short, lock, mark, sync_directories, unmark, write_identity};
+use crate::index::crash;
 use crate::index::metrics::IndexMetrics;
 use crate::index::state::records::{RecordsError, Transaction};
 use crate::index::state::store::View;
 
 /// What an index leaves in its directory.
-const OURS: [&str; 4] = ["identity.json", "CURRENT", "log", "state-"];
+const OURS: [&str; 6] = ["identity.json", "CURRENT", "log", "state-", refused::FILE, RESTORING];
 /// Entries applied at once.
 const STEP: usize = 256;
 
@@ -57,9 +60,20 @@ pub fn occupied(directory: &Path) -> io::Result<Vec<PathBuf>> {
             found.push(entry.path());
         }
     }
-    // The identity goes first, so that what is left half-way is no volume.
-    found.sort_by_key(|path| !path.ends_with(OURS[0]));
+    // Who takes them away one by one leaves no volume half-way, and the mark of a restore to the end.
+    found.sort_by_key(|path| (!path.ends_with(OURS[0]), path.ends_with(RESTORING)));
     Ok(found)
+}
+
+/// Removes what a restore left that was cut short. Anything else that is in `directory` stays.
+pub fn begin_anew(directory: &Path) -> io::Result<()> {
+    if !cut_short(directory)? {
+        return Ok(());
+    }
+    for path in occupied(directory)? {
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
 }
 
 /// A volume that is being made.
@@ -83,6 +97,7 @@ impl Restoring {
         let failed = |source| VolumeError::Write { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = lock(directory)?;
+        mark(directory).map_err(failed)?;
         let states = States::new(directory);
         states.current().map_err(failed)?;
         let store = transfer::receive(input, cluster, &states)?;
@@ -110,12 +125,12 @@ impl Restoring {
         self.machine.store().view()
     }
 
-    /// Makes the last changes to the state, and a node of it that is called `name` by its peers.
-    pub async fn finish(
+    /// Makes the last changes to the state, which is then that of a node that is called `name` by its peers.
+    pub fn conclude(
         self,
         name: &str,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<(), RecordsError>,
-    ) -> Result<NodeId, VolumeError> {
+    ) -> Result<Concluded, VolumeError> {
         let store = self.machine.store();
         let view = store.view();
         let mut applied = applied_of(&store).map_err(|error| self.failed(error))?;
@@ -137,15 +152,46 @@ impl Restoring {
         let changes: Vec<_> = transaction.into_changes().collect();
         store.write(changes, &encoded).map_err(NodeError::from)?;
         store.sync().map_err(NodeError::from)?;
-        self.states.switch_to(store.directory()).map_err(|error| self.failed(error))?;
+        Ok(Concluded { volume: self, position, identity })
+    }
+}
 
+/// A volume with the state of a new node, and not yet a node.
+#[derive(Debug)]
+pub struct Concluded {
+    volume: Restoring,
+    /// Where the state stands.
+    pub position: Position,
+    identity: Identity,
+}
+
+impl Concluded {
+    /// The state.
+    pub fn view(&self) -> View {
+        self.volume.view()
+    }
+
+    /// Makes the node.
+    pub async fn finish(self) -> Result<NodeId, VolumeError> {
+        let Self { volume, position, identity } = self;
+        volume.switch(position, &identity).await?;
+        Ok(identity.node)
+    }
+}
+
+impl Restoring {
+    async fn switch(self, position: Position, identity: &Identity) -> Result<(), VolumeError> {
+        let store = self.machine.store();
+        self.states.switch_to(store.directory()).map_err(|error| self.failed(error))?;
         let mut log = Log::open(&self.directory.join("log"), position.index, &self.metrics).map_err(NodeError::from)?;
         // The next term must be later than that of the last entry.
         let vote = StoredVote { term: position.term, node: identity.node, committed: false };
         log.save_vote(&vote.into()).await.map_err(|error| self.failed(error))?;
         log.close().await.map_err(|error| self.failed(error))?;
         sync_directories(&self.directory).map_err(|error| self.failed(error))?;
-        write_identity(&self.directory, &identity).map_err(|error| self.failed(error))?;
-        Ok(identity.node)
+        crash::point("index::restore::before_identity");
+        write_identity(&self.directory, identity).map_err(|error| self.failed(error))?;
+        crash::point("index::restore::after_identity");
+        unmark(&self.directory).map_err(|error| self.failed(error))
     }
 }

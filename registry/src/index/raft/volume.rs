@@ -10,6 +10,8 @@ use super::node::NodeError;
 use super::types::NodeId;
 
 const IDENTITY: &str = "identity.json";
+/// Stands on a volume while a restore makes it.
+pub const RESTORING: &str = "RESTORING";
 const FORMAT: u32 = 1;
 
 /// What a volume says of itself.
@@ -50,9 +52,13 @@ pub fn identity(directory: &Path, alone: bool, id: Option<NodeId>) -> Result<Ide
             if identity.format > FORMAT {
                 return Err(NodeError::NewerFormat { file, format: identity.format });
             }
+            unmark(directory).map_err(failed)?;
             Ok(identity)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if cut_short(directory).map_err(failed)? {
+                return Err(NodeError::CutShort { directory: directory.to_owned() });
+            }
             if directory.join("log").exists() {
                 return Err(failed(io::Error::other(format!("there is a log but no {IDENTITY}"))));
             }
@@ -77,6 +83,25 @@ pub fn write_identity(directory: &Path, identity: &Identity) -> io::Result<()> {
     new.sync_all()?;
     fs::rename(&temporary, directory.join(IDENTITY))?;
     File::open(directory)?.sync_all()
+}
+
+/// Says that a restore makes this volume.
+pub fn mark(directory: &Path) -> io::Result<()> {
+    File::create(directory.join(RESTORING))?.sync_all()?;
+    File::open(directory)?.sync_all()
+}
+
+/// The restore is complete, if there was one.
+pub fn unmark(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(RESTORING)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.and_then(|()| File::open(directory)?.sync_all()),
+    }
+}
+
+/// Whether a restore began on this volume and did not come to its end, which is the identity.
+pub fn cut_short(directory: &Path) -> io::Result<bool> {
+    Ok(directory.join(RESTORING).try_exists()? && !directory.join(IDENTITY).try_exists()?)
 }
 
 /// Makes the names of the databases durable, and that of the volume's directory.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::objects::Object;
 use super::records::{Records, RecordsError, Table, Transaction, decode, load};
 use super::{Entry, settings};
+use crate::index::archive::restore::FoundBackup;
 use crate::index::command::{ForgetBackup, Outcome, PinBackup, Refusal, Reply, StoredSnapshot, Time};
 use crate::index::query::PinnedBackup;
 
@@ -127,18 +128,24 @@ impl Holds {
     }
 }
 
-/// Records the backups that a restored cluster takes over and does not know: they hold all that is condemned from now on.
-pub fn adopt(
-    transaction: &mut Transaction<'_>,
-    name: &str,
-    epoch: u64,
-    snapshot: &StoredSnapshot,
-) -> Result<(), RecordsError> {
-    if load::<Backup>(transaction, Table::Backups, name.as_bytes())?.is_none() {
-        let time = settings::clock(transaction)?.time;
-        let backup = Backup { position: 0, time, epoch, keep_until: None, snapshot: Some(snapshot.clone()) };
-        transaction.save(Table::Backups, name.as_bytes(), &backup);
-    }
+/// Records a backup that a restored cluster finds in its store. What the restored state knows of that name may be older: the
+/// pin before its snapshot was whole, or another backup that was deleted since. Only what is in the store counts.
+pub fn adopt(transaction: &mut Transaction<'_>, found: &FoundBackup) -> Result<(), RecordsError> {
+    let FoundBackup { name, epoch, snapshot } = found;
+    let snapshot = StoredSnapshot::from(snapshot);
+    let known: Option<Backup> = load(transaction, Table::Backups, name.as_bytes())?;
+    let known = known.filter(|known| known.epoch == *epoch && known.position <= snapshot.position);
+    let backup = match known {
+        Some(known) if known.snapshot.as_ref() == Some(&snapshot) => return Ok(()),
+        // Until when it is kept may have been said of another one.
+        Some(known) if known.snapshot.is_none() => Backup { keep_until: None, snapshot: Some(snapshot), ..known },
+        _ => {
+            let time = settings::clock(transaction)?.time;
+            // Where its pin was is not known: it holds all that is condemned from now on.
+            Backup { position: 0, time, epoch: *epoch, keep_until: None, snapshot: Some(snapshot) }
+        }
+    };
+    transaction.save(Table::Backups, name.as_bytes(), &backup);
     Ok(())
 }
 

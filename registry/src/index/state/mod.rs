@@ -92,8 +92,8 @@ pub fn cluster(records: &dyn Records) -> Result<Option<Cluster>, RecordsError> {
     settings::cluster(records)
 }
 
-/// Makes a restored state one of `cluster`, a new epoch. One that took over also keeps the backups of those before it that
-/// it does not know; a copy has none, because they are not its own.
+/// Makes a restored state one of `cluster`, a new epoch. One that took over also keeps the backups of those before it, which
+/// are `kept` in the store; a copy has none, because they are not its own.
 pub fn restored(
     transaction: &mut Transaction<'_>,
     cluster: &Cluster,
@@ -103,10 +103,9 @@ pub fn restored(
     if cluster.claim.is_some() {
         return backups::disown(transaction);
     }
-    for FoundBackup { name, epoch, snapshot } in kept {
-        backups::adopt(transaction, name, *epoch, &snapshot.into())?;
-    }
-    Ok(())
+    // Its own last: should the backup of a copy have the same name, that of the cluster counts.
+    let (own, others): (Vec<_>, Vec<_>) = kept.iter().partition(|backup| cluster.owns(backup.epoch));
+    others.into_iter().chain(own).try_for_each(|backup| backups::adopt(transaction, backup))
 }
 
 fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Command) -> Result<Reply, RecordsError> {

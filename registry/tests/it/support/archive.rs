@@ -1,7 +1,7 @@
 //! Servers that archive, and the verbs that read back what they archived.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use super::s3::FakeS3;
 use super::server::{Options, Server, roadstead};
@@ -43,8 +43,24 @@ pub async fn all_archived(server: &Server) -> u64 {
 }
 
 /// Runs a verb with the configuration of a server.
-pub async fn run(verb: &[&str], set: &[String], data: &Path) -> Output {
-    let mut command = roadstead();
+async fn run(verb: &[&str], set: &[String], data: &Path) -> Output {
+    output(roadstead(), verb, set, data).await
+}
+
+/// The same with another binary, and with variables of the environment.
+pub async fn run_with(
+    binary: &str,
+    environment: &[(&str, &str)],
+    verb: &[&str],
+    set: &[String],
+    data: &Path,
+) -> Output {
+    let mut command = Command::new(binary);
+    command.envs(environment.iter().copied());
+    output(command, verb, set, data).await
+}
+
+async fn output(mut command: Command, verb: &[&str], set: &[String], data: &Path) -> Output {
     command.args(verb).arg("--data").arg(data);
     for setting in set {
         command.args(["--set", setting]);

@@ -165,3 +165,25 @@ fn who_takes_over_holds_backups_that_it_did_not_know_and_a_copy_has_none() {
         }
     }
 }
+
+#[test]
+fn who_takes_over_completes_a_pin_by_what_is_in_the_store() {
+    let found = |position| {
+        let name = SnapshotName { position, term: 1, id: "x".into() };
+        FoundBackup { name: "own".into(), epoch: 1, snapshot: WholeSnapshot { name, length: 1, sum: 1 } }
+    };
+    let mut world = World::new();
+    world.ok(pin("own"));
+    let pinned = world.position;
+    // What is restored is the state in the backup itself: it knows that it was begun, and nothing else.
+    for (backup, holds_since) in [(found(pinned), pinned), (found(pinned + 9), 0)] {
+        let cluster = world.status().cluster.unwrap();
+        let new = Cluster { epoch: cluster.epoch + 1, owned: vec![1], ..cluster };
+        let mut transaction = Transaction::new(&world.records);
+        crate::index::state::restored(&mut transaction, &new, std::slice::from_ref(&backup)).unwrap();
+        let changes: Vec<_> = transaction.into_changes().collect();
+        world.records.write(changes);
+        let own = world.ask(ListBackups).remove(0);
+        assert_eq!((own.position, own.snapshot), (holds_since, Some((&backup.snapshot).into())));
+    }
+}
