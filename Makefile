@@ -3,7 +3,7 @@
 
 # Starts a registry on 127.0.0.1:5000 with its data in ./data.
 run:
-	cargo run --quiet --locked -p roadstead -- serve
+	cargo run --locked -p roadstead -- serve
 
 build:
 	cargo build --locked -p roadstead

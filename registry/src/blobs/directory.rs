@@ -3,10 +3,12 @@
 //! An object is written to `<key>.part`, made durable, renamed to its key, and the directories are made durable: so a
 //! file under a key is always whole. A part file that nobody finishes is found by `abort_stale`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -27,15 +29,16 @@ const LISTED: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Directory {
     root: PathBuf,
+    named: Named,
 }
 
 impl Directory {
     /// Opens the store, and makes its directory.
     pub async fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), named: Named::default() };
         let key = ObjectKey(String::new());
-        let root = store.root.clone();
-        blocking("open the directory of", &key, move || make_directory(&root)).await?;
+        let (root, named) = (store.root.clone(), store.named.clone());
+        blocking("open the directory of", &key, move || make_directory(&root, &named)).await?;
         Ok(store)
     }
 
@@ -83,13 +86,22 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Directories whose names this process has made durable: one that is there may be named by somebody who died before that,
+/// or who is about to do it.
+type Named = Arc<Mutex<BTreeSet<PathBuf>>>;
+
 /// Makes a directory and those above it, each durable in its parent.
-fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path, named: &Named) -> io::Result<()> {
+    let known = || named.lock().unwrap_or_else(PoisonError::into_inner);
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if known().contains(path) {
+                return Ok(());
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = path.parent() {
-                make_directory(parent)?;
+                make_directory(parent, named)?;
             }
             match fs::create_dir(path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -98,7 +110,9 @@ fn make_directory(path: &Path) -> io::Result<()> {
         }
         other => other?,
     }
-    sync_parent(path)
+    sync_parent(path)?;
+    known().insert(path.to_owned());
+    Ok(())
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -116,10 +130,10 @@ impl Store for Directory {
         let mut part = path.clone().into_os_string();
         part.push(PART);
         let part = PathBuf::from(part);
-        let temporary = part.clone();
+        let (temporary, named) = (part.clone(), self.named.clone());
         let file = blocking("create", key, move || {
             if let Some(parent) = temporary.parent() {
-                make_directory(parent)?;
+                make_directory(parent, &named)?;
             }
             File::options().write(true).create_new(true).open(&temporary)
         })

@@ -33,7 +33,7 @@ impl Admin {
     pub async fn new(config: &Config) -> anyhow::Result<Self> {
         if config.cluster.index.is_empty() {
             let path = socket::path(&config.server.data);
-            if !path.exists() {
+            if std::os::unix::net::UnixStream::connect(&path).is_err() {
                 bail!(
                     "cluster.index names no index nodes, and no registry runs on {} (server.data): name the nodes, or run this where the registry runs",
                     config.server.data.display()

@@ -13,7 +13,7 @@ use super::admin::Admin;
 use super::{ConfigArgs, Failure};
 use crate::blobs::measured::StoreMetrics;
 use crate::blobs::{self, Store};
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::index::archive::calls::{BackupNow, DELETE, LIST, NOW, WRITING};
 use crate::index::archive::restore::{FoundBackup, backups};
 use crate::index::archive::verify::{self, Report};
@@ -134,17 +134,33 @@ async fn now(config: &Config, name: Option<String>, keep: Option<Duration>, as_j
 }
 
 /// The store, and the cluster whose backups are meant.
-pub(super) async fn open(config: &Config, cluster: Option<String>) -> anyhow::Result<(Arc<dyn Store>, String)> {
+pub(super) async fn open(
+    config: &Config,
+    cluster: Option<String>,
+    option: &str,
+) -> anyhow::Result<(Arc<dyn Store>, String)> {
+    let storage = &config.storage;
+    if !config.cluster.index.is_empty() && storage.kind == StorageKind::Directory && storage.directory.is_none() {
+        bail!(
+            "this configuration names index nodes and no store: what is archived is read from the store itself, so give it the \
+             [storage] of the cluster, too"
+        );
+    }
     let metrics = StoreMetrics::register(&prometheus::Registry::new()).context("could not set up metrics")?;
     let store = blobs::open::open(config, metrics).await.context("could not open the store")?;
-    let cluster = match cluster {
-        Some(cluster) => cluster,
-        None => match owner::read(store.as_ref()).await? {
-            Some(owner) => owner.cluster,
-            None => bail!("the store does not say whose it is: name the cluster with --cluster"),
-        },
+    if let Some(cluster) = cluster {
+        return Ok((store, cluster));
+    }
+    let Some(owner) = owner::read(store.as_ref()).await? else {
+        let place = match (storage.kind, &storage.directory) {
+            (StorageKind::S3, _) => format!("the bucket {}", storage.s3.bucket),
+            (StorageKind::Directory, directory) => {
+                directory.as_ref().unwrap_or(&config.server.data).display().to_string()
+            }
+        };
+        bail!("the store {place} does not say whose it is: is it the right one? If so, name the cluster with {option}");
     };
-    Ok((store, cluster))
+    Ok((store, owner.cluster))
 }
 
 async fn found(store: &dyn Store, cluster: &str) -> anyhow::Result<Vec<FoundBackup>> {
@@ -152,7 +168,7 @@ async fn found(store: &dyn Store, cluster: &str) -> anyhow::Result<Vec<FoundBack
 }
 
 async fn list(config: &Config, cluster: Option<String>, as_json: bool) -> anyhow::Result<()> {
-    let (store, cluster) = open(config, cluster).await?;
+    let (store, cluster) = open(config, cluster, "--cluster").await?;
     let found = found(store.as_ref(), &cluster).await?;
     // Until when they are kept is known to the index alone, which need not run.
     let pins = tokio::time::timeout(PINS, async {
@@ -173,7 +189,7 @@ async fn list(config: &Config, cluster: Option<String>, as_json: bool) -> anyhow
             .map(|backup| {
                 let snapshot = &backup.snapshot;
                 json!({ "name": backup.name, "epoch": backup.epoch, "position": snapshot.name.position,
-                    "time": snapshot.time(), "bytes": snapshot.length, "pinned": until(backup).is_some(),
+                    "time": snapshot.time(), "bytes": snapshot.length, "pinned": pins.as_ref().map(|_| until(backup).is_some()),
                     "keep_until": until(backup).flatten() })
             })
             .collect();
@@ -214,7 +230,7 @@ async fn verify(
     cluster: Option<String>,
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let (store, cluster) = open(config, cluster).await?;
+    let (store, cluster) = open(config, cluster, "--cluster").await?;
     let mut found = found(store.as_ref(), &cluster).await?;
     let mut reports: BTreeMap<String, Report> = BTreeMap::new();
     if let Some(name) = &name {

@@ -35,13 +35,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let dir = &arguments.dir;
+    if [&arguments.index, &arguments.registry, &arguments.admin].iter().all(|names| names.is_empty()) {
+        bail!("nobody to make a certificate for: name hosts with --index, or names with --registry or --admin");
+    }
     fs::create_dir_all(dir).with_context(|| format!("could not make {}", dir.display()))?;
     let issuer = authority(dir)?;
     let kinds =
         [(Role::Index, &arguments.index), (Role::Registry, &arguments.registry), (Role::Admin, &arguments.admin)];
     for (role, names) in kinds {
         for name in names {
-            if name.is_empty() || name.contains(['/', ':']) {
+            if name.is_empty() || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
                 bail!("{name:?} is no host name");
             }
             let mut params =

@@ -16,6 +16,8 @@ use crate::index::peers::wire::{Change, Form, Join, Joined, Member};
 
 /// How long a learner may take to catch up before we stop waiting for it.
 const CATCHING_UP: Duration = Duration::from_mins(30);
+/// How long the leader may take to reach a new node at all.
+const REACHED: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
 /// Entries that a learner may be behind and still be called caught up.
 const NEAR: u64 = 100;
@@ -133,6 +135,15 @@ pub(super) fn run(IndexArgs { verb, json }: IndexArgs) -> Result<(), Failure> {
 }
 
 async fn answer(verb: Verb, config: Config, output: Output) -> anyhow::Result<()> {
+    let of_members = matches!(
+        verb,
+        Verb::Init { .. } | Verb::Add { .. } | Verb::Promote { .. } | Verb::Remove { .. } | Verb::Transfer { .. }
+    );
+    if of_members && config.cluster.index.is_empty() {
+        bail!(
+            "cluster.index names no index nodes, and a registry of one process has no members: name the nodes of a cluster"
+        );
+    }
     let admin = Admin::new(&config).await?;
     match verb {
         Verb::Init { cluster, .. } => init(&admin, cluster, output).await,
@@ -140,8 +151,14 @@ async fn answer(verb: Verb, config: Config, output: Output) -> anyhow::Result<()
         Verb::Add { node, replace, .. } => add(&admin, &node, replace, output).await,
         Verb::Promote { member, replace, .. } => {
             let members = admin.members().await?;
-            let id = find(&members, &member, |member| !member.voter).or_else(|_| find(&members, &member, |_| true))?.id;
-            promote(&admin, &members, id, replace, output).await
+            let found =
+                find(&members, &member, |member| !member.voter).or_else(|_| find(&members, &member, |_| true))?;
+            if found.voter && replace.is_none() {
+                let text = format!("{} is a voter already (node {})", found.name, found.id);
+                output.done(&text, &json!({ "id": found.id, "name": found.name, "role": "voter" }));
+                return Ok(());
+            }
+            promote(&admin, &members, found.id, replace, output).await
         }
         Verb::Remove { member, .. } => {
             let members = admin.members().await?;
@@ -221,6 +238,16 @@ async fn add(admin: &Admin, node: &str, replace: Option<String>, output: Output)
     let cluster = leader.cluster.context("the leader belongs to no cluster")?;
     let joined: Joined =
         admin.ask(node, JOIN, &Join { cluster }).await.with_context(|| format!("{node} did not join"))?;
+    let others = |member: &Member| member.id != joined.id;
+    let voter = leader.members.iter().any(|member| member.id == joined.id && member.voter);
+    let old = replace.as_ref().map(|text| find(&leader.members, text, others));
+    if voter && old.as_ref().is_none_or(Result::is_err) {
+        let text = format!("{} is a voter already (node {})", joined.name, joined.id);
+        output.done(&text, &json!({ "id": joined.id, "name": joined.name, "role": "voter" }));
+        return Ok(());
+    }
+    // Asked before anything changes.
+    old.transpose()?;
     let change = Change::Add { id: joined.id, name: joined.name.clone() };
     admin.ask_leader::<_, ()>(CHANGE, &change).await?;
     output.progress(&format!("{} is a learner (node {})", joined.name, joined.id));
@@ -228,7 +255,16 @@ async fn add(admin: &Admin, node: &str, replace: Option<String>, output: Output)
     loop {
         let leader = admin.leader_status().await?;
         let has = leader.matched.iter().find(|(id, _)| *id == joined.id).map_or(0, |(_, index)| *index);
-        if has + NEAR >= leader.end {
+        if has == 0 && began.elapsed() > REACHED {
+            bail!(
+                "it is a learner, and the leader has not reached it in {} s: if DNS does not know {}, that name must be in \
+                 cluster.addresses of every node. `roadstead index remove {}` takes it out again",
+                REACHED.as_secs(),
+                joined.name,
+                joined.id
+            );
+        }
+        if has > 0 && has + NEAR >= leader.end {
             let text = format!("it has caught up: at {has}, the leader at {}", leader.end);
             if replace.is_some() {
                 output.progress(&text);

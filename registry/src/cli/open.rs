@@ -18,7 +18,7 @@ use crate::http::HttpMetrics;
 use crate::index::archive::{self, ArchiveMetrics, Archiver};
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
-use crate::index::query::GetStatus;
+use crate::index::query::{Cluster, GetStatus};
 use crate::index::remote::{Remote, RemoteOptions};
 use crate::index::{Index, client::IndexOptions};
 use crate::reclaim::{self, OwnerError, ReclaimMetrics, Reclaimer};
@@ -143,6 +143,13 @@ async fn await_ownership(store: &dyn Store, index: &Index) -> anyhow::Result<()>
 /// A store that is out does not keep a registry down that has owned it before: tags and manifests can be served, and the
 /// reclaimer looks again before it deletes. That days were closed tells that it has worked on the store before.
 pub(super) async fn own(store: &dyn Store, index: &Index) -> anyhow::Result<()> {
+    if let Err(OwnerError::Store(StoreError::NotFound { .. })) = reclaim::check(store, index.cluster()).await {
+        let blobs = index.query(GetStatus).await?.counts.blobs;
+        if blobs > 0 {
+            let Cluster { id, epoch, .. } = index.cluster().clone();
+            return Err(OwnerError::Gone { blobs, cluster: id, epoch }.into());
+        }
+    }
     match reclaim::claim(store, index.cluster()).await {
         Err(OwnerError::Store(error @ StoreError::Unavailable { .. }))
             if index.query(GetStatus).await?.closed_day > 0 =>

@@ -51,7 +51,7 @@ async fn restore(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     let _claim = directory::claim(&config.server.data)?;
     let directory = config.server.data.join("index");
     // Asked before anything is set aside: a store that does not answer leaves the old index in its place.
-    let (store, cluster) = backup::open(&config, arguments.from_cluster).await?;
+    let (store, cluster) = backup::open(&config, arguments.from_cluster, "--from-cluster").await?;
     if arguments.force {
         set_aside(&directory)?;
     }

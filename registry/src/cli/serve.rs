@@ -41,6 +41,11 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.server.role != Role::All || config.cluster.index.is_empty(),
+        "cluster.index names index nodes, and server.role is \"all\", a registry of its own: set server.role to \"index\" or \
+         \"registry\", or leave cluster.index out"
+    );
     let process = Process::start(&config).await?;
     match config.server.role {
         Role::All | Role::Registry => Box::pin(clients::serve(process, config)).await,

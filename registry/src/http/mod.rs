@@ -70,12 +70,19 @@ where
     let call = Call { app: app.clone(), headers: parts.headers };
     let body = RequestBody::new(body.map_err(Into::into));
     let reply = answer(call, body, action).instrument(span.clone()).await;
-    let response = span.in_scope(|| finish(reply, &parts.method, &id, &app.metrics));
+    let mut response = span.in_scope(|| whole(reply, &parts.method, &id));
+    response.body_mut().count(app.metrics.sent.clone());
     app.metrics.answered(name, response.status(), began.elapsed());
     span.in_scope(|| {
         tracing::debug!(status = response.status().as_u16(), method = %parts.method, path = parts.uri.path(), "answered");
     });
     response
+}
+
+/// What every request is answered while the index has not been found yet.
+pub fn not_yet(method: &Method) -> Response<Body> {
+    let error = failure::unavailable(anyhow::anyhow!("no index node has answered yet"));
+    whole(Err(error), method, &request_id())
 }
 
 async fn answer(call: Call, body: RequestBody, action: Result<Action, ActionError>) -> Reply {
@@ -113,7 +120,7 @@ async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {
 }
 
 /// Makes the answer whole: an error its JSON, every answer the headers that all have, and HEAD no body.
-fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Response<Body> {
+fn whole(reply: Reply, method: &Method, id: &str) -> Response<Body> {
     let mut response = match reply {
         Ok(response) => response,
         Err(error) => {
@@ -142,7 +149,6 @@ fn finish(reply: Reply, method: &Method, id: &str, metrics: &HttpMetrics) -> Res
     if head {
         *response.body_mut() = Body::empty();
     }
-    response.body_mut().count(metrics.sent.clone());
     response
 }
 

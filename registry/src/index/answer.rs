@@ -1,6 +1,7 @@
 //! Speaks for the node of this process to others: letters of members, commands and queries of processes without an
 //! index, and what an administrator asks. What a caller may do stands in its certificate.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub const RAISE: &str = "/admin/raise";
 /// How long a new cluster may take to elect its first leader.
 const FOUNDING: Duration = Duration::from_secs(30);
 
+/// Bytes of answers to one batch of queries.
+const ANSWER_BYTES: usize = 16 << 20;
+
 /// Answers for a node.
 #[derive(Debug)]
 pub struct Answers {
@@ -57,6 +61,22 @@ pub struct Answers {
 impl std::fmt::Debug for dyn Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Answer")
+    }
+}
+
+/// What answers to a batch of queries may take: what does not fit is asked again, and waits nowhere.
+#[derive(Debug, Default)]
+struct Room(AtomicUsize);
+
+impl Room {
+    fn take(&self, answered: Answered) -> Result<Answered, Fault> {
+        let taken = self.0.fetch_add(answered.answer.len(), Ordering::Relaxed);
+        // One always fits, however large it is, or it would be asked for ever.
+        if taken == 0 || taken + answered.answer.len() <= ANSWER_BYTES {
+            return Ok(answered);
+        }
+        self.0.fetch_sub(answered.answer.len(), Ordering::Relaxed);
+        Err(Fault::Unavailable { reason: "the answers to the others are too long".into() })
     }
 }
 
@@ -100,7 +120,8 @@ impl Answers {
 
     async fn queries(&self, queries: Queries) -> Result<QueryReplies, Fault> {
         self.check_cluster(&queries.cluster)?;
-        let replies = join_all(queries.queries.iter().map(|asked| self.any(asked))).await;
+        let room = Room::default();
+        let replies = join_all(queries.queries.iter().map(|asked| async { room.take(self.any(asked).await?) })).await;
         Ok(QueryReplies { time: self.local.time(), replies })
     }
 
@@ -320,6 +341,19 @@ fn write<T: Serialize>(message: &T) -> Result<Bytes, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_that_are_too_long_together_are_asked_for_again() {
+        let room = Room::default();
+        let answered = |length| Answered { answer: vec![0; length].into(), stale: false };
+        assert!(room.take(answered(2 * ANSWER_BYTES)).is_ok(), "one always fits");
+        assert!(room.take(answered(1)).is_err());
+        let room = Room::default();
+        for _ in 0..4 {
+            assert!(room.take(answered(ANSWER_BYTES / 4)).is_ok());
+        }
+        assert!(matches!(room.take(answered(1)), Err(Fault::Unavailable { .. })));
+    }
 
     #[test]
     fn a_certificate_allows_what_its_role_needs_and_nothing_else() {

@@ -184,7 +184,7 @@ impl Local {
         if query.as_it_stands() {
             return Ok((answer(&inner.node, &query)?, true));
         }
-        if query.may_settle() && (inner.alone || inner.node.is_fresh()) {
+        if query.may_settle() && (inner.alone || (!query.decides() && inner.node.is_fresh())) {
             let answer = answer(&inner.node, &query)?;
             if query.settled(&answer) {
                 return Ok((answer, false));

@@ -31,6 +31,12 @@ pub trait Query: Serialize + DeserializeOwned + Send + Sync + 'static {
         false
     }
 
+    /// Whether whoever is told that it is there leaves something out because of that, such as a push: then what is settled
+    /// is not enough while there is a quorum to ask.
+    fn decides(&self) -> bool {
+        false
+    }
+
     /// Whether many records may be visited: then it is answered away from the threads that serve connections.
     fn scans(&self) -> bool {
         false

@@ -6,7 +6,7 @@
 use super::PushError;
 use crate::app::App;
 use crate::index::command::{Command, MountBlob, Refusal};
-use crate::index::query::BlobRepositories;
+use crate::index::query::{BlobRepositories, Found, GetBlob};
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
 
@@ -30,7 +30,12 @@ pub async fn mount(
     }
     let command = Command::MountBlob(MountBlob { repository: repository.clone(), digest, from });
     match app.index.submit(None, command).await.map_err(PushError::from) {
-        Ok(_) => Ok(true),
+        // A damaged one is not there for who wants to push it: that heals it.
+        Ok(_) => {
+            let get = GetBlob { repository: repository.clone(), digest, linearizable: false };
+            let found = app.index.query_any(get).await?.answer;
+            Ok(matches!(found, Found::Here(blob) if !blob.damaged))
+        }
         Err(PushError::Refused(Refusal::MountSourceUnknown)) => Ok(false),
         Err(error) => Err(error),
     }

@@ -29,9 +29,20 @@ pub enum OwnerError {
     )]
     Other { cluster: String, epoch: u64, ours: String },
     #[error(
+        "a later restore of cluster {cluster} has taken the store over: it is epoch {epoch} there, and this is epoch {ours}, which \
+         is over. Start the index that was restored last"
+    )]
+    TakenOver { cluster: String, epoch: u64, ours: u64 },
+    #[error(
         "this cluster is a copy that took epoch {epoch}, and its claim is not, or not the only one, in the store: nothing is deleted"
     )]
     NoClaim { epoch: u64 },
+    #[error(
+        "the store is not that of this index, which knows {blobs} blobs: the object OWNER is not there. Is the right volume \
+         mounted, and are bucket and prefix right? If what the store held is gone for good, say that it may be used: put an \
+         object OWNER into it that is made by: printf '%-256s' '{{\"cluster\":\"{cluster}\",\"epoch\":{epoch}}}'"
+    )]
+    Gone { blobs: u64, cluster: String, epoch: u64 },
     #[error("the object OWNER of the store does not tell whose it is: {reason}")]
     Unreadable { reason: String },
     #[error("could not find out whose the store is")]
@@ -61,8 +72,10 @@ pub async fn claim(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerErro
 pub async fn check(store: &dyn Store, cluster: &Cluster) -> Result<(), OwnerError> {
     let owner = owner(store).await?;
     let other = || OwnerError::Other { cluster: owner.cluster.clone(), epoch: owner.epoch, ours: cluster.id.clone() };
+    let taken_over = || OwnerError::TakenOver { cluster: cluster.id.clone(), epoch: owner.epoch, ours: cluster.epoch };
     match &cluster.claim {
         None if owner.cluster == cluster.id && owner.epoch == cluster.epoch => Ok(()),
+        None if owner.cluster == cluster.id => Err(taken_over()),
         Some(claim) if owner.cluster == cluster.id => check_claim(store, cluster, claim).await,
         _ => Err(other()),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::{ReclaimError, Reclaimer, join};
+use super::{ReclaimError, Reclaimer, join, owner};
 use crate::blobs::StoreError;
 use crate::blobs::reader::{self, ReadError};
 use crate::index::IndexError;
@@ -92,6 +92,8 @@ async fn check(reclaimer: &Reclaimer, blob: &StoredBlob) -> Result<bool, Reclaim
             Err(ReadError::Store(error)) if !matches!(error, StoreError::NotFound { .. }) => return Err(error.into()),
             Err(error) => error,
         };
+        // Another store, or an empty one, in the place of ours says nothing about our blobs.
+        owner::check(reclaimer.store.as_ref(), reclaimer.index.cluster()).await?;
         let mark = MarkDamaged { digest: blob.digest, key: key.clone() };
         return match reclaimer.index.submit(None, Command::MarkDamaged(mark)).await {
             Ok(_) => {

@@ -149,6 +149,20 @@ async fn a_scrub_marks_what_is_damaged_or_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_of_another_store_marks_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let reclaimer = start(directory.path(), 0).await;
+    let digest = push(&reclaimer, b"content", None).await;
+    std::fs::rename(directory.path().join("objects"), directory.path().join("unmounted")).unwrap();
+    assert!(scrub::run(&reclaimer, None).await.is_err());
+    std::fs::rename(directory.path().join("unmounted"), directory.path().join("objects")).unwrap();
+    let found = scrub::run(&reclaimer, None).await.unwrap();
+    assert_eq!((found.blobs, found.damaged), (1, vec![]));
+    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+    assert!(!reclaimer.index.query(query).await.unwrap().here().unwrap().damaged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_of_several_segments_becomes_one_object() {
     let directory = tempfile::tempdir().unwrap();
     let reclaimer = start(directory.path(), 0).await;

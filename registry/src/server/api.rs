@@ -1,19 +1,27 @@
 //! The client listener's handler: hands each request to the API.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures::future::Either;
 use http::{Request, Response};
 
 use super::Connection;
 use super::accept::Handler;
 use super::body::WatchedBody;
 use crate::app::App;
-use crate::http::{Body, handle};
+use crate::http::{Body, handle, not_yet};
 
-/// Answers the client listener.
-#[derive(Clone, Debug)]
+/// Answers the client listener. Until there is an [`App`] it says that this is not possible now. Clones share it.
+#[derive(Clone, Debug, Default)]
 pub struct Api {
-    pub app: Arc<App>,
+    app: Arc<OnceLock<Arc<App>>>,
+}
+
+impl Api {
+    /// From now on requests are answered by `app`.
+    pub fn begin(&self, app: Arc<App>) {
+        let _ = self.app.set(app); // said once, when the process has started
+    }
 }
 
 impl Handler for Api {
@@ -24,7 +32,10 @@ impl Handler for Api {
         request: Request<WatchedBody>,
         connection: Connection,
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let Some(app) = self.app.get() else {
+            return Either::Left(std::future::ready(not_yet(request.method())));
+        };
         let connection = crate::http::Connection { peer: connection.peer, tls: connection.tls };
-        handle(Arc::clone(&self.app), request, connection)
+        Either::Right(handle(Arc::clone(app), request, connection))
     }
 }

@@ -115,6 +115,8 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
         began.elapsed() < Duration::from_secs(1)
     })
     .await;
+    let output = cluster.admin(&["status"]);
+    assert!(!output.status.success() && text(&output).contains("there is no "), "{}", text(&output));
     for number in 0..2 {
         let client = cluster.client(number);
         within(PATIENCE, "digests are served", async || {
@@ -123,6 +125,8 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
         .await;
         let answer = client.get(&format!("/v2/a/b/manifests/{digest}")).await.expect(200);
         assert!(answer.header("warning").starts_with("110 "), "{answer:?}");
+        let answer = client.head(&format!("/v2/a/b/manifests/{digest}")).await.expect(200);
+        assert!(answer.header("warning").starts_with("110 "), "clients resolve what they pull: {answer:?}");
         let answer = client.get(&format!("/v2/a/b/blobs/{layer}")).await.expect(200);
         assert_eq!(answer.body, b"one");
         assert!(answer.header("warning").starts_with("110 "), "{answer:?}");
@@ -145,6 +149,17 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
     cluster.kill("index-3");
     let answer = client.get(&format!("/v2/a/b/manifests/{digest}")).await.expect(503);
     assert!(!answer.header("retry-after").is_empty());
+
+    // Nor by a process that starts then; it serves as soon as there is an index.
+    cluster.kill("registry-2");
+    cluster.start("registry-2");
+    let client = cluster.client(1);
+    within(PATIENCE, "it listens", async || client.ask("GET", "/v2/").try_send().await.is_ok()).await;
+    let answer = client.get("/v2/").await.expect(503);
+    assert!(!answer.header("retry-after").is_empty());
+    cluster.start("index-1");
+    cluster.start("index-3");
+    assert_eq!(tag(&client, "a/b", "v1").await, Some(digest.to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,6 +306,12 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
     cluster.admin_ok(&["transfer", "index-3"]);
     let now = cluster.leader().await;
     assert!(leader == "index-3" || now == "index-3", "{leader} {now}");
+    let said = cluster.admin_ok(&["transfer", "index-3"]);
+    assert!(said.contains("index-3"), "who leads already goes on: {said}");
+    let said = cluster.admin_ok(&["add", &removed]);
+    assert!(said.contains("is a voter already"), "{said}");
+    let output = cluster.admin(&["add", &removed, "--replace", "index-9"]);
+    assert!(output.status.success(), "it has the place: {}", text(&output));
     for number in 0..40 {
         assert!(tag(&client, "a/b", &format!("t{number}")).await.is_some());
     }

@@ -91,7 +91,7 @@ async fn who_takes_over_deletes_what_the_old_one_wrote_and_the_old_one_nothing_m
     assert!(!objects(&bucket, 1).is_empty());
     original.kill();
     let refused = fail(&SERVE, &set, original.data()).await;
-    assert!(refused.contains("belongs to cluster"), "{refused}");
+    assert!(refused.contains("has taken the store over"), "{refused}");
 
     let new = serve(set, directory.path()).await;
     new.client().get("/v2/a/manifests/latest").await.expect(200);
@@ -108,4 +108,21 @@ async fn nothing_is_restored_from_a_bucket_of_nobody() {
     assert!(said.contains("whose it is"), "{said}");
     let said = fail(&["restore", "--from-cluster", "x"], &set, tempfile::tempdir().unwrap().path()).await;
     assert!(said.contains("holds nothing of cluster x"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_in_use_does_not_take_an_empty_store_for_its_own() {
+    let mut server = Server::start().await;
+    server.client().push_image_without_grace("a", "latest", LARGE).await;
+    server.kill();
+    let (there, away) = (server.data().join("OWNER"), server.data().join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    let said = fail(&SERVE, &[], server.data()).await;
+    assert!(said.contains("not that of this index"), "{said}");
+    // What it says to do when all is gone for good works.
+    let command = said[said.find("printf").unwrap()..].lines().next().unwrap();
+    let made = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    std::fs::write(&there, made.stdout).unwrap();
+    server.restart().await;
+    server.client().get("/v2/a/manifests/latest").await.expect(200);
 }

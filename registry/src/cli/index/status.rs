@@ -1,17 +1,20 @@
 //! `roadstead index status`: every node, as the leader and the node itself see it.
 
-use anyhow::Context;
+use anyhow::bail;
 use serde_json::json;
 
 use super::super::admin::Admin;
+use super::name_of;
 use crate::index::peers::wire::{Member, NodeStatus};
 
 pub(super) async fn status(admin: &Admin, as_json: bool) -> anyhow::Result<()> {
     let statuses = admin.statuses().await;
     let answers: Vec<&NodeStatus> = statuses.iter().filter_map(|(_, status)| status.as_ref().ok()).collect();
-    let leader = answers.iter().filter(|s| s.leader == Some(s.id)).max_by_key(|s| s.term).copied();
+    let claims = answers.iter().filter(|s| s.leader == Some(s.id)).max_by_key(|s| s.term).copied();
+    // Who lost the majority may go on to think that he leads.
+    let leader = claims.filter(|leader| has_quorum(leader, &answers));
     // The leader knows who belongs to the cluster; without one, whoever has seen most.
-    let best = leader.or_else(|| answers.iter().max_by_key(|status| status.applied).copied());
+    let best = claims.or_else(|| answers.iter().max_by_key(|status| status.applied).copied());
     let members = best.map(|status| status.members.clone()).unwrap_or_default();
     let row = |member: &Member| {
         let status = answers.iter().find(|status| status.id == member.id);
@@ -94,5 +97,19 @@ pub(super) async fn status(admin: &Admin, as_json: bool) -> anyhow::Result<()> {
             silent["reason"].as_str().unwrap_or("?")
         );
     }
-    leader.map(drop).context("there is no leader")
+    match (leader, claims) {
+        (Some(_), _) => Ok(()),
+        (None, Some(claims)) => bail!(
+            "there is no quorum: {} led last, and no majority of the voters follows it. Start nodes again until there is one",
+            name_of(&members, claims.id)
+        ),
+        (None, None) => bail!("there is no leader"),
+    }
+}
+
+/// Whether a majority of the voters follows a leader. Pure.
+fn has_quorum(leader: &NodeStatus, answers: &[&NodeStatus]) -> bool {
+    let voters: Vec<_> = leader.members.iter().filter(|member| member.voter).collect();
+    let follows = |id| answers.iter().any(|status| status.id == id && status.leader == Some(leader.id));
+    voters.iter().filter(|voter| follows(voter.id)).count() > voters.len() / 2
 }

@@ -29,6 +29,21 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     // The address is taken first: what is wrong with it shows before a long replay.
     let listener = bind(config.server.listen, "server.listen").await?;
     let address = listener.local_addr().context("could not ask for the address of server.listen")?;
+    let handler = api::Api::default();
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let service = Service {
+        handler: handler.clone(),
+        limits: process.limits,
+        certificates: certificates.clone(),
+        metrics: process.server_metrics.clone(),
+        drain: process.drain.clone(),
+        requests: TaskTracker::new(),
+    };
+    // Without an index a client is told so, however long it takes to find one; a registry that only reads its own volume
+    // lets it wait.
+    let early = config.server.role == Role::Registry;
+    let serving = move || tokio::spawn(accept::run(listener, service));
+    let (clients, serving) = if early { (Some(serving()), None) } else { (None, Some(serving)) };
     let opening = async {
         match config.server.role {
             Role::Registry => open::open_remote(config, &process.registry).await,
@@ -61,22 +76,17 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         socket.answers.with(Arc::new(BackupCalls(backups)));
         background.push(tokio::spawn(socket.serve(stop_background.clone())));
     }
-    if let Some(certificates) = certificates.clone() {
+    if let Some(certificates) = certificates {
         let stop = stop_background.clone();
         background.push(tokio::spawn(async move {
             stop.run_until_cancelled(certificates.follow()).await;
         }));
     }
-    let scheme = if certificates.is_some() { "https" } else { "http" };
-    let clients = Service {
-        handler: api::Api { app: Arc::clone(&app) },
-        limits: process.limits,
-        certificates,
-        metrics: process.server_metrics.clone(),
-        drain: process.drain.clone(),
-        requests: TaskTracker::new(),
+    handler.begin(Arc::clone(&app));
+    let clients = match (clients, serving) {
+        (Some(clients), _) => clients,
+        (None, serving) => serving.context("nobody listens")?(),
     };
-    let clients = tokio::spawn(accept::run(listener, clients));
     greeting::print(scheme, address, process.admin_address);
 
     let ended = tokio::select! {

@@ -24,7 +24,7 @@ use crate::index::raft::{Node, NodeOptions, refused};
 use crate::index::rebuild::{self, Replaces};
 use crate::index::{Index, agreement, raft};
 use crate::ready::{IndexNeed, Needs};
-use crate::reclaim::Reclaimer;
+use crate::reclaim::{OwnerError, Reclaimer};
 
 /// How often we look at what has become of the node.
 const LOOK: Duration = Duration::from_millis(200);
@@ -190,7 +190,12 @@ async fn lead(
             if index.leads() && prepared != term {
                 match prepare(&index, parts.store.as_ref(), &config).await {
                     Ok(()) => prepared = term,
-                    Err(error) if error.is::<crate::reclaim::OwnerError>() => bail!(error),
+                    // A store that is gone may come back; tags and manifests are served meanwhile.
+                    Err(error)
+                        if error.downcast_ref().is_some_and(|error| !matches!(error, OwnerError::Gone { .. })) =>
+                    {
+                        bail!(error)
+                    }
                     Err(error) => {
                         tracing::warn!(
                             error = format!("{error:#}"),

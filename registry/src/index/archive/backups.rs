@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::chain::Listing;
-use super::names::{SnapshotName, WholeSnapshot, backup_prefix, is_backup_name};
+use super::names::{SnapshotName, WholeSnapshot, backup_of, backup_prefix, cluster_prefix, epoch_of, is_backup_name};
 use super::task::new_id;
 use super::{ArchiveError, snapshots, stream};
 use crate::blobs::Store;
@@ -60,6 +60,8 @@ pub enum BackupError {
     Exists { name: String },
     #[error("there is no backup {name}")]
     Unknown { name: String },
+    #[error("the backup {name} is of epoch {epoch}, and this index is a copy: delete it where the original runs")]
+    Original { name: String, epoch: u64 },
     #[error("this process has no node of the index that leads")]
     NotLeading,
 }
@@ -216,16 +218,19 @@ impl Backups {
         }
         let pin = self.list().await?.into_iter().find(|backup| backup.name == name);
         let cluster = self.index.cluster();
-        let epochs: Vec<u64> = match &pin {
-            Some(pin) => cluster.epochs().filter(|epoch| *epoch == pin.epoch).collect(),
-            None => cluster.epochs().collect(),
+        // Whose the store is may delete what a copy or an earlier epoch has made; a copy only its own.
+        let ours = |epoch: u64| match (&pin, &cluster.claim) {
+            (Some(pin), _) => epoch == pin.epoch && (cluster.claim.is_none() || cluster.owns(epoch)),
+            (None, None) => true,
+            (None, Some(_)) => cluster.owns(epoch),
         };
-        let mut keys = Vec::new();
-        for epoch in epochs {
-            keys.extend(stream::list(self.store.as_ref(), &backup_prefix(&cluster.id, epoch, name)).await?);
-        }
+        let of_name = stream::list(self.store.as_ref(), &cluster_prefix(&cluster.id)).await?.into_iter();
+        let of_name = of_name.filter(|key| backup_of(key, &cluster.id) == Some(name));
+        let (mut keys, foreign): (Vec<_>, Vec<_>) =
+            of_name.partition(|key| epoch_of(key, &cluster.id).is_some_and(ours));
         if pin.is_none() && keys.is_empty() {
-            return Err(unknown());
+            let epoch = foreign.iter().find_map(|key| epoch_of(key, &cluster.id));
+            return Err(epoch.map_or_else(unknown, |epoch| BackupError::Original { name: name.to_owned(), epoch }));
         }
         if !keys.is_empty() {
             owner::check(self.store.as_ref(), cluster).await.map_err(ArchiveError::from)?;

@@ -67,9 +67,10 @@ fn fault(error: &BackupError) -> Fault {
     match error {
         BackupError::NotLeading => Fault::NotLeader { leader: None },
         BackupError::Archive(_) => Fault::Unavailable { reason },
-        BackupError::Name { .. } | BackupError::Exists { .. } | BackupError::Unknown { .. } => {
-            Fault::Refused { reason }
-        }
+        BackupError::Name { .. }
+        | BackupError::Exists { .. }
+        | BackupError::Unknown { .. }
+        | BackupError::Original { .. } => Fault::Refused { reason },
     }
 }
 

@@ -39,7 +39,10 @@ pub struct Plan {
 pub enum PlanError {
     #[error("the archive holds no whole snapshot")]
     Empty,
-    #[error("the archive holds no snapshot at or before position {wanted}; its oldest stands at {oldest}")]
+    #[error(
+        "the archive holds no snapshot at or before position {wanted}; its oldest stands at {oldest}. An earlier epoch \
+         may lead there: --from-epoch"
+    )]
     TooOld { wanted: u64, oldest: u64 },
     #[error("the archive ends at position {end}, before position {wanted}")]
     NotArchived { wanted: u64, end: u64 },

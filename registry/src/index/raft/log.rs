@@ -463,7 +463,9 @@ impl RaftLogStorage<Types> for Log {
             None => upto.index + 1,
         };
         let purged = Some(encode(&Position::from(&upto))?);
-        self.write(|done| Job::Remove { range: first..upto.index + 1, purged, done }).await?;
+        // Behind an installed snapshot most of what is purged was never here.
+        let end = self.recent().last.as_ref().map_or(0, |last| last.index).min(upto.index) + 1;
+        self.write(|done| Job::Remove { range: first..end.max(first), purged, done }).await?;
         let mut recent = self.recent();
         while recent.entries.first_key_value().is_some_and(|(index, _)| *index <= upto.index) {
             recent.remove_first();

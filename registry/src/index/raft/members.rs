@@ -141,6 +141,13 @@ impl Node {
         }
         let (end, matched) = self.progress();
         let has = matched.iter().find(|(node, _)| *node == id).map_or(0, |(_, index)| *index);
+        if !member.voter && has == 0 {
+            let name = &member.name;
+            return refused(format!(
+                "node {id} has nothing yet: this node has not reached {name}. If DNS does not know that name, it must be in \
+                 cluster.addresses of every node"
+            ));
+        }
         if !member.voter && end.saturating_sub(has) > CAUGHT_UP {
             return refused(format!("node {id} has {has} of {end} entries: it has not caught up yet"));
         }
@@ -186,6 +193,9 @@ impl Node {
         let best =
             matched.into_iter().filter(|(id, _)| *id != self.id() && voters.contains(id)).max_by_key(|(_, has)| *has);
         let Some(to) = to.or(best.map(|(id, _)| id)) else { return Ok(None) };
+        if to == self.id() {
+            return Ok(Some(to)); // it leads already
+        }
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
         self.raft().trigger().transfer_leader(to).await.map_err(|error| stopped(&error))?;
         let me = self.id();
@@ -193,7 +203,7 @@ impl Node {
             .wait(Some(Duration::from_secs(2)))
             .metrics(move |metrics| metrics.current_leader.is_some_and(|leader| leader != me), "another leads")
             .await
-            .map_err(|error| NodeError::NoLeader(error.to_string()))?;
+            .map_err(|_| NodeError::NoLeader("no other node took the lead in time".into()))?;
         Ok(self.health().leader)
     }
 

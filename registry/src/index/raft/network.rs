@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +59,17 @@ struct Shared {
     /// Members that did not answer the last letter.
     silent: Mutex<BTreeSet<NodeId>>,
     kept: Kept,
+    leads: Leads,
+}
+
+/// Says whether this node has lately led a majority.
+#[derive(Default)]
+struct Leads(OnceLock<Box<dyn Fn() -> bool + Send + Sync>>);
+
+impl std::fmt::Debug for Leads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leads")
+    }
 }
 
 impl Network {
@@ -71,6 +82,7 @@ impl Network {
             refused: Mutex::default(),
             silent: Mutex::default(),
             kept: Kept::default(),
+            leads: Leads::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -83,6 +95,15 @@ impl Network {
     /// Why members refused a letter of this node for good.
     pub fn refused(&self) -> Option<Fault> {
         lock(&self.shared.refused).clone()
+    }
+
+    /// From now on members are told whether this node leads a majority, as `leads` says.
+    pub fn tell(&self, leads: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.shared.leads.0.set(Box::new(leads)); // said once, when the node starts
+    }
+
+    fn leads(&self) -> bool {
+        self.shared.leads.0.get().is_some_and(|leads| leads())
     }
 
     /// The log that must stay for members to which a state is sent.
@@ -203,7 +224,8 @@ impl RaftNetworkV2<Types> for Line {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let deadline = if request.entries.is_empty() { option.soft_ttl() } else { APPEND };
-        let appended: Appended = self.ask(wire::APPEND, Append::from(request), deadline).await?;
+        let append = Append { leads: self.network.leads(), ..Append::from(request) };
+        let appended: Appended = self.ask(wire::APPEND, append, deadline).await?;
         Ok(appended.into())
     }
 

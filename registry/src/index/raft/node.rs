@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::time::Instant;
 
@@ -16,9 +16,10 @@ use super::greet::greet;
 use super::log::{Log, LogError};
 use super::machine::{Machine, applied_of};
 use super::network::Network;
+use super::reads::{self, Mark};
 use super::refused::{self, Halt, Refused};
 use super::states::States;
-use super::types::{NodeId, Raft};
+use super::types::{NodeId, Raft, Types};
 use super::upkeep::{self, Cutting, Upkeep};
 pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
@@ -144,6 +145,7 @@ struct Shared {
     began: Instant,
     /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
     heard: AtomicU64,
+    mark: Mutex<Mark>,
     cutting: Cutting,
     _upkeep: Upkeep,
     /// Held while the process uses the volume.
@@ -239,11 +241,15 @@ impl Node {
             witness: Witness::default(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
+            mark: Mutex::default(),
             cutting,
             _upkeep: upkeep,
             _lock: lock,
         });
         let node = Self { raft, machine, log, shared };
+        // It must not hold the node: that would never be dropped.
+        let (metrics, id) = (node.raft.metrics(), node.shared.id);
+        node.network().tell(move || reads::led(&metrics.borrow_watched(), id).is_some_and(|ago| ago < reads::CONTACT));
         node.begin(alone).await?;
         Ok(node)
     }
@@ -330,6 +336,10 @@ impl Node {
         &self.shared.heard
     }
 
+    pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
+        self.shared.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How long this node has run.
     pub fn age(&self) -> Duration {
         self.shared.began.elapsed()
@@ -385,9 +395,11 @@ impl Node {
         match self.raft.client_write(proposal).await {
             Ok(written) => Ok(written.data),
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(leader))) => {
-                Err(NodeError::Discarded(leader.to_string()))
+                Err(NodeError::Discarded(who(&leader)))
             }
-            Err(error) if error.forward_to_leader().is_some() => Err(NodeError::NoLeader(error.to_string())),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(leader))) => {
+                Err(NodeError::NoLeader(who(&leader)))
+            }
             Err(error) => Err(NodeError::Stopped(error.to_string())),
         }
     }
@@ -453,6 +465,11 @@ impl Node {
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
         ended.await.map_err(|error| stopped(&error))?.map_err(|error| stopped(&error))
     }
+}
+
+/// The leader that is known, for people.
+fn who(leader: &ForwardToLeader<Types>) -> String {
+    leader.leader_node.as_ref().map_or_else(|| "none is known".into(), |node| format!("{} led last", node.addr))
 }
 
 /// A number that tells this start from others; without randomness the moment must do.

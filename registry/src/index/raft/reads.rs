@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::Instant as _;
-use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
+use openraft::{RaftMetrics, ReadPolicy};
 
 use super::node::{Node, NodeError};
+use super::types::{NodeId, Types};
 use super::wire::{self, AskRead, ReadAt};
 use crate::index::command::Time;
 
@@ -17,13 +18,52 @@ const READ_DEADLINE: Duration = Duration::from_secs(1);
 /// How long this node may take to apply what a read must see.
 const APPLY_DEADLINE: Duration = Duration::from_secs(5);
 /// A word of a leader, or of a majority to a leader, is good for so long.
-const CONTACT: Duration = Duration::from_secs(1);
+pub(super) const CONTACT: Duration = Duration::from_secs(1);
+
+/// How long ago the node `id` was in touch with a majority as its leader; none: it does not lead, or never was.
+pub(super) fn led(metrics: &RaftMetrics<Types>, id: NodeId) -> Option<Duration> {
+    if metrics.current_leader != Some(id) {
+        None
+    } else if metrics.membership_config.voter_ids().eq([id]) {
+        Some(Duration::ZERO)
+    } else {
+        metrics.last_quorum_acked.map(|at| at.elapsed())
+    }
+}
+
+/// How long a mark is looked at before the next is taken.
+const MARK: Duration = Duration::from_millis(500);
+
+/// How far the cluster was at a moment, by the word of a leader who led a majority then.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark {
+    at: Option<Duration>,
+    committed: u64,
+}
+
+impl Mark {
+    /// Notes a word of a leader. It does not move the mark at once, or a state that is a moment behind would never be there.
+    fn note(&mut self, now: Duration, committed: u64) {
+        if self.at.is_none_or(|at| now.saturating_sub(at) >= MARK) {
+            *self = Self { at: Some(now), committed };
+        }
+    }
+
+    /// Whether a state that has applied entries up to `applied` is at most about two seconds old: one for the mark, and one
+    /// for the majority that the leader was in touch with.
+    fn is_reached(&self, now: Duration, applied: u64) -> bool {
+        self.at.is_some_and(|at| now.saturating_sub(at) < CONTACT) && applied >= self.committed
+    }
+}
 
 impl Node {
-    /// A leader has just been heard.
-    pub(super) fn heard_leader(&self) {
-        let now = self.age().as_millis() as u64;
-        self.heard().store(now + 1, Ordering::Relaxed);
+    /// A leader has just been heard. `committed`: how far the cluster is, if it knows.
+    pub(super) fn heard_leader(&self, committed: Option<u64>) {
+        let now = self.age();
+        self.heard().store(now.as_millis() as u64 + 1, Ordering::Relaxed);
+        if let Some(committed) = committed {
+            self.mark().note(now, committed);
+        }
     }
 
     /// How long ago this node was in touch with a leader, or as a leader with a majority; none: never.
@@ -31,18 +71,19 @@ impl Node {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         if metrics.current_leader == Some(self.id()) {
-            if metrics.membership_config.voter_ids().eq([self.id()]) {
-                return Some(Duration::ZERO);
-            }
-            return metrics.last_quorum_acked.map(|at| at.elapsed());
+            return led(&metrics, self.id());
         }
         let heard = self.heard().load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.age().saturating_sub(Duration::from_millis(heard)))
     }
 
-    /// Whether the state here is at most about a second old.
+    /// Whether the state here is at most about two seconds old.
     pub fn is_fresh(&self) -> bool {
-        self.contact().is_some_and(|ago| ago < CONTACT)
+        if self.leads() {
+            self.contact().is_some_and(|ago| ago < CONTACT)
+        } else {
+            self.mark().is_reached(self.age(), self.health().applied)
+        }
     }
 
     /// Makes sure that this node leads and returns the position that a read must not be behind (Raft thesis §6.4).
@@ -73,5 +114,25 @@ impl Node {
             .await
             .map_err(|error| NodeError::NoLeader(error.to_string()))?;
         Ok(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_fresh_when_it_has_reached_what_was_committed_a_moment_ago() {
+        let mut mark = Mark::default();
+        let at = Duration::from_millis;
+        assert!(!mark.is_reached(at(0), 100), "nothing was heard yet");
+        mark.note(at(100), 50);
+        assert!(!mark.is_reached(at(101), 49), "however lately a leader was heard");
+        assert!(mark.is_reached(at(101), 50));
+        mark.note(at(300), 70);
+        assert!(mark.is_reached(at(301), 50), "it is a moment behind");
+        mark.note(at(600), 90);
+        assert!(!mark.is_reached(at(601), 89) && mark.is_reached(at(601), 90));
+        assert!(!mark.is_reached(at(1600), 1000), "nobody was heard since");
     }
 }

@@ -48,9 +48,10 @@ pub async fn receive(
             if !append.entries.is_empty() && !has_reserve {
                 return Err(Fault::Full);
             }
+            let committed = append.committed.filter(|_| append.leads).map(|position| position.index);
             let appended = node.raft().append_entries(append.into()).await.map_err(|error| stopped(&error))?;
             if !matches!(appended, AppendEntriesResponse::HigherVote(_)) {
-                node.heard_leader();
+                node.heard_leader(committed);
             }
             answer(&Appended::from(appended))
         }

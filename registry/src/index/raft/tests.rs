@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use openraft::StorageError;
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::testing::{blank_ent, log_id};
 
 use super::log::Log;
 use super::machine::Machine;
@@ -28,4 +30,16 @@ impl StoreBuilder<Types, Log, Machine, tempfile::TempDir> for Builder {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_and_machine_keep_the_promises_that_consensus_is_built_on() {
     Suite::test_all(Builder).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_here_costs_nothing_to_purge() {
+    let (_directory, mut log, _machine) = Builder.build().await.unwrap();
+    log.blocking_append([1, 2, 3].map(|index| blank_ent::<Types>(1, 1, index))).await.unwrap();
+    // A state was received that is far ahead of the log: removing each entry between would need all memory.
+    log.purge(log_id::<Types>(2, 1, 50_000_000_000)).await.unwrap();
+    assert_eq!(log.get_log_state().await.unwrap().last_log_id.unwrap().index, 50_000_000_000);
+    log.blocking_append([blank_ent::<Types>(2, 1, 50_000_000_001)]).await.unwrap();
+    let left = log.try_get_log_entries(50_000_000_000..50_000_000_002).await.unwrap();
+    assert_eq!(left.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>(), [50_000_000_001]);
 }

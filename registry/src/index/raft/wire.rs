@@ -34,6 +34,9 @@ pub struct Append {
     pub before: Option<Position>,
     pub entries: Vec<StoredEntry>,
     pub committed: Option<Position>,
+    /// Whether the sender has lately led a majority: only then does `committed` say how far the cluster is.
+    #[serde(default)]
+    pub leads: bool,
 }
 
 /// What can be read of any [`Append`], of newer versions too.
@@ -55,6 +58,7 @@ impl From<AppendEntriesRequest<Types>> for Append {
             before: request.prev_log_id.as_ref().map(Position::from),
             entries: request.entries.iter().map(StoredEntry::from).collect(),
             committed: request.leader_commit.as_ref().map(Position::from),
+            leads: false,
         }
     }
 }

@@ -54,6 +54,10 @@ impl Query for GetManifest {
         matches!(self.reference, Reference::Digest(_))
     }
 
+    fn decides(&self) -> bool {
+        !self.bytes
+    }
+
     fn as_it_stands(&self) -> bool {
         self.as_it_stands
     }

@@ -21,7 +21,7 @@ pub fn expire(transaction: &mut Transaction<'_>, entry: &Entry<'_>, expire: &Exp
             Item::Upload(id) => uploads::expire(transaction, entry.time, entry.policy, id)?,
             Item::Link(name) => links::expire(transaction, entry.time, entry.policy, time, name)?,
             Item::Untagged { repository, digest } => {
-                manifests::expire_untagged(transaction, entry, repository, digest)?;
+                manifests::untagged_is_due(transaction, entry, repository, digest)?;
             }
             Item::Referrers { repository, subject, after } => {
                 referrers::expire(transaction, entry, repository, subject, after.as_ref())?;

@@ -236,14 +236,31 @@ pub fn maybe_untagged(
 /// Kind of [`Table::Counts`]: when an untagged manifest is looked at.
 const UNTAGGED: u8 = b'u';
 
-/// The age of an untagged manifest has come.
+/// An item of the queue about an untagged manifest is due. One that was left behind by an earlier look says nothing.
+pub fn untagged_is_due(
+    transaction: &mut Transaction<'_>,
+    entry: &Entry<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<(), RecordsError> {
+    let due: Option<Time> =
+        load(transaction, Table::Counts, &keys::count(UNTAGGED, &keys::in_repository(name, digest)))?;
+    if due.is_some() { expire_untagged(transaction, entry, name, digest) } else { Ok(()) }
+}
+
+/// Nothing holds a manifest any more, and its age has come, unless it was pushed or let go so lately that it has a time of its
+/// own.
 pub fn expire_untagged(
     transaction: &mut Transaction<'_>,
     entry: &Entry<'_>,
     name: &RepositoryName,
     digest: &Digest,
 ) -> Result<(), RecordsError> {
-    transaction.remove(Table::Counts, &keys::count(UNTAGGED, &keys::in_repository(name, digest)));
+    let key = keys::count(UNTAGGED, &keys::in_repository(name, digest));
+    if load::<Time>(transaction, Table::Counts, &key)?.is_some_and(|due| due > entry.time) {
+        return Ok(());
+    }
+    transaction.remove(Table::Counts, &key);
     let Some(record) = get(transaction, name, digest)? else { return Ok(()) };
     if entry.policy.untagged.is_none() || is_held(transaction, name, digest, &record)? {
         return Ok(());

@@ -84,8 +84,10 @@ impl Registry {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let handler = Api::default();
+        handler.begin(app);
         let service = Service {
-            handler: Api { app },
+            handler,
             limits: Limits::new(&roadstead::config::Server::default()),
             certificates: None,
             metrics: ServerMetrics::register(&metrics).unwrap(),

@@ -284,3 +284,24 @@ fn a_manifest_tagged_again_in_time_is_spared() {
     world.expire();
     assert!(has_manifest(&world, "a", image));
 }
+
+#[test]
+fn a_referrer_pushed_behind_its_dead_subject_has_an_age_of_its_own() {
+    let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
+    let subject = manifest("a", b"subject", &[], &[], &["t"]);
+    let of_it = |salt: &[u8]| PutManifest { subject: Some(subject.digest), ..manifest("a", salt, &[], &[], &[]) };
+    let (old, new) = (of_it(b"old"), of_it(b"new"));
+    world.expire(); // the look at everything that a new policy brings
+    world.ok(put(subject.clone()));
+    world.ok(put(old.clone()));
+    world.ok(delete_manifest("a", subject.digest));
+    world.later(HOUR - 1);
+    world.ok(put(new.clone()));
+    world.later(1);
+    world.expire();
+    assert!(!has_manifest(&world, "a", old.digest));
+    assert!(has_manifest(&world, "a", new.digest), "it was pushed a moment ago");
+    world.later(HOUR - 1);
+    world.expire();
+    assert!(!has_manifest(&world, "a", new.digest));
+}
