@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use roadstead::blobs::checksum::Checksums;
+use roadstead::blobs::directory::Directory;
 use roadstead::index::Index;
 use roadstead::index::client::IndexOptions;
 use roadstead::index::command::{Command, CommitBlob, Part, Place, PutManifest, Segment};
@@ -107,6 +108,9 @@ async fn fill(directory: &Path) {
     let options = IndexOptions { directory: directory.to_owned(), min_free_bytes: 0 };
     let metrics = IndexMetrics::register(&prometheus::Registry::new()).unwrap();
     let index = Index::open(&options, metrics).await.unwrap();
+    // What is pushed is small enough for the index; the store is the registry's all the same.
+    let store = Directory::open(directory.parent().unwrap()).await.unwrap();
+    roadstead::reclaim::claim(&store, index.cluster()).await.unwrap();
     let next = Arc::new(AtomicU32::new(0));
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..WRITERS {
