@@ -42,8 +42,12 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     // Without an index a client is told so, however long it takes to find one; a registry that only reads its own volume
     // lets it wait.
     let early = config.server.role == Role::Registry;
-    let serving = move || tokio::spawn(accept::run(listener, service));
-    let (clients, serving) = if early { (Some(serving()), None) } else { (None, Some(serving)) };
+    let (opened_now, is_open) = tokio::sync::oneshot::channel::<()>();
+    let clients = tokio::spawn(async move {
+        if early || is_open.await.is_ok() {
+            accept::run(listener, service).await;
+        }
+    });
     let opening = async {
         match config.server.role {
             Role::Registry => open::open_remote(config, &process.registry).await,
@@ -83,10 +87,7 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         }));
     }
     handler.begin(Arc::clone(&app));
-    let clients = match (clients, serving) {
-        (Some(clients), _) => clients,
-        (None, serving) => serving.context("nobody listens")?(),
-    };
+    let _ = opened_now.send(()); // nobody waits for it in a process that listens already
     greeting::print(scheme, address, process.admin_address);
 
     let ended = tokio::select! {
