@@ -143,14 +143,18 @@ async fn await_ownership(store: &dyn Store, index: &Index) -> anyhow::Result<()>
 /// A store that is out does not keep a registry down that has owned it before: tags and manifests can be served, and the
 /// reclaimer looks again before it deletes. That days were closed tells that it has worked on the store before.
 pub(super) async fn own(store: &dyn Store, index: &Index) -> anyhow::Result<()> {
-    if let Err(OwnerError::Store(StoreError::NotFound { .. })) = reclaim::check(store, index.cluster()).await {
-        let blobs = index.query(GetStatus).await?.counts.blobs;
-        if blobs > 0 {
-            let Cluster { id, epoch, .. } = index.cluster().clone();
-            return Err(OwnerError::Gone { blobs, cluster: id, epoch }.into());
+    let ours = match reclaim::check(store, index.cluster()).await {
+        Err(OwnerError::Store(StoreError::NotFound { .. })) => {
+            let blobs = index.query(GetStatus).await?.counts.blobs;
+            if blobs > 0 {
+                let Cluster { id, epoch, .. } = index.cluster().clone();
+                return Err(OwnerError::Gone { blobs, cluster: id, epoch }.into());
+            }
+            reclaim::claim(store, index.cluster()).await
         }
-    }
-    match reclaim::claim(store, index.cluster()).await {
+        other => other,
+    };
+    match ours {
         Err(OwnerError::Store(error @ StoreError::Unavailable { .. }))
             if index.query(GetStatus).await?.closed_day > 0 =>
         {

@@ -62,8 +62,18 @@ pub fn read(directory: &Path) -> std::io::Result<Option<Replaces>> {
     }
 }
 
+/// The first of the places that the node can take.
+pub async fn first_possible(dialer: &Arc<dyn Dial>, names: &[String], places: Vec<Replaces>) -> Option<Replaces> {
+    for replaces in places {
+        if is_possible(dialer, names, &replaces).await {
+            return Some(replaces);
+        }
+    }
+    None
+}
+
 /// Whether there is a cluster that the node can be made again from: a leader of it that knows the old id.
-pub async fn is_possible(dialer: &Arc<dyn Dial>, names: &[String], replaces: &Replaces) -> bool {
+async fn is_possible(dialer: &Arc<dyn Dial>, names: &[String], replaces: &Replaces) -> bool {
     for name in names {
         let peer = Peer::new(name, Arc::clone(dialer));
         if let Ok(status) = peer.call::<(), NodeStatus>(STATUS, &(), STATUS_PATIENCE).await

@@ -103,13 +103,8 @@ async fn start(config: &Config, name: &str, options: &NodeOptions, metrics: &Ind
             let identity =
                 raft::volume::written_identity(&options.directory).context("could not read whose volume it was")?;
             let before = rebuild::read(data).context("could not read whose place this node takes")?;
-            let mut found = None;
-            for replaces in Replaces::after(before, &identity.cluster, identity.node) {
-                if found.is_none() && rebuild::is_possible(&dialer, &others, &replaces).await {
-                    found = Some(replaces);
-                }
-            }
-            let Some(replaces) = found else {
+            let places = Replaces::after(before, &identity.cluster, identity.node);
+            let Some(replaces) = rebuild::first_possible(&dialer, &others, places).await else {
                 return Err(error.context(
                     "could not open the index, and no leader answers that this node could be made again from",
                 ));

@@ -150,7 +150,7 @@ impl Backups {
         let whole = match snapshots::write(self.store.as_ref(), &prefix, &cluster.id, snapshot, view).await {
             Ok(whole) => whole,
             Err(error) => {
-                if let Err(error) = self.delete(&name).await {
+                if let Err(error) = self.remove(&name).await {
                     tracing::warn!(name, %error, "a backup that was not finished is left; delete it by its name");
                 }
                 return Err(error.into());
@@ -204,17 +204,22 @@ impl Backups {
         Ok(self.index.query(ListBackups).await?)
     }
 
-    /// Deletes a backup: first what is in the store, then the pin. One that nothing pins is deleted as well, so that none is
-    /// left that looks whole and is not kept.
+    /// Deletes a backup, also one that this process writes.
     pub async fn delete(&self, name: &str) -> Result<(), BackupError> {
-        let unknown = || BackupError::Unknown { name: name.to_owned() };
-        if !is_backup_name(name) {
-            return Err(unknown());
-        }
         let written_here = self.lock_writing().remove(name);
         if let Some(task) = written_here {
             task.abort();
             let _ = task.await; // it was told to end
+        }
+        self.remove(name).await
+    }
+
+    /// Removes what there is of a backup: first what is in the store, then the pin. One that nothing pins is removed as well,
+    /// so that none is left that looks whole and is not kept.
+    async fn remove(&self, name: &str) -> Result<(), BackupError> {
+        let unknown = || BackupError::Unknown { name: name.to_owned() };
+        if !is_backup_name(name) {
+            return Err(unknown());
         }
         let pin = self.list().await?.into_iter().find(|backup| backup.name == name);
         let cluster = self.index.cluster();
@@ -266,7 +271,7 @@ impl Backups {
             }
             if is_over(&backup, now) {
                 tracing::info!(name = backup.name, "deleting a backup whose time is over");
-                self.delete(&backup.name).await?;
+                self.remove(&backup.name).await?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backups::{BackupError, Backups};
 use super::chain::{Listing, PlanError};
-use super::names::{SnapshotName, backup_prefix, log_prefix, snapshots_prefix};
+use super::names::{SnapshotName, backup_prefix, epoch_prefix, log_prefix, snapshots_prefix};
 use super::task::new_id;
 use super::{ArchiveMetrics, Archived, Archiver, Options, segment, snapshots, stream};
 use crate::blobs::Store;
@@ -297,5 +297,22 @@ async fn a_backup_that_was_deleted_while_it_was_written_leaves_nothing() {
     backups.delete("nightly").await.unwrap();
     assert_eq!(objects_of(&world, "nightly").await, 0);
     assert!(matches!(backups.delete("nightly").await, Err(BackupError::Unknown { .. })));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_could_not_be_written_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    // Nothing can be written below a file.
+    let cluster = world.index.cluster();
+    let place = directory.path().join("store").join(epoch_prefix(&cluster.id, cluster.epoch));
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::write(place.join("backups"), b"").unwrap();
+    let backups = Backups::new(world.index.clone(), Arc::clone(&world.store));
+    backups.write(backups.begin(Some("nightly".into()), None).await.unwrap());
+    world.wait_until("the writer has ended", |_| backups.writing().is_empty()).await;
+    assert_eq!(backups.list().await.unwrap(), []);
     world.end().await;
 }

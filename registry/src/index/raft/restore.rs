@@ -174,24 +174,19 @@ impl Concluded {
     /// Makes the node.
     pub async fn finish(self) -> Result<NodeId, VolumeError> {
         let Self { volume, position, identity } = self;
-        volume.switch(position, &identity).await?;
-        Ok(identity.node)
-    }
-}
-
-impl Restoring {
-    async fn switch(self, position: Position, identity: &Identity) -> Result<(), VolumeError> {
-        let store = self.machine.store();
-        self.states.switch_to(store.directory()).map_err(|error| self.failed(error))?;
-        let mut log = Log::open(&self.directory.join("log"), position.index, &self.metrics).map_err(NodeError::from)?;
+        let failed = |error| volume.failed(error);
+        volume.states.switch_to(volume.machine.store().directory()).map_err(failed)?;
+        let mut log =
+            Log::open(&volume.directory.join("log"), position.index, &volume.metrics).map_err(NodeError::from)?;
         // The next term must be later than that of the last entry.
         let vote = StoredVote { term: position.term, node: identity.node, committed: false };
-        log.save_vote(&vote.into()).await.map_err(|error| self.failed(error))?;
-        log.close().await.map_err(|error| self.failed(error))?;
-        sync_directories(&self.directory).map_err(|error| self.failed(error))?;
+        log.save_vote(&vote.into()).await.map_err(failed)?;
+        log.close().await.map_err(failed)?;
+        sync_directories(&volume.directory).map_err(failed)?;
         crash::point("index::restore::before_identity");
-        write_identity(&self.directory, identity).map_err(|error| self.failed(error))?;
+        write_identity(&volume.directory, &identity).map_err(failed)?;
         crash::point("index::restore::after_identity");
-        unmark(&self.directory).map_err(|error| self.failed(error))
+        unmark(&volume.directory).map_err(failed)?;
+        Ok(identity.node)
     }
 }
