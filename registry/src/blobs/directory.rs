@@ -1,6 +1,6 @@
 //! Objects as files under a directory: the store of a single process, and of tests.
 //!
-//! An object is written to `<key>.part`, made durable, renamed to its key, and the directories are made durable: so a
+//! An object is written to `<key>.<random>.part`, made durable, renamed to its key, and the directories are made durable: so a
 //! file under a key is always whole. A part file that nobody finishes is found by `abort_stale`.
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ impl Directory {
         let store = Self { root: root.to_owned(), named: Named::default() };
         let key = ObjectKey(String::new());
         let (root, named) = (store.root.clone(), store.named.clone());
-        blocking("open the directory of", &key, move || make_directory(&root, &named)).await?;
+        blocking("open the directory of", &key, move || make_directory(&root, &root, &named)).await?;
         Ok(store)
     }
 
@@ -90,18 +90,24 @@ async fn blocking<T: Send + 'static>(
 /// or who is about to do it.
 type Named = Arc<Mutex<BTreeSet<PathBuf>>>;
 
-/// Makes a directory and those above it, each durable in its parent.
-fn make_directory(path: &Path, named: &Named) -> io::Result<()> {
+/// Makes a directory and those above it up to `root`, each durable in its parent.
+fn make_directory(root: &Path, path: &Path, named: &Named) -> io::Result<()> {
     let known = || named.lock().unwrap_or_else(PoisonError::into_inner);
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if known().contains(path) {
                 return Ok(());
             }
+            // Nor may those above it be durable.
+            if let Some(parent) = path.parent()
+                && path != root
+            {
+                make_directory(root, parent, named)?;
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = path.parent() {
-                make_directory(parent, named)?;
+                make_directory(root, parent, named)?;
             }
             match fs::create_dir(path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -127,13 +133,16 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 impl Store for Directory {
     async fn create(&self, key: &ObjectKey) -> Result<Box<dyn ObjectWriter>, StoreError> {
         let path = self.path(key)?;
+        // Of each writer its own: what a crash left of another does not stand in the way.
+        let mut random = [0; 8];
+        crate::random::fill(&mut random).map_err(|error| failed("create", key, io::Error::other(error)))?;
         let mut part = path.clone().into_os_string();
-        part.push(PART);
+        part.push(format!(".{}{PART}", hex::encode(random)));
         let part = PathBuf::from(part);
-        let (temporary, named) = (part.clone(), self.named.clone());
+        let (root, temporary, named) = (self.root.clone(), part.clone(), self.named.clone());
         let file = blocking("create", key, move || {
             if let Some(parent) = temporary.parent() {
-                make_directory(parent, &named)?;
+                make_directory(&root, parent, &named)?;
             }
             File::options().write(true).create_new(true).open(&temporary)
         })
@@ -237,7 +246,7 @@ fn remove_if_old(entry: &fs::DirEntry, age: Duration) -> io::Result<bool> {
 /// Visits the files under `prefix`, with their keys.
 fn files(root: &Path, prefix: &str, visit: &mut dyn FnMut(String, &fs::DirEntry) -> io::Result<()>) -> io::Result<()> {
     let entries = match fs::read_dir(root.join(prefix)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
         other => other?,
     };
     for entry in entries {

@@ -12,10 +12,7 @@ use crate::config::{Config, StorageKind};
 /// Opens the store that the configuration names, with its calls measured.
 pub async fn open(config: &Config, metrics: StoreMetrics) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match config.storage.kind {
-        StorageKind::Directory => Arc::new(Measured::new(
-            Directory::open(config.storage.directory.as_ref().unwrap_or(&config.server.data)).await?,
-            metrics,
-        )),
+        StorageKind::Directory => Arc::new(Measured::new(Directory::open(config.store_directory()).await?, metrics)),
         StorageKind::S3 => {
             let budget = Budget::new(config.uploads.budget_bytes);
             Arc::new(Measured::new(S3::new(&config.storage.s3, &config.blobs, budget).await, metrics))

@@ -32,10 +32,12 @@ impl ReadError {
         matches!(self, Self::Store(StoreError::NotFound { .. }))
     }
 
-    /// The object that was found damaged.
+    /// The object that was found damaged, or not at all.
     pub const fn damaged(&self) -> Option<&ObjectKey> {
         match self {
-            Self::Damaged { key, .. } | Self::Store(StoreError::Truncated { key, .. }) => Some(key),
+            Self::Damaged { key, .. } | Self::Store(StoreError::Truncated { key } | StoreError::NotFound { key }) => {
+                Some(key)
+            }
             Self::Store(_) | Self::InlineDamaged => None,
         }
     }

@@ -152,11 +152,9 @@ pub(super) async fn open(
         return Ok((store, cluster));
     }
     let Some(owner) = owner::read(store.as_ref()).await? else {
-        let place = match (storage.kind, &storage.directory) {
-            (StorageKind::S3, _) => format!("the bucket {}", storage.s3.bucket),
-            (StorageKind::Directory, directory) => {
-                directory.as_ref().unwrap_or(&config.server.data).display().to_string()
-            }
+        let place = match storage.kind {
+            StorageKind::S3 => format!("the bucket {}", storage.s3.bucket),
+            StorageKind::Directory => config.store_directory().display().to_string(),
         };
         bail!("the store {place} does not say whose it is: is it the right one? If so, name the cluster with {option}");
     };

@@ -219,14 +219,13 @@ async fn init(admin: &Admin, cluster: Option<String>, output: Output) -> anyhow:
     let mut members = Vec::new();
     for name in &admin.names {
         let joined: Joined = admin
-            .ask(name, JOIN, &Join { cluster: cluster.clone() })
+            .ask(name, JOIN, &Join { cluster: cluster.clone(), epoch: None })
             .await
             .with_context(|| format!("{name} did not join"))?;
         members.push((joined.id, joined.name));
     }
     let form = Form { cluster: cluster.clone(), members };
-    let first = admin.names.first().context("cluster.index names no node")?;
-    admin.ask::<_, ()>(first, FORM, &form).await.context("the cluster did not begin")?;
+    admin.ask_leader::<_, ()>(FORM, &form).await.context("the cluster did not begin")?;
     let text = format!("cluster {cluster} of {} index nodes has begun", form.members.len());
     let members: Vec<_> = form.members.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect();
     output.done(&text, &json!({ "cluster": cluster, "members": members }));
@@ -235,9 +234,8 @@ async fn init(admin: &Admin, cluster: Option<String>, output: Output) -> anyhow:
 
 async fn add(admin: &Admin, node: &str, replace: Option<String>, output: Output) -> anyhow::Result<()> {
     let leader = admin.leader_status().await?;
-    let cluster = leader.cluster.context("the leader belongs to no cluster")?;
-    let joined: Joined =
-        admin.ask(node, JOIN, &Join { cluster }).await.with_context(|| format!("{node} did not join"))?;
+    let join = Join { cluster: leader.cluster.context("the leader belongs to no cluster")?, epoch: leader.epoch };
+    let joined: Joined = admin.ask(node, JOIN, &join).await.with_context(|| format!("{node} did not join"))?;
     let others = |member: &Member| member.id != joined.id;
     let voter = leader.members.iter().any(|member| member.id == joined.id && member.voter);
     let old = replace.as_ref().map(|text| find(&leader.members, text, others));

@@ -77,6 +77,11 @@ async fn restore(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     };
     let restored = restore.run().await.context("nothing was restored")?;
     tell(&restored, arguments.take_over, began.elapsed().as_secs_f64());
+    if let Some(position) = arguments.position {
+        println!(
+            "images that were deleted behind position {position} are listed again, and may lack blobs that were deleted from the store since"
+        );
+    }
     Ok(())
 }
 

@@ -30,8 +30,12 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         for digest in &found.damaged {
             println!("damaged: {digest}");
         }
+        for digest in &found.unreadable {
+            println!("not read: {digest}");
+        }
         match found.damaged.len() {
-            0 => Ok(()),
+            0 if found.unreadable.is_empty() => Ok(()),
+            0 => bail!("the store could not read {} blobs: see the log", found.unreadable.len()),
             count => bail!("{count} blobs are damaged: push them again, the registry replaces what is damaged"),
         }
     })

@@ -101,7 +101,9 @@ impl Process {
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address} ({key})"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("could not listen on {address}: set {key} to an address of this machine whose port is free")
+    })
 }
 
 /// What the configuration allows, as far as the system does too: each connection is an open file.

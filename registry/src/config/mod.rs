@@ -11,7 +11,7 @@ pub mod show;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -382,6 +382,11 @@ impl Config {
     /// Whether the index is archived.
     pub fn archives(&self) -> bool {
         self.archive.enabled.unwrap_or(self.storage.kind == StorageKind::S3)
+    }
+
+    /// Where the objects of a directory store are files.
+    pub fn store_directory(&self) -> &Path {
+        self.storage.directory.as_ref().unwrap_or(&self.server.data)
     }
 }
 

@@ -20,11 +20,12 @@ use crate::app::App;
 use crate::blobs::reader::{self, ReadError};
 use crate::config::PRESIGNED_LIFE;
 use crate::error::{ApiError, Code};
-use crate::index::command::{Command, LinkName, MarkDamaged, Place, Segment};
+use crate::index::command::{Command, LinkName, MarkDamaged, Place, Segment, Time};
 use crate::index::query::{Blob, Found, GetBlob};
 use crate::oci::byte_range::{self, ByteRange};
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
+use crate::reclaim::owner;
 
 pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
     let (blob, stale) = find(&call.app, &repository, digest, false).await?;
@@ -58,8 +59,7 @@ pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Re
     if blob.damaged {
         return Err(unknown());
     }
-    let grace = call.app.config.reclaim.grace_seconds.saturating_mul(1000);
-    if needs_renewal(&blob, call.app.index.time().0, grace) {
+    if needs_renewal(&blob, call.app.index.time()) {
         call.app.index.submit(None, Command::RenewLink(LinkName { repository, digest })).await?;
     }
     if conditions::not_modified(&call.headers, &digest) {
@@ -82,9 +82,11 @@ pub fn check_deletable(app: &App) -> Result<(), ApiError> {
     Err(failure::not_deletable("deleting is turned off in this registry (delete.enabled)"))
 }
 
-/// Whether less than half of the grace of an unreferenced link is left. All times in milliseconds.
-fn needs_renewal(blob: &Blob, now: u64, grace: u64) -> bool {
-    blob.unreferenced_since.is_some_and(|since| now.saturating_sub(since.0) > grace / 2)
+/// Whether less than half of the grace of an unreferenced link is left: of the one that the index has, for that of this
+/// process may be another.
+fn needs_renewal(blob: &Blob, now: Time) -> bool {
+    let Some(since) = blob.unreferenced_since else { return false };
+    blob.due.is_none_or(|due| now.0.saturating_sub(since.0) > due.0.saturating_sub(since.0) / 2)
 }
 
 fn unknown() -> ApiError {
@@ -195,11 +197,17 @@ fn failed(app: &Arc<App>, digest: Digest, error: ReadError) -> ApiError {
     }
 }
 
-/// Tells the index of a damaged object, so that the next push of the blob replaces it. Nobody waits for it.
+/// Tells the index of a damaged or lost object, so that the next push of the blob replaces it. Nobody waits for it. Of one
+/// that the blob does not use any more, the index knows better.
 fn mark_damaged(app: &Arc<App>, digest: Digest, error: &ReadError) {
     let Some(key) = error.damaged().cloned() else { return };
-    let app = app.clone();
+    let (app, lost) = (app.clone(), error.is_gone());
     tokio::spawn(async move {
+        // Another store, or an empty one, in the place of ours says nothing about our blobs.
+        if lost && let Err(error) = owner::check(app.store.as_ref(), app.index.cluster()).await {
+            tracing::warn!(%digest, %error, "an object is not in the store, and the store is not ours");
+            return;
+        }
         let command = Command::MarkDamaged(MarkDamaged { digest, key });
         if let Err(error) = app.index.submit(None, command).await {
             tracing::warn!(%digest, %error, "could not mark a damaged blob");
@@ -210,20 +218,22 @@ fn mark_damaged(app: &Arc<App>, digest: Digest, error: &ReadError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::command::Time;
 
     #[test]
     fn an_unreferenced_link_is_renewed_once_half_of_its_grace_is_over() {
-        let blob = |since| Blob {
+        let blob = |unreferenced_since, due| Blob {
             digest: Digest::of(b""),
             size: 0,
             segments: Vec::new(),
             damaged: false,
-            unreferenced_since: since,
+            unreferenced_since,
+            due,
         };
-        assert!(!needs_renewal(&blob(None), u64::MAX, 10));
-        assert!(!needs_renewal(&blob(Some(Time(100))), 105, 10));
-        assert!(needs_renewal(&blob(Some(Time(100))), 106, 10));
-        assert!(!needs_renewal(&blob(Some(Time(100))), 50, 10), "a clock that is behind renews nothing");
+        let unreferenced = blob(Some(Time(100)), Some(Time(110)));
+        assert!(!needs_renewal(&blob(None, None), Time(u64::MAX)));
+        assert!(!needs_renewal(&unreferenced, Time(105)));
+        assert!(needs_renewal(&unreferenced, Time(106)));
+        assert!(!needs_renewal(&unreferenced, Time(50)), "a clock that is behind renews nothing");
+        assert!(needs_renewal(&blob(Some(Time(100)), None), Time(101)), "an older index does not say until when");
     }
 }

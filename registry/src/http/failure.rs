@@ -59,7 +59,7 @@ impl From<ActionError> for ApiError {
             ActionError::Digest(_) | ActionError::DigestMissing => new(bad, Code::DigestInvalid, &error),
             ActionError::Tag(_) => new(bad, Code::ManifestInvalid, &error),
             ActionError::TagUnknown(_) => new(StatusCode::NOT_FOUND, Code::ManifestUnknown, &error),
-            ActionError::PageSize => new(bad, Code::Unsupported, &error),
+            ActionError::PageSize | ActionError::TagMissing => new(bad, Code::Unsupported, &error),
             ActionError::TooManyTags => new(StatusCode::URI_TOO_LONG, Code::ManifestInvalid, &error),
         }
     }

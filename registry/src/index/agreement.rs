@@ -1,6 +1,6 @@
 //! What members compare with each other all the time: check sums of their states, how far their volumes are, and, when the
 //! leader's clock is in doubt, their clocks. A node that finds itself to be the odd one out, or its volume to be an older
-//! copy, ends; its next start sets the volume aside. A leader whose volume is full lets another one lead.
+//! copy, ends; its next start sets the volume aside. A leader whose volume is full, or whose disk hangs, lets another one lead.
 
 use std::time::Duration;
 
@@ -19,13 +19,21 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How often a leader looks whether its clock is in doubt: what is begun before it is settled may expire at once.
 const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A disk that has made nothing durable for so long, though something waits for it, hangs.
+const HANGS: Duration = Duration::from_secs(3);
 
 /// Compares until the process ends.
 pub async fn run(local: Local) {
     let mut due = Instant::now();
+    // What was durable last while more waited, and since when.
+    let mut waits: Option<(u64, Instant)> = None;
     loop {
         // Keeps the clock of a follower going, so that it goes on from there when it leads.
         local.time();
+        waits = local.node().waits_for_disk().map(|durable| match waits {
+            Some((before, since)) if before == durable => (before, since),
+            _ => (durable, Instant::now()),
+        });
         let doubtful = local.node().leads() && local.clock().is_doubtful();
         if doubtful || Instant::now() >= due {
             due = Instant::now() + EVERY;
@@ -36,8 +44,12 @@ pub async fn run(local: Local) {
             if doubtful {
                 settle(&local, &members, &others);
             }
-            if local.node().leads() && !local.has_space() {
-                hand_over(&local, &members, &others).await;
+            if local.node().leads() {
+                if !local.has_space() {
+                    hand_over(&local, &members, &others, "too little is free on this node's volume").await;
+                } else if waits.is_some_and(|(_, since)| since.elapsed() > HANGS) {
+                    hand_over(&local, &members, &others, "the disk of this node hangs").await;
+                }
             }
             if !others.is_empty() {
                 compare_states(&local, &members, &others);
@@ -74,11 +86,11 @@ fn is_voter(members: &[Member], id: u64) -> bool {
     members.iter().any(|member| member.id == id && member.voter)
 }
 
-/// Lets a voter lead that has room, so that a full volume of one node does not keep all from writing.
-async fn hand_over(local: &Local, members: &[Member], others: &[NodeStatus]) {
+/// Lets a voter lead that has room, so that the full volume or the disk of one node does not keep all from writing.
+async fn hand_over(local: &Local, members: &[Member], others: &[NodeStatus], why: &str) {
     let (_, matched) = local.node().progress();
     let Some(successor) = successor(members, others, &matched) else { return };
-    tracing::warn!(to = successor.name, "too little is free on this node's volume: another one shall lead");
+    tracing::warn!(to = successor.name, "{why}: another one shall lead");
     if let Err(error) = local.node().transfer(Some(successor.id)).await {
         tracing::warn!(%error, "leadership was not handed over");
     }

@@ -91,27 +91,27 @@ impl Answers {
     }
 
     async fn commands(&self, commands: Commands) -> Result<CommandReplies, Fault> {
-        self.check_cluster(&commands.cluster)?;
+        self.check_cluster(&commands.cluster, commands.epoch)?;
         let replies = join_all(commands.commands.into_iter().map(|submitted| self.command(submitted))).await;
         Ok(CommandReplies { time: self.local.time(), replies })
     }
 
     async fn command(&self, submitted: Submitted) -> Result<Reply, Fault> {
         let node = self.local.node();
+        let not_led = || {
+            // Who led last is known also when nobody leads any more.
+            if self.local.is_lost() {
+                return no_quorum();
+            }
+            let leader = node.leader().filter(|(id, _)| *id != node.id());
+            Fault::NotLeader { leader: leader.map(|(_, name)| name) }
+        };
         if !node.leads() {
-            let leader = node.leader().filter(|(id, _)| *id != node.id()).map(|(_, name)| name);
-            return Err(if leader.is_none() && self.local.is_lost() {
-                no_quorum()
-            } else {
-                Fault::NotLeader { leader }
-            });
+            return Err(not_led());
         }
         match self.local.propose(submitted.request, submitted.who, submitted.command).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(NodeError::NoLeader(_))) => {
-                let leader = node.leader().filter(|(id, _)| *id != node.id());
-                Err(Fault::NotLeader { leader: leader.map(|(_, name)| name) })
-            }
+            Ok(Err(NodeError::NoLeader(_))) => Err(not_led()),
             // That it was discarded here does not mean that the next leader does not have it.
             Ok(Err(error)) => Err(Fault::Unavailable { reason: error.to_string() }),
             Err(error) => Err(fault(&error)),
@@ -119,7 +119,7 @@ impl Answers {
     }
 
     async fn queries(&self, queries: Queries) -> Result<QueryReplies, Fault> {
-        self.check_cluster(&queries.cluster)?;
+        self.check_cluster(&queries.cluster, queries.epoch)?;
         let room = Room::default();
         let replies = join_all(queries.queries.iter().map(|asked| async { room.take(self.any(asked).await?) })).await;
         Ok(QueryReplies { time: self.local.time(), replies })
@@ -154,11 +154,17 @@ impl Answers {
         Ok(Answered { answer: write(&answer)?, stale })
     }
 
-    fn check_cluster(&self, cluster: &str) -> Result<(), Fault> {
-        match self.local.node().cluster() {
+    fn check_cluster(&self, cluster: &str, epoch: Option<u64>) -> Result<(), Fault> {
+        let node = self.local.node();
+        match node.cluster() {
             None => Err(Fault::Empty),
-            Some(ours) if ours == cluster => Ok(()),
-            Some(ours) => Err(Fault::OtherCluster { ours }),
+            Some(ours) if ours != cluster => Err(Fault::OtherCluster { ours }),
+            Some(ours) => match (epoch, node.epoch()) {
+                (Some(asked), Some(epoch)) if asked != epoch => {
+                    Err(Fault::OtherCluster { ours: format!("{ours}, epoch {epoch}") })
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -172,6 +178,7 @@ impl Answers {
             id: node.id(),
             name: self.name.clone(),
             cluster: node.cluster(),
+            epoch: node.epoch(),
             leader: health.leader,
             term: health.term,
             end: health.end,
@@ -209,6 +216,10 @@ impl Answers {
                 if status.cluster.is_some() {
                     return Ok(());
                 }
+                let node = self.local.node();
+                if let Some((_, leader)) = node.leader().filter(|(id, _)| *id != node.id() && !self.local.is_lost()) {
+                    return Err(Fault::NotLeader { leader: Some(leader) }); // whoever leads begins it
+                }
                 // The first entry's time is where the time of the index begins.
                 if self.local.node().leads() && !agreement::is_in_doubt(&self.local).await {
                     found(&self.local, form.cluster.clone())
@@ -226,7 +237,7 @@ impl Answers {
 
     /// Lets a node take its own place under a new id: only one whose certificate is for the name that the old id has.
     async fn replace(&self, caller: &Caller, replace: &Replace) -> Result<(), Fault> {
-        self.check_cluster(&replace.cluster)?;
+        self.check_cluster(&replace.cluster, None)?;
         let host = replace.name.rsplit_once(':').map_or(replace.name.as_str(), |(host, _)| host);
         if !caller.names.iter().any(|name| name == host) {
             return Err(Fault::Forbidden { needs: host.to_owned() });
@@ -243,7 +254,7 @@ impl Answers {
         match path {
             JOIN => {
                 let join: Join = read(&collect(body).await?)?;
-                node.join(&join.cluster)?;
+                node.join(&join.cluster, join.epoch)?;
                 write(&Joined { id: node.id(), name: self.name.clone() })
             }
             FORM => write(&self.form(read(&collect(body).await?)?).await?),
@@ -297,7 +308,7 @@ impl Answer for Answers {
             REPLACE => write(&self.replace(caller, &read(&collect(body).await?)?).await?),
             _ if path.starts_with("/raft/") => {
                 let local = &self.local;
-                receive(local.node(), path, body, || local.time(), local.has_reserve()).await
+                receive(local.node(), path, body, || local.time(), || local.has_reserve()).await
             }
             _ => self.admin(caller, path, body).await,
         }

@@ -381,6 +381,9 @@ pub struct StoredSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetBackup {
     pub name: String,
+    /// The position of its pin: another backup may have the name by now. None: whichever it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -450,6 +453,7 @@ pub enum Refusal {
     #[error("blob {digest} is needed by a manifest of the repository")]
     BlobInUse { digest: Digest },
     #[error("parts of the manifest are not in the repository: {missing:?}")]
+    /// The first of them.
     PartsMissing { missing: Vec<Digest> },
     #[error("the descriptor of {digest} claims {claimed} bytes, it has {actual}")]
     SizeMismatch { digest: Digest, claimed: u64, actual: u64 },

@@ -38,8 +38,8 @@ struct Inner {
     node: Node,
     clock: Clock,
     metrics: IndexMetrics,
-    in_flight: Semaphore,
-    in_flight_bytes: Semaphore,
+    in_flight: Arc<Semaphore>,
+    in_flight_bytes: Arc<Semaphore>,
     barrier: mpsc::UnboundedSender<oneshot::Sender<Result<(), String>>>,
     space: Space,
     /// The only voter for good.
@@ -61,8 +61,8 @@ impl Local {
             node,
             clock: Clock::from(last),
             metrics,
-            in_flight: Semaphore::new(IN_FLIGHT),
-            in_flight_bytes: Semaphore::new(IN_FLIGHT_BYTES),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            in_flight_bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES)),
             barrier,
             space,
             alone,
@@ -127,19 +127,32 @@ impl Local {
         if (adds(&command) && !inner.space.is_enough()) || !inner.space.has_reserve() {
             return Err(IndexError::Full { command: name });
         }
+        // The log of a leader that was cut off must not grow by what cannot be committed, for as long as that lasts.
+        if self.is_lost() {
+            return Ok(Err(NodeError::NoLeader("no majority answers".into())));
+        }
         if let Some(refusal) = inner.node.forbids(&command).map_err(IndexError::State)? {
             return Ok(Ok(Err(refusal)));
         }
         let bytes = weight::of(&command).min(IN_FLIGHT_BYTES) as u32;
-        let room = async { (inner.in_flight.acquire().await, inner.in_flight_bytes.acquire_many(bytes).await) };
-        let (_one, _bytes) = match tokio::time::timeout(DEADLINE, room).await {
+        let (number, size) = (Arc::clone(&inner.in_flight), Arc::clone(&inner.in_flight_bytes));
+        let room = async { (number.acquire_owned().await, size.acquire_many_owned(bytes).await) };
+        let room = match tokio::time::timeout(DEADLINE, room).await {
             Ok((Ok(one), Ok(bytes))) => (one, bytes),
             Ok(_) => return Err(unavailable("it is closing")),
             Err(_) => return Err(unavailable("too many commands are on their way")),
         };
         let timer = inner.metrics.command_seconds.with_label_values(&[name]).start_timer();
         let proposal = Proposal { time: self.time(), request, who, command };
-        match tokio::time::timeout(DEADLINE, inner.node.write(proposal)).await {
+        // Whoever waits may go; the command is in memory, and takes its room, until it is known what became of it.
+        let node = inner.node.clone();
+        let written = tokio::spawn(async move {
+            let written = node.write(proposal).await;
+            drop(room);
+            written
+        });
+        let written = async { written.await.unwrap_or_else(|error| Err(NodeError::Stopped(error.to_string()))) };
+        match tokio::time::timeout(DEADLINE, written).await {
             Ok(Ok(reply)) => {
                 timer.observe_duration();
                 let outcome = if reply.is_ok() { "done" } else { "refused" };

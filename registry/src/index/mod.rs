@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod command;
 pub mod crash;
+pub mod durable;
 mod held;
 mod journal;
 pub mod level;

@@ -142,6 +142,9 @@ pub struct Blob {
     pub damaged: bool,
     /// Since when no manifest of the repository needs it; none when one does.
     pub unreferenced_since: Option<Time>,
+    /// When the link goes then, by the grace that is in force.
+    #[serde(default)]
+    pub due: Option<Time>,
 }
 
 /// An upload that has at least one recorded segment, or was ended. Linearizable.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{REPLACE, STATUS};
+use super::durable;
 use super::peers::connection::{CallError, Peer};
 use super::peers::dial::Dial;
 use super::peers::wire::{Fault, NodeStatus, Replace};
@@ -47,10 +48,7 @@ impl Replaces {
 /// Writes beside the volume in `directory` whose place its node will take.
 pub fn write(directory: &Path, replaces: &Replaces) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
-    let mut file = std::fs::File::create(directory.join(FILE))?;
-    std::io::Write::write_all(&mut file, &serde_json::to_vec_pretty(replaces)?)?;
-    file.sync_all()?;
-    std::fs::File::open(directory)?.sync_all()
+    durable::write(&directory.join(FILE), &serde_json::to_vec_pretty(replaces)?)
 }
 
 /// Whose place the node of this volume takes; none when it takes nobody's, or has taken it.
@@ -72,13 +70,15 @@ pub async fn first_possible(dialer: &Arc<dyn Dial>, names: &[String], places: Ve
     None
 }
 
-/// Whether there is a cluster that the node can be made again from: a leader of it that knows the old id.
+/// Whether there is a cluster that the node can be made again from: a leader of it that knows the old id. What others say of
+/// a leader does not count: they remember one that is gone for good.
 async fn is_possible(dialer: &Arc<dyn Dial>, names: &[String], replaces: &Replaces) -> bool {
     for name in names {
         let peer = Peer::new(name, Arc::clone(dialer));
         if let Ok(status) = peer.call::<(), NodeStatus>(STATUS, &(), STATUS_PATIENCE).await
             && status.cluster.as_deref() == Some(&replaces.cluster)
-            && status.leader.is_some_and(|leader| leader != replaces.node)
+            && status.leader == Some(status.id)
+            && status.id != replaces.node
             && status.members.iter().any(|member| member.id == replaces.node)
         {
             return true;

@@ -292,7 +292,8 @@ async fn until_answered<Q, A, F>(
                 reason = error.to_string();
                 inner.nodes.avoid(&peer);
                 helpless += usize::from(matches!(error, CallError::Unreachable { .. }));
-                let may_happen = matches!(error, CallError::Unanswered { .. });
+                // A fault of the whole batch may come from one that broke off in the middle.
+                let may_happen = !matches!(error, CallError::Unreachable { .. });
                 for waiting in &mut batch {
                     waiting.may_happen |= may_happen;
                 }
@@ -345,7 +346,7 @@ async fn send_commands(inner: Arc<Inner>, batch: Vec<Waiting<Submitted, Reply>>)
     let attempt = |peer: Peer, commands: Vec<Submitted>| {
         let inner = &inner;
         async move {
-            let message = Commands { cluster: inner.cluster.id.clone(), commands };
+            let message = Commands { cluster: inner.cluster.id.clone(), epoch: Some(inner.cluster.epoch), commands };
             let replies: CommandReplies = peer.call(COMMANDS, &message, COMMAND_ATTEMPT).await?;
             inner.clock.note(replies.time);
             Ok(replies.replies)
@@ -360,7 +361,7 @@ async fn query_once(
     queries: Vec<Asked>,
     deadline: Duration,
 ) -> Result<Vec<Result<Answered, Fault>>, CallError> {
-    let message = Queries { cluster: inner.cluster.id.clone(), queries };
+    let message = Queries { cluster: inner.cluster.id.clone(), epoch: Some(inner.cluster.epoch), queries };
     let replies: QueryReplies = peer.call(QUERIES, &message, deadline).await?;
     inner.clock.note(replies.time);
     Ok(replies.replies)

@@ -103,6 +103,8 @@ pub enum ActionError {
     /// An ill-formed tag where a manifest is looked for: there can be none.
     #[error("there is no such manifest: {0}")]
     TagUnknown(super::reference::TagError),
+    #[error("the tag parameter is missing; ask for the history of one tag with ?tag=<tag>")]
+    TagMissing,
     #[error("n must be a number without sign, fraction or exponent")]
     PageSize,
     #[error("at most {MAX_TAG_PARAMETERS} tags can be pushed in one request")]
@@ -266,7 +268,8 @@ fn build(method: &Method, route: &Route<'_>, parameters: &Parameters) -> Result<
         }
         Route::History(name) if get || head => {
             let repository = repository(name)?;
-            let tag = parameters.first("tag").unwrap_or_default().parse().map_err(ActionError::TagUnknown)?;
+            let tag =
+                parameters.first("tag").ok_or(ActionError::TagMissing)?.parse().map_err(ActionError::TagUnknown)?;
             Ok(Action::TagHistory { repository, tag, page: parameters.page()? })
         }
         Route::Referrers(name, subject) if get || head => Ok(Action::ListReferrers {

@@ -30,10 +30,10 @@ pub async fn mount(
     }
     let command = Command::MountBlob(MountBlob { repository: repository.clone(), digest, from });
     match app.index.submit(None, command).await.map_err(PushError::from) {
-        // A damaged one is not there for who wants to push it: that heals it.
+        // A damaged one is not there for who wants to push it: that heals it. What was known a moment ago will not do.
         Ok(_) => {
-            let get = GetBlob { repository: repository.clone(), digest, linearizable: false };
-            let found = app.index.query_any(get).await?.answer;
+            let get = GetBlob { repository: repository.clone(), digest, linearizable: true };
+            let found = app.index.query(get).await?;
             Ok(matches!(found, Found::Here(blob) if !blob.damaged))
         }
         Err(PushError::Refused(Refusal::MountSourceUnknown)) => Ok(false),

@@ -14,8 +14,10 @@ use super::receive::{Ending, Received, RequestBody, receive};
 use super::upload_id::Upload;
 use crate::app::App;
 use crate::blobs::ObjectKey;
+use crate::index::IndexError;
 use crate::index::command::{
-    CancelUpload, Command, CommitBlob, FinishedUpload, HashState, Outcome, Place, RecordUpload, Segment,
+    CancelUpload, Command, CommitBlob, FinishedUpload, HashState, LinkName, Outcome, Place, RecordUpload, Refusal,
+    Segment,
 };
 use crate::index::query::{self, Found, GetBlob, GetUpload};
 use crate::oci::action::UploadText;
@@ -162,12 +164,17 @@ fn open(found: Option<query::Upload>) -> Result<Standing, PushError> {
     }
 }
 
-/// The answer to a client that finishes again, having lost the first answer: true only as long as the blob is there.
+/// The answer to a client that finishes again, having lost the first answer: true only as long as the blob is there and
+/// whole. The grace begins again, as it does with every finish.
 async fn still_there(app: &App, repository: &RepositoryName, digest: Digest) -> Result<(), PushError> {
     let query = GetBlob { repository: repository.clone(), digest, linearizable: true };
     match app.index.query(query).await? {
-        Found::Here(_) => Ok(()),
-        Found::Nothing | Found::NoRepository => Err(PushError::UploadUnknown),
+        Found::Here(blob) if !blob.damaged => {}
+        Found::Here(_) | Found::Nothing | Found::NoRepository => return Err(PushError::UploadUnknown),
+    }
+    match app.index.submit(None, Command::RenewLink(LinkName { repository: repository.clone(), digest })).await {
+        Err(IndexError::Refused { refusal: Refusal::BlobUnknown { .. }, .. }) => Err(PushError::UploadUnknown),
+        other => Ok(other.map(|_| ())?),
     }
 }
 

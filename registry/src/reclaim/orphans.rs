@@ -12,8 +12,12 @@ use futures::StreamExt;
 use super::{ReclaimError, Reclaimer, owner};
 use crate::blobs::ObjectKey;
 use crate::blobs::key::{DAY, day, day_prefix, epoch_prefix, start_of};
+use crate::index::archive::names::cluster_prefix;
+use crate::index::archive::restore::backups;
+use crate::index::archive::stream;
 use crate::index::command::{CloseDay, Command, Time};
-use crate::index::query::{GetStatus, KnownObjects};
+use crate::index::local::Local;
+use crate::index::query::{GetStatus, KnownObjects, ListBackups};
 
 /// How long after its end a day is closed, and again as long until it is listed a second time.
 const PAUSE: u64 = 2 * DAY;
@@ -22,6 +26,8 @@ const FULL_FIRST: u64 = 3_600_000;
 const FULL_EVERY: u64 = 30 * DAY;
 /// Unfinished writes older than this are removed.
 const STALE: Duration = Duration::from_hours(48);
+/// How far the clock of a machine may be off before nothing is judged by it.
+const DOUBTFUL: u64 = 3_600_000;
 /// Keys asked for at once.
 const STEP: usize = 500;
 
@@ -32,6 +38,8 @@ pub struct Orphans {
     listed: Option<u32>,
     /// When everything is listed next.
     full: Option<Time>,
+    /// Whether it was said that there are unknown backups.
+    said: bool,
 }
 
 /// The newest day that may be closed at `now`.
@@ -64,8 +72,42 @@ fn from_number(number: i64) -> Option<u32> {
 }
 
 impl Orphans {
+    /// Whether this index certainly knows all that the store has for it. One that was put back to an older copy does not, and
+    /// would take for orphans what the archive and the backups need: its archiver has not found its way then, or there are
+    /// backups of its own that it does not know.
+    async fn may_delete(&mut self, reclaimer: &Reclaimer) -> Result<bool, ReclaimError> {
+        if reclaimer.archived.as_ref().is_some_and(|archived| archived.position() == 0) {
+            return Ok(false);
+        }
+        let now = reclaimer.index.time();
+        let due = self.listed.is_none_or(|listed| listed < closable(now)) || self.full.is_none_or(|full| full <= now);
+        if !due {
+            return Ok(true);
+        }
+        let cluster = reclaimer.cluster();
+        let keys =
+            stream::list(reclaimer.store.as_ref(), &cluster_prefix(&cluster.id)).await.map_err(ReclaimError::from)?;
+        let pins = reclaimer.index.query(ListBackups).await?;
+        let unknown = backups(&keys, &cluster.id).into_iter().find(|backup| {
+            cluster.owns(backup.epoch) && !pins.iter().any(|pin| pin.name == backup.name && pin.epoch == backup.epoch)
+        });
+        if let Some(backup) = &unknown
+            && !std::mem::replace(&mut self.said, true)
+        {
+            tracing::error!(
+                name = backup.name,
+                "the store has a backup of this cluster that its index does not know: the volume of the index is an older copy, or \
+                 the backup's removal was cut short. What nothing refers to is not deleted until `roadstead backup delete` removes it"
+            );
+        }
+        Ok(unknown.is_none())
+    }
+
     /// Closes what days may be closed, and deletes the orphans of days that are due for it.
     pub async fn run(&mut self, reclaimer: &Reclaimer) -> Result<(), ReclaimError> {
+        if !self.may_delete(reclaimer).await? {
+            return Ok(());
+        }
         let now = reclaimer.index.time();
         let closable = closable(now);
         if self.listed.is_none_or(|listed| listed < closable) {
@@ -76,11 +118,22 @@ impl Orphans {
             for day in to_list(self.listed, closable) {
                 delete_unknown(reclaimer, &day_prefix(&cluster.id, cluster.epoch, day), closable).await?;
             }
-            for epoch in cluster.epochs() {
-                let aborted = reclaimer.store.abort_stale(&epoch_prefix(&cluster.id, epoch), STALE).await?;
-                reclaimer.metrics.aborted.inc_by(aborted);
-            }
             self.listed = Some(closable);
+            // The store tells the age of what is unfinished by the clock of this machine.
+            let wall = reclaimer.index.local().map_or(now, Local::wall);
+            for epoch in cluster.epochs().filter(|_| wall.0.abs_diff(now.0) < DOUBTFUL) {
+                match reclaimer.store.abort_stale(&epoch_prefix(&cluster.id, epoch), STALE).await {
+                    Ok(aborted) => reclaimer.metrics.aborted.inc_by(aborted),
+                    Err(error) => {
+                        reclaimer.metrics.failures.inc();
+                        let error = anyhow::Error::from(error);
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "unfinished writes were not removed; the next day tries again"
+                        );
+                    }
+                }
+            }
         }
         let full = *self.full.get_or_insert(now.after(FULL_FIRST));
         if full <= now {

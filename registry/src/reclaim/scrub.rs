@@ -17,6 +17,8 @@ use crate::oci::digest::Digest;
 const STEP: usize = 50;
 /// The background scrub reads at least this many bytes a second while it reads.
 const SLOWEST: u64 = 1 << 20;
+/// So many failures of the store in a row end a round: then it is the store that is in trouble, and not an object.
+const UNREADABLE: usize = 10;
 /// How long it waits before it begins, and after a round that failed.
 const PAUSE: Duration = Duration::from_mins(10);
 
@@ -26,6 +28,8 @@ pub struct Findings {
     pub blobs: u64,
     pub bytes: u64,
     pub damaged: Vec<Digest>,
+    /// The store had them, perhaps, and could not give them.
+    pub unreadable: Vec<Digest>,
 }
 
 /// Scrubs all the time, one round in `days` days.
@@ -58,16 +62,25 @@ pub async fn forever(reclaimer: Reclaimer, days: u32) {
 /// One round over all blobs, at most `rate` bytes a second.
 pub async fn run(reclaimer: &Reclaimer, rate: Option<u64>) -> Result<Findings, ReclaimError> {
     let mut found = Findings::default();
-    let mut last = None;
+    let (mut last, mut in_a_row) = (None, 0);
     loop {
         let page = reclaimer.index.query(ListBlobs { last, limit: STEP }).await?;
         last = page.items.last().map(|blob| blob.digest);
         for blob in page.items {
             if !blob.damaged {
-                if !check(reclaimer, &blob).await? {
-                    found.damaged.push(blob.digest);
-                } else if blob.segments.len() > 1 {
-                    join::run(reclaimer, &blob).await?;
+                match check(reclaimer, &blob).await {
+                    Ok(true) if blob.segments.len() > 1 => join::run(reclaimer, &blob).await?,
+                    Ok(true) => in_a_row = 0,
+                    Ok(false) => found.damaged.push(blob.digest),
+                    // One object that the store cannot read must not keep the others from being looked at.
+                    Err(ReclaimError::Store(error)) if in_a_row < UNREADABLE => {
+                        in_a_row += 1;
+                        reclaimer.metrics.failures.inc();
+                        let error = anyhow::Error::from(error);
+                        tracing::warn!(digest = %blob.digest, error = format!("{error:#}"), "a blob could not be read; going on");
+                        found.unreadable.push(blob.digest);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             found.blobs += 1;

@@ -15,6 +15,8 @@ use crate::blobs::checksum::Checksums;
 use crate::blobs::directory::Directory;
 use crate::blobs::key::DAY;
 use crate::blobs::{ObjectKey, Store};
+use crate::index::archive::names::{SnapshotName, WholeSnapshot, backup_prefix};
+use crate::index::archive::{Archived, stream};
 use crate::index::command::{
     Command, CommitBlob, FinishedUpload, HashState, LinkName, Place, Policy, RecordUpload, Segment, Time, UploadId,
 };
@@ -194,6 +196,63 @@ async fn a_blob_of_several_segments_becomes_one_object() {
     let bytes: Vec<Bytes> = stream.try_collect().await.unwrap();
     assert_eq!(bytes.concat(), b"hello world!");
     assert_eq!(reclaimer.index.query(GetStatus).await.unwrap().counts.condemned, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_may_be_an_older_copy_deletes_no_orphans() {
+    let directory = tempfile::tempdir().unwrap();
+    let reclaimer = start(directory.path(), 0).await;
+    push(&reclaimer, b"known", None).await;
+    write(&reclaimer, 7, b"unknown").await;
+    drop(reclaimer);
+    let reclaimer = start(directory.path(), 4 * DAY).await;
+    let waiting = Reclaimer { archived: Some(Archived::default()), ..reclaimer.clone() };
+    Orphans::default().run(&waiting).await.unwrap();
+    assert_eq!(objects(&reclaimer).await, 2, "the archiver has not found its way yet");
+
+    // A backup that this index should know, and does not.
+    let cluster = reclaimer.index.cluster();
+    let prefix = backup_prefix(&cluster.id, cluster.epoch, "nightly");
+    let whole = WholeSnapshot { name: SnapshotName { position: 9, term: 1, id: "x".into() }, length: 1, sum: 1 };
+    for key in [whole.mark(&prefix), whole.name.key(&prefix)] {
+        stream::put(reclaimer.store.as_ref(), &key, Bytes::from_static(b"x")).await.unwrap();
+    }
+    let mut orphans = Orphans::default();
+    orphans.run(&reclaimer).await.unwrap();
+    assert_eq!(objects(&reclaimer).await, 2);
+    for key in [whole.mark(&prefix), whole.name.key(&prefix)] {
+        reclaimer.store.delete(&key).await.unwrap();
+    }
+    orphans.run(&reclaimer).await.unwrap();
+    assert_eq!(objects(&reclaimer).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_writer_left_of_an_object_does_not_stand_in_the_way_of_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Directory::open(&directory.path().join("objects")).await.unwrap();
+    let mut killed = store.create(&ObjectKey("OWNER".into())).await.unwrap();
+    killed.write(Bytes::from_static(b"half")).await.unwrap();
+    std::mem::forget(killed);
+    let reclaimer = start(directory.path(), 0).await;
+    owner::check(reclaimer.store.as_ref(), reclaimer.index.cluster()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_cannot_be_read_does_not_keep_the_others_from_being_scrubbed() {
+    let directory = tempfile::tempdir().unwrap();
+    let reclaimer = start(directory.path(), 0).await;
+    let segment = write(&reclaimer, 1, b"unreadable").await;
+    let Place::Object(key) = segment.place.clone() else { panic!() };
+    let unreadable = push(&reclaimer, b"unreadable", Some(segment)).await;
+    push(&reclaimer, b"one", None).await;
+    push(&reclaimer, b"two", None).await;
+    // What is read as a file and is a directory is neither lost nor wrong.
+    let file = directory.path().join("objects").join(&key.0);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let found = scrub::run(&reclaimer, None).await.unwrap();
+    assert_eq!((found.blobs, found.damaged, found.unreadable), (3, vec![], vec![unreadable]));
 }
 
 #[test]

@@ -94,6 +94,32 @@ async fn cut_off_on_the_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lost_from_the_disk() {
+    let server = Server::start().await;
+    let content = content(6);
+    let (digest, file) = file_of(&server, &content).await;
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(never_wrong(&server, &digest, &content).await, RANGES.len(), "there is nothing to serve");
+    a_push_heals(&server, &digest, &content).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_not_there_marks_nothing() {
+    let server = Server::start().await;
+    let content = content(7);
+    let (digest, _) = file_of(&server, &content).await;
+    let (here, unmounted) = (server.data().join("blobs"), server.data().join("unmounted"));
+    let (owner, no_owner) = (server.data().join("OWNER"), server.data().join("NO-OWNER"));
+    std::fs::rename(&here, &unmounted).unwrap();
+    std::fs::rename(&owner, &no_owner).unwrap();
+    assert_eq!(never_wrong(&server, &digest, &content).await, RANGES.len());
+    std::fs::rename(&no_owner, &owner).unwrap();
+    std::fs::rename(&unmounted, &here).unwrap();
+    server.client().head(&format!("/v2/a/blobs/{digest}")).await.expect(200);
+    assert_eq!(never_wrong(&server, &digest, &content).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flipped_on_the_way_from_the_bucket() {
     let bucket = FakeS3::start().await;
     let set = [bucket.settings(), impatient()].concat();

@@ -5,6 +5,7 @@
 mod a_bad_volume_is_made_again;
 mod a_full_disk_loses_nothing;
 mod a_full_disk_of_one_node;
+mod a_hanging_disk_gives_way;
 mod a_leader_that_restarts_asks_again;
 mod a_push_may_die_at_any_step;
 mod a_restore_may_die_at_any_step;

@@ -117,6 +117,13 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
     .await;
     let output = cluster.admin(&["status"]);
     assert!(!output.status.success() && text(&output).contains("there is no "), "{}", text(&output));
+    within(PATIENCE, "who writes is told soon, too", async || {
+        let began = Instant::now();
+        let bytes = serde_json::to_vec(&image("one")).unwrap();
+        client.put_bytes("a/b", "v2", OCI_IMAGE, bytes).await.expect(503);
+        began.elapsed() < Duration::from_secs(1)
+    })
+    .await;
     for number in 0..2 {
         let client = cluster.client(number);
         within(PATIENCE, "digests are served", async || {
@@ -160,6 +167,40 @@ async fn without_a_quorum_digests_are_served_with_a_warning_and_tags_and_writes_
     cluster.start("index-1");
     cluster.start("index-3");
     assert_eq!(tag(&client, "a/b", "v1").await, Some(digest.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_leader_without_a_majority_does_not_grow() {
+    let cluster = Cluster::up(3, 1, &[]);
+    let client = cluster.client(0);
+    client.push_image("a/b", "v1", "one").await;
+    let leader = cluster.leader().await;
+    let address = cluster.address(&leader);
+    for name in cluster.index.iter().filter(|name| **name != leader) {
+        cluster.kill(name);
+    }
+    let bytes = serde_json::to_vec(&image("one")).unwrap();
+    let refused = async |tag: &str| {
+        let began = Instant::now();
+        client.put_bytes("a/b", tag, OCI_IMAGE, bytes.clone()).await.expect(503);
+        began.elapsed() < Duration::from_secs(1)
+    };
+    within(PATIENCE, "it is known that there is no quorum", async || refused("v2").await).await;
+    let end = || {
+        let status = cluster.status();
+        let members = status["members"].as_array().cloned().unwrap_or_default();
+        members.iter().find(|member| member["name"] == address.as_str()).and_then(|member| member["end"].as_u64())
+    };
+    let before = end();
+    assert!(before.is_some(), "the leader answers");
+    for number in 0..20 {
+        refused(&format!("w{number}")).await;
+    }
+    assert_eq!(end(), before);
+    for name in cluster.index.iter().filter(|name| **name != leader) {
+        cluster.start(name);
+    }
+    push(&client, "a/b", "v3", "three").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,6 +339,9 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
     let status = cluster.status();
     let learner = status["members"].as_array().unwrap().iter().find(|member| member["role"] == "learner").cloned();
     assert_eq!(learner.unwrap()["name"], removed.as_str());
+    let output = cluster.admin(&["transfer", "index-3"]);
+    assert!(!output.status.success() && text(&output).contains("is no voter"), "{}", text(&output));
+    push(&client, "a/b", "beside-a-learner", "learner").await;
     let promoted: serde_json::Value =
         serde_json::from_str(&cluster.admin_ok(&["promote", "index-3", "--json"])).unwrap();
     assert_eq!((&promoted["name"], &promoted["role"]), (&removed.as_str().into(), &"voter".into()));
@@ -319,6 +363,33 @@ async fn a_cluster_begins_once_and_grows_and_shrinks_one_by_one() {
         let said = cluster.admin_ok(&[verb, "--json"]);
         let object: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{verb}: {said}"));
         assert!(object.is_object(), "{verb}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_cluster_at_the_address_of_a_member_harms_nobody() {
+    let cluster = Cluster::up(3, 1, &[]);
+    let client = cluster.client(0);
+    push(&client, "a/b", "before", "one").await;
+    let leader = cluster.leader().await;
+    let stranger = cluster.index.iter().find(|name| **name != leader).unwrap().clone();
+    cluster.kill(&stranger);
+    cluster.wipe(&stranger);
+    cluster.start(&stranger);
+    let alone = format!("cluster.index={}", cluster.address(&stranger));
+    within(PATIENCE, "another cluster begins there", async || {
+        cluster.admin(&["init", "--set", &alone]).status.success()
+    })
+    .await;
+    within(PATIENCE, "a member says who answers there", async || {
+        cluster.index.iter().any(|name| cluster.log(name).contains("a node of another cluster answers"))
+    })
+    .await;
+    for number in 0..20 {
+        push(&client, "a/b", &format!("t{number}"), "one").await;
+    }
+    for name in cluster.index.iter().filter(|name| **name != stranger) {
+        assert!(cluster.runs(name), "{name} ended: {}", cluster.log(name));
     }
 }
 

@@ -96,5 +96,6 @@ async fn a_tag_remembers_what_it_was() {
     let newest = registry.get("/v2/a/_roadstead/tags/history?tag=t&n=1").await.expect(200).json();
     assert_eq!(newest["changes"].as_array().unwrap().len(), 1);
     registry.get("/v2/a/_roadstead/tags/history?tag=never").await.refused(404, "MANIFEST_UNKNOWN");
+    registry.get("/v2/a/_roadstead/tags/history").await.refused(400, "UNSUPPORTED");
     registry.get("/v2/none/_roadstead/tags/history?tag=t").await.refused(404, "NAME_UNKNOWN");
 }

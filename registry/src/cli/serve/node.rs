@@ -124,7 +124,8 @@ async fn start(config: &Config, name: &str, options: &NodeOptions, metrics: &Ind
     if let Some(replaces) = rebuild::read(data).context("could not read whose place this node takes")?
         && replaces.node != node.id()
     {
-        node.join(&replaces.cluster).map_err(|fault| anyhow::anyhow!("could not join the cluster again: {fault}"))?;
+        node.join(&replaces.cluster, None)
+            .map_err(|fault| anyhow::anyhow!("could not join the cluster again: {fault}"))?;
         let Replaces { cluster, node: old, between } = replaces;
         let replace = Replace { cluster, old, new: node.id(), name: name.to_owned(), between };
         let data = data.clone();
@@ -144,6 +145,11 @@ async fn unusable(local: &Local) -> String {
                 "the other members refuse this node: {fault}. If it shall be a member again, remove its volume, start it, \
                  and say `roadstead index add`"
             );
+        }
+        if local.node().is_foreign() {
+            return "this node belongs to another cluster than most of its members: it was started on the volume of another, \
+                    or at the address of one. Give it its own volume and address"
+                .into();
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -37,6 +37,8 @@ pub struct Backups {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     pub name: String,
+    /// The position of its pin.
+    pin: u64,
 }
 
 /// A backup that was made.
@@ -60,8 +62,11 @@ pub enum BackupError {
     Exists { name: String },
     #[error("there is no backup {name}")]
     Unknown { name: String },
-    #[error("the backup {name} is of epoch {epoch}, and this index is a copy: delete it where the original runs")]
-    Original { name: String, epoch: u64 },
+    #[error(
+        "the backup {name} is of epoch {epoch}, which is not of this index: it is that of its original, or of a copy. Delete it \
+         where that one runs"
+    )]
+    Foreign { name: String, epoch: u64 },
     #[error("this process has no node of the index that leads")]
     NotLeading,
 }
@@ -105,7 +110,10 @@ impl Backups {
         }
         let keep_until = keep.map(|keep| time.after(keep));
         self.pin(PinBackup { name: name.clone(), keep_until, snapshot: None }).await?;
-        Ok(Begun { name })
+        match self.pinned(&name).await? {
+            Some(PinnedBackup { position: pin, snapshot: None, .. }) => Ok(Begun { name, pin }),
+            _ => Err(BackupError::Unknown { name }), // deleted at once
+        }
     }
 
     /// Writes the snapshot of a backup that was begun beside what this process does; [`Self::writing`] names it until then.
@@ -136,9 +144,9 @@ impl Backups {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the snapshot of a backup that was begun. When that fails, the backup is removed.
+    /// Writes the snapshot of a backup that was begun. When that fails, the backup is removed, unless it is whole all the same.
     pub async fn finish(&self, begun: Begun) -> Result<Made, BackupError> {
-        let name = begun.name;
+        let Begun { name, pin } = begun;
         let node = self.index.local().ok_or(BackupError::NotLeading)?.node().clone();
         // It was applied here, so nothing that this view refers to is deleted.
         let view = node.view();
@@ -150,8 +158,8 @@ impl Backups {
         let whole = match snapshots::write(self.store.as_ref(), &prefix, &cluster.id, snapshot, view).await {
             Ok(whole) => whole,
             Err(error) => {
-                if let Err(error) = self.remove(&name).await {
-                    tracing::warn!(name, %error, "a backup that was not finished is left; delete it by its name");
+                if let Err(error) = self.give_up(&name, pin).await {
+                    tracing::warn!(name, %error, "a backup that was not finished is left; it goes by itself in a day, or is whole");
                 }
                 return Err(error.into());
             }
@@ -162,6 +170,20 @@ impl Backups {
             }
         })?;
         Ok(Made { name, position: whole.name.position, bytes: whole.length })
+    }
+
+    /// Removes what was not written to its end. Only the answer of the last call may have been lost: then the backup is whole,
+    /// somebody may have seen that and said so, and it stays.
+    pub(super) async fn give_up(&self, name: &str, pin: u64) -> Result<(), BackupError> {
+        match self.pinned(name).await? {
+            Some(backup) if backup.position == pin && backup.snapshot.is_none() => {
+                if self.whole(name, backup.epoch).await?.is_some() {
+                    return Ok(()); // whoever looks after backups completes it
+                }
+                self.remove(name, Some(pin)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Records that the snapshot of a backup is whole. One that was deleted meanwhile, or that somebody else completed with
@@ -204,6 +226,10 @@ impl Backups {
         Ok(self.index.query(ListBackups).await?)
     }
 
+    async fn pinned(&self, name: &str) -> Result<Option<PinnedBackup>, BackupError> {
+        Ok(self.list().await?.into_iter().find(|backup| backup.name == name))
+    }
+
     /// Deletes a backup, also one that this process writes.
     pub async fn delete(&self, name: &str) -> Result<(), BackupError> {
         let written_here = self.lock_writing().remove(name);
@@ -211,31 +237,35 @@ impl Backups {
             task.abort();
             let _ = task.await; // it was told to end
         }
-        self.remove(name).await
+        self.remove(name, None).await
     }
 
     /// Removes what there is of a backup: first what is in the store, then the pin. One that nothing pins is removed as well,
-    /// so that none is left that looks whole and is not kept.
-    async fn remove(&self, name: &str) -> Result<(), BackupError> {
+    /// so that none is left that looks whole and is not kept. `only`: the position of the pin that is meant; a backup that has
+    /// got the name since stays.
+    async fn remove(&self, name: &str, only: Option<u64>) -> Result<(), BackupError> {
         let unknown = || BackupError::Unknown { name: name.to_owned() };
         if !is_backup_name(name) {
             return Err(unknown());
         }
-        let pin = self.list().await?.into_iter().find(|backup| backup.name == name);
         let cluster = self.index.cluster();
-        // Whose the store is may delete what a copy or an earlier epoch has made; a copy only its own.
-        let ours = |epoch: u64| match (&pin, &cluster.claim) {
-            (Some(pin), _) => epoch == pin.epoch && (cluster.claim.is_none() || cluster.owns(epoch)),
-            (None, None) => true,
-            (None, Some(_)) => cluster.owns(epoch),
-        };
+        // Listed before the pin is asked for: what somebody makes under this name from then on is not among them.
         let of_name = stream::list(self.store.as_ref(), &cluster_prefix(&cluster.id)).await?.into_iter();
         let of_name = of_name.filter(|key| backup_of(key, &cluster.id) == Some(name));
+        let pin = self.pinned(name).await?;
+        if only.is_some_and(|only| pin.as_ref().is_none_or(|pin| pin.position != only)) {
+            return Ok(());
+        }
+        // Those of other epochs are of a copy, or of the original.
+        let ours = |epoch: u64| match &pin {
+            Some(pin) => epoch == pin.epoch && (cluster.claim.is_none() || cluster.owns(epoch)),
+            None => cluster.owns(epoch),
+        };
         let (mut keys, foreign): (Vec<_>, Vec<_>) =
             of_name.partition(|key| epoch_of(key, &cluster.id).is_some_and(ours));
         if pin.is_none() && keys.is_empty() {
             let epoch = foreign.iter().find_map(|key| epoch_of(key, &cluster.id));
-            return Err(epoch.map_or_else(unknown, |epoch| BackupError::Original { name: name.to_owned(), epoch }));
+            return Err(epoch.map_or_else(unknown, |epoch| BackupError::Foreign { name: name.to_owned(), epoch }));
         }
         if !keys.is_empty() {
             owner::check(self.store.as_ref(), cluster).await.map_err(ArchiveError::from)?;
@@ -244,7 +274,8 @@ impl Backups {
         for key in keys {
             self.store.delete(&key).await?;
         }
-        let forget = ForgetBackup { name: name.to_owned() };
+        let Some(pin) = pin else { return Ok(()) };
+        let forget = ForgetBackup { name: name.to_owned(), position: Some(pin.position) };
         match self.index.submit(None, Command::ForgetBackup(forget)).await {
             Ok(_) | Err(IndexError::Refused { refusal: Refusal::BackupUnknown, .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -271,7 +302,7 @@ impl Backups {
             }
             if is_over(&backup, now) {
                 tracing::info!(name = backup.name, "deleting a backup whose time is over");
-                self.remove(&backup.name).await?;
+                self.remove(&backup.name, Some(backup.position)).await?;
             }
         }
         Ok(())

@@ -70,7 +70,7 @@ fn fault(error: &BackupError) -> Fault {
         BackupError::Name { .. }
         | BackupError::Exists { .. }
         | BackupError::Unknown { .. }
-        | BackupError::Original { .. } => Fault::Refused { reason },
+        | BackupError::Foreign { .. } => Fault::Refused { reason },
     }
 }
 

@@ -5,6 +5,7 @@
 //! waiting: what the store does not take now is archived later, and the lag is measured. What is archived is named by
 //! [`names`], judged by [`chain`], and never written twice.
 
+pub mod astray;
 pub mod backups;
 pub mod calls;
 pub mod chain;
@@ -71,6 +72,8 @@ pub enum ArchiveError {
          or a copy. Nothing is archived. Remove the volume and restore from the archive (roadstead restore)"
     )]
     Ahead { archived: u64 },
+    #[error("could not note, or read, whether this log leads to where the archive stands")]
+    Note(#[source] std::io::Error),
     #[error("no random numbers are to be had: {0}")]
     Random(getrandom::Error),
     #[error("the work ended early")]

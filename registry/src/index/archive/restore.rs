@@ -88,6 +88,10 @@ pub enum RestoreError {
     NoArchive { cluster: String },
     #[error("there is no backup {name} of cluster {cluster}; `roadstead backup list` shows what there is")]
     NoBackup { name: String, cluster: String },
+    #[error(
+        "the store does not say which of the epochs {epochs:?} is meant, since one may be that of a copy: name it with --from-epoch"
+    )]
+    Ambiguous { epochs: Vec<u64> },
     #[error("the archive of epoch {epoch} cannot give that position")]
     Plan {
         epoch: u64,
@@ -196,22 +200,34 @@ impl Restore {
         if keys.is_empty() {
             return Err(RestoreError::NoArchive { cluster });
         }
+        let owners = owner.filter(|owner| owner.cluster == cluster).map(|owner| owner.epoch);
+        let ambiguous = |epochs: BTreeSet<u64>| RestoreError::Ambiguous { epochs: epochs.into_iter().collect() };
         if let Wanted::Backup(name) = &self.wanted {
             let found = backups(keys, &cluster)
                 .into_iter()
                 .filter(|backup| backup.name == *name && self.epoch.is_none_or(|epoch| epoch == backup.epoch));
-            let Some(backup) = found.max_by_key(|backup| backup.epoch) else {
-                return Err(RestoreError::NoBackup { name: name.clone(), cluster });
+            let found: Vec<_> = found.collect();
+            // Another one of the name may be that of a copy.
+            let of_owner = found.iter().find(|backup| owners == Some(backup.epoch));
+            let backup = match (of_owner, found.as_slice()) {
+                (Some(backup), _) | (None, [backup]) => backup.clone(),
+                (None, []) => return Err(RestoreError::NoBackup { name: name.clone(), cluster }),
+                (None, several) => return Err(ambiguous(several.iter().map(|backup| backup.epoch).collect())),
             };
             let position = backup.snapshot.name.position;
             let plan = Plan { snapshot: backup.snapshot, segments: Vec::new(), position };
             let prefix = names::backup_prefix(&cluster, backup.epoch, name);
             return Ok(Source { cluster, epoch: backup.epoch, prefix, plans: vec![plan] });
         }
-        let newest = || keys.iter().filter_map(|key| names::epoch_of(key, &cluster)).max();
-        let owners = owner.filter(|owner| owner.cluster == cluster).map(|owner| owner.epoch);
-        let Some(epoch) = self.epoch.or(owners).or_else(newest) else {
-            return Err(RestoreError::NoArchive { cluster });
+        // Without an owner nobody says which of several epochs is that of the original.
+        let epochs = || keys.iter().filter_map(|key| names::epoch_of(key, &cluster)).collect::<BTreeSet<_>>();
+        let epoch = match self.epoch.or(owners) {
+            Some(epoch) => epoch,
+            None => match epochs().iter().copied().collect::<Vec<_>>().as_slice() {
+                [] => return Err(RestoreError::NoArchive { cluster }),
+                [epoch] => *epoch,
+                _ => return Err(ambiguous(epochs())),
+            },
         };
         let (log, prefix) = (names::log_prefix(&cluster, epoch), names::snapshots_prefix(&cluster, epoch));
         let of_epoch = |key: &&ObjectKey| key.0.starts_with(&log) || key.0.starts_with(&prefix);
@@ -290,14 +306,19 @@ impl Restore {
             getrandom::fill(&mut random).map_err(ArchiveError::Random)?;
             // Two who try at the same moment do not go on side by side.
             epoch += if epoch == last { 1 } else { 1 + u64::from(random[0] % 16) };
+            let prefix = names::epoch_prefix(&source.cluster, epoch);
+            // It may have been taken since everything was listed, which is long ago when the state is large.
+            if !stream::list(self.store.as_ref(), &prefix).await?.is_empty() {
+                continue;
+            }
             let id = ulid::Ulid::from_parts(0, u128::from_le_bytes(random)).to_string().to_lowercase();
             let claim = names::claim(&source.cluster, epoch, &id);
             stream::put(self.store.as_ref(), &claim, Bytes::from_static(b"claimed by a restore\n")).await?;
-            let prefix = names::epoch_prefix(&source.cluster, epoch);
-            // Whoever claimed later sees both and goes on; both may.
+            // Whoever claimed later sees both and goes on; both may. Two claims would keep the other one from deleting anything.
             if stream::list(self.store.as_ref(), &prefix).await?.iter().all(|key| *key == claim) {
                 return Ok((epoch, id));
             }
+            self.store.delete(&claim).await?;
         }
         Err(RestoreError::NoEpoch)
     }
@@ -336,3 +357,6 @@ pub fn backups(keys: &[ObjectKey], cluster: &str) -> Vec<FoundBackup> {
     });
     found.collect()
 }
+
+#[cfg(test)]
+mod tests;

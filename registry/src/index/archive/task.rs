@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, TryStreamExt};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use super::chain::{Listing, Reach};
 use super::names::{SnapshotName, WholeSnapshot, epoch_prefix, log_prefix, snapshots_prefix};
 use super::restore::read_segment;
 use super::segment::Builder;
-use super::{ArchiveError, ArchiveMetrics, Archived, snapshots, stream};
+use super::{ArchiveError, ArchiveMetrics, Archived, astray, snapshots, stream};
 use crate::blobs::Store;
 use crate::index::Index;
 use crate::index::command::Time;
@@ -32,6 +33,8 @@ const SEGMENT_BYTES: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
 const MEASURE: Duration = Duration::from_secs(1);
+/// Deletions on their way at once.
+const AT_ONCE: usize = 8;
 /// Unfinished writes older than this are removed.
 const STALE: Duration = Duration::from_hours(48);
 
@@ -73,6 +76,8 @@ struct Work {
     /// Whether a whole snapshot leads to that chain.
     has_base: bool,
     snapshot: Option<OnTheWay>,
+    /// Removes what is no longer needed: thousands of objects, which must not keep entries waiting.
+    tidying: JoinSet<Result<(), ArchiveError>>,
     /// Since the last snapshot.
     entries: u64,
     bytes: u64,
@@ -160,34 +165,35 @@ impl Archiver {
             if last {
                 return Ok(());
             }
-            self.snapshot(&node, &mut work).await?;
+            self.snapshot(&node, &mut work)?;
             if !more {
                 let _ = stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
             }
         }
     }
 
-    async fn listing(&self) -> Result<Listing, ArchiveError> {
-        let Cluster { id, epoch, .. } = self.cluster();
-        let mut keys = stream::list(self.store.as_ref(), &snapshots_prefix(id, *epoch)).await?;
-        // After the snapshots: so that a segment that follows one of them is seen as well.
-        keys.extend(stream::list(self.store.as_ref(), &log_prefix(id, *epoch)).await?);
-        Ok(Listing::of(keys))
-    }
-
     /// Finds where to go on.
     async fn begin(&self, node: &Node) -> Result<Work, ArchiveError> {
-        let listing = self.listing().await?;
+        if let Some(archived) = astray::noted(node.directory())? {
+            return Err(ArchiveError::Ahead { archived });
+        }
+        let listing = listing(self.store.as_ref(), self.cluster()).await?;
         let Some(newest) = listing.newest() else {
             return self.begin_anew(node);
         };
         let mut reach = listing.reach(newest.name.position);
-        check_history(self.store.as_ref(), self.cluster(), node, &reach).await?;
-        self.archived.reached(reach.position);
         // The newest snapshot may be ahead of the entries before it, when a leader died between the two: they are archived
         // as well, if our log still has them, so that every position since the oldest snapshot can be restored.
         let oldest = listing.whole.first().map_or(0, |whole| whole.name.position);
         let older = listing.reach(oldest);
+        for reach in [&reach, &older] {
+            if let Some(archived) = self.astray(node, newest, reach).await? {
+                // Once its log is cut nothing could be compared any more.
+                astray::note(node.directory(), archived)?;
+                return Err(ArchiveError::Ahead { archived });
+            }
+        }
+        self.archived.reached(reach.position);
         if older.position < reach.position && entry_at(node, older.position + 1).await?.is_some() {
             reach = older;
         }
@@ -199,6 +205,7 @@ impl Archiver {
             position: reach.position,
             has_base: true,
             snapshot: None,
+            tidying: JoinSet::new(),
             entries: reach.position.saturating_sub(newest.name.position),
             bytes,
             time: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
@@ -214,6 +221,7 @@ impl Archiver {
             position: 0,
             has_base: false,
             snapshot: None,
+            tidying: JoinSet::new(),
             entries: 0,
             bytes: 0,
             time: Instant::now(),
@@ -269,7 +277,17 @@ impl Archiver {
     }
 
     /// Looks after the snapshot on its way, or begins one when it is time.
-    async fn snapshot(&self, node: &Node, work: &mut Work) -> Result<(), ArchiveError> {
+    fn snapshot(&self, node: &Node, work: &mut Work) -> Result<(), ArchiveError> {
+        while let Some(done) = work.tidying.try_join_next() {
+            if let Err(error) = done.map_err(|_| ArchiveError::Ended).flatten() {
+                self.metrics.failures.inc();
+                let error = anyhow::Error::from(error);
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "what the archive needs no longer was not removed; the next snapshot tries again"
+                );
+            }
+        }
         if let Some((_, task)) = &mut work.snapshot {
             let Some(done) = task.try_join_next() else { return Ok(()) };
             let whole = done.map_err(|_| ArchiveError::Ended)??;
@@ -280,7 +298,9 @@ impl Archiver {
             self.archived.reached(work.position.max(whole.name.position));
             self.set_behind(!work.builder.is_empty());
             tracing::info!(position = whole.name.position, bytes = whole.length, "archived a snapshot");
-            return self.tidy().await;
+            let (store, cluster, keep) = (Arc::clone(&self.store), self.cluster().clone(), self.options.keep.max(2));
+            work.tidying.spawn(async move { tidy(store.as_ref(), &cluster, keep).await });
+            return Ok(());
         }
         let options = &self.options;
         let due = work.entries >= options.snapshot_entries
@@ -307,20 +327,51 @@ impl Archiver {
         Ok(stands.index)
     }
 
-    /// Removes what is no longer needed, if the store is still ours.
-    async fn tidy(&self) -> Result<(), ArchiveError> {
+    /// The position at which the archive stands, if our log does not lead there: that of an older copy of a volume does not,
+    /// also when it has become as long since.
+    async fn astray(&self, node: &Node, newest: &WholeSnapshot, reach: &Reach) -> Result<Option<u64>, ArchiveError> {
+        let position = reach.position;
+        if position.max(newest.name.position) > node.health().end {
+            return Ok(Some(position.max(newest.name.position)));
+        }
+        // What our log no longer holds was compared when it did.
+        if let Some(ours) = entry_at(node, newest.name.position).await?
+            && ours.position.term != newest.name.term
+        {
+            return Ok(Some(newest.name.position));
+        }
+        let (Some(segment), Some(ours)) = (reach.segments.last(), entry_at(node, position).await?) else {
+            return Ok(None);
+        };
         let Cluster { id, epoch, .. } = self.cluster();
-        let outdated = self.listing().await?.outdated(self.options.keep.max(2), id, *epoch, None);
-        if outdated.is_empty() {
-            return Ok(());
-        }
-        owner::check(self.store.as_ref(), self.cluster()).await?;
-        for key in outdated {
-            self.store.delete(&key).await?;
-        }
-        self.store.abort_stale(&epoch_prefix(id, *epoch), STALE).await?;
-        Ok(())
+        let archived = read_segment(self.store.as_ref(), id, *epoch, segment).await?;
+        Ok((archived.last() != Some(&ours)).then_some(position))
     }
+}
+
+async fn listing(store: &dyn Store, Cluster { id, epoch, .. }: &Cluster) -> Result<Listing, ArchiveError> {
+    let mut keys = stream::list(store, &snapshots_prefix(id, *epoch)).await?;
+    // After the snapshots: so that a segment that follows one of them is seen as well.
+    keys.extend(stream::list(store, &log_prefix(id, *epoch)).await?);
+    Ok(Listing::of(keys))
+}
+
+/// Removes what is no longer needed, if the store is still ours.
+async fn tidy(store: &dyn Store, cluster: &Cluster, keep: usize) -> Result<(), ArchiveError> {
+    let Cluster { id, epoch, .. } = cluster;
+    let outdated = listing(store, cluster).await?.outdated(keep, id, *epoch, None);
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    owner::check(store, cluster).await?;
+    // The marks first, as the listing has them: what they spoke of is never half there.
+    let (marks, others): (Vec<_>, Vec<_>) = outdated.into_iter().partition(|key| WholeSnapshot::parse(key).is_some());
+    for keys in [marks, others] {
+        let deletions = futures::stream::iter(keys).map(|key| async move { store.delete(&key).await });
+        deletions.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    }
+    store.abort_stale(&epoch_prefix(id, *epoch), STALE).await?;
+    Ok(())
 }
 
 /// A new id, which tells the index time.
@@ -335,16 +386,4 @@ async fn entry_at(node: &Node, position: u64) -> Result<Option<StoredEntry>, Arc
     let node = node.clone();
     let read = tokio::task::spawn_blocking(move || node.entry(position));
     Ok(read.await.map_err(|_| ArchiveError::Ended)??)
-}
-
-/// Makes sure that our log leads to where the archive stands: that of an older copy of a volume does not, also when it has
-/// become as long since.
-async fn check_history(store: &dyn Store, cluster: &Cluster, node: &Node, reach: &Reach) -> Result<(), ArchiveError> {
-    let position = reach.position;
-    if position > node.health().end {
-        return Err(ArchiveError::Ahead { archived: position });
-    }
-    let (Some(segment), Some(ours)) = (reach.segments.last(), entry_at(node, position).await?) else { return Ok(()) };
-    let archived = read_segment(store, &cluster.id, cluster.epoch, segment).await?;
-    if archived.last() == Some(&ours) { Ok(()) } else { Err(ArchiveError::Ahead { archived: position }) }
 }

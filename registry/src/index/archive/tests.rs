@@ -43,18 +43,31 @@ fn options() -> Options {
     }
 }
 
-async fn start(directory: &Path, options: Options) -> World {
-    let registry = prometheus::Registry::new();
-    let metrics = IndexMetrics::register(&registry).unwrap();
+async fn open(directory: &Path, registry: &prometheus::Registry) -> Index {
+    let metrics = IndexMetrics::register(registry).unwrap();
     let index_options = IndexOptions { directory: directory.join("volume"), min_free_bytes: 0 };
     let deadline = Instant::now() + Duration::from_secs(10);
-    let index = loop {
+    loop {
         match Index::open(&index_options, metrics.clone()).await {
-            Ok(index) => break index,
+            Ok(index) => return index,
             Err(error) if Instant::now() > deadline => panic!("{error}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
-    };
+    }
+}
+
+async fn push(index: &Index, number: u32) {
+    let content = number.to_be_bytes();
+    let segment =
+        Segment { length: 4, place: Place::Inline(Bytes::copy_from_slice(&content)), sums: Checksums::of(&content) };
+    let (repository, digest) = ("a".parse().unwrap(), Digest::of(&content));
+    let commit = CommitBlob { repository, digest, size: 4, upload: None, segment: Some(segment) };
+    index.submit(None, Command::CommitBlob(commit)).await.unwrap();
+}
+
+async fn start(directory: &Path, options: Options) -> World {
+    let registry = prometheus::Registry::new();
+    let index = open(directory, &registry).await;
     let store: Arc<dyn Store> = Arc::new(Directory::open(&directory.join("store")).await.unwrap());
     owner::claim(store.as_ref(), index.cluster()).await.unwrap();
     let metrics = ArchiveMetrics::register(&registry).unwrap();
@@ -66,15 +79,7 @@ async fn start(directory: &Path, options: Options) -> World {
 
 impl World {
     async fn push(&self, number: u32) {
-        let content = number.to_be_bytes();
-        let segment = Segment {
-            length: 4,
-            place: Place::Inline(Bytes::copy_from_slice(&content)),
-            sums: Checksums::of(&content),
-        };
-        let (repository, digest) = ("a".parse().unwrap(), Digest::of(&content));
-        let commit = CommitBlob { repository, digest, size: 4, upload: None, segment: Some(segment) };
-        self.index.submit(None, Command::CommitBlob(commit)).await.unwrap();
+        push(&self.index, number).await;
     }
 
     fn applied(&self) -> u64 {
@@ -238,9 +243,61 @@ async fn an_older_copy_of_the_volume_does_not_write_into_the_archive() {
     assert!(world.applied() > archived);
     world.wait_until("it refuses when its log is longer, too", |world| refused(world) > shorter + 1).await;
     let after = world.listing().await;
-    assert_eq!((after.segments, after.whole), (before.segments, before.whole));
+    assert_eq!((after.segments, after.whole), (before.segments.clone(), before.whole.clone()));
     assert_eq!(world.archived.position(), 0, "what was condemned is not deleted");
     assert_eq!(*world.index.cluster(), cluster);
+    // Nor when there is nothing left in its log that could be compared.
+    world.index.local().unwrap().node().cut().await.unwrap();
+    world.end().await;
+    let world = start(directory.path(), options()).await;
+    world.push(40).await;
+    world.wait_until("it still refuses", |world| refused(world) > 1).await;
+    let after = world.listing().await.whole;
+    assert_eq!((world.archived.position(), after), (0, before.whole));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_is_known_when_the_newest_snapshot_is_ahead_of_the_entries() {
+    let directory = tempfile::tempdir().unwrap();
+    let (volume, older) = (directory.path().join("volume"), directory.path().join("older"));
+    let world = start(directory.path(), Options { snapshot_entries: 1000, ..options() }).await;
+    world.push(1).await;
+    world.wait_until_archived().await;
+    world.end().await;
+    copy(&volume, &older);
+    // Entries that are archived, and a snapshot of what comes after them.
+    let world = start(directory.path(), Options { snapshot_entries: 1000, ..options() }).await;
+    for number in 2..6 {
+        world.push(number).await;
+    }
+    world.wait_until_archived().await;
+    world.stop.cancel();
+    world.task.await.unwrap();
+    for number in 6..10 {
+        push(&world.index, number).await;
+    }
+    let view = world.index.local().unwrap().node().view();
+    let stands = position_of(&view).unwrap().unwrap();
+    let cluster = world.index.cluster().clone();
+    let name = SnapshotName { position: stands.index, term: stands.term, id: new_id(world.index.time()).unwrap() };
+    let prefix = snapshots_prefix(&cluster.id, cluster.epoch);
+    snapshots::write(world.store.as_ref(), &prefix, &cluster.id, name, view).await.unwrap();
+    world.index.close().await.unwrap();
+    drop(world.index);
+    std::fs::remove_dir_all(&volume).unwrap();
+    std::fs::rename(&older, &volume).unwrap();
+
+    // It gets as far in another way before its archiver looks.
+    let index = open(directory.path(), &prometheus::Registry::new()).await;
+    for number in 20..40 {
+        push(&index, number).await;
+    }
+    index.close().await.unwrap();
+    drop(index);
+    let world = start(directory.path(), Options { snapshot_entries: 1000, ..options() }).await;
+    world.wait_until("it refuses", |world| world.metrics.failures.get() > 1).await;
+    assert_eq!(world.archived.position(), 0);
     world.end().await;
 }
 
@@ -292,7 +349,7 @@ async fn a_backup_that_was_deleted_while_it_was_written_leaves_nothing() {
 
     // One that looks whole and that nothing pins can be deleted.
     interrupted(&world, "nightly").await;
-    let forget = ForgetBackup { name: "nightly".into() };
+    let forget = ForgetBackup { name: "nightly".into(), position: None };
     world.index.submit(None, Command::ForgetBackup(forget)).await.unwrap();
     backups.delete("nightly").await.unwrap();
     assert_eq!(objects_of(&world, "nightly").await, 0);
@@ -314,5 +371,27 @@ async fn a_backup_that_could_not_be_written_is_removed() {
     backups.write(backups.begin(Some("nightly".into()), None).await.unwrap());
     world.wait_until("the writer has ended", |_| backups.writing().is_empty()).await;
     assert_eq!(backups.list().await.unwrap(), []);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_whose_writer_heard_of_a_failure_stays_when_it_is_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = start(directory.path(), options()).await;
+    world.push(1).await;
+    let backups = Backups::new(world.index.clone(), Arc::clone(&world.store));
+    interrupted(&world, "nightly").await;
+    let pin = backups.list().await.unwrap()[0].position;
+    backups.give_up("nightly", pin).await.unwrap();
+    assert_eq!(objects_of(&world, "nightly").await, 2, "only the answer was lost");
+    backups.look_after().await.unwrap();
+    backups.give_up("nightly", pin).await.unwrap();
+    assert_eq!(objects_of(&world, "nightly").await, 2, "somebody saw that it is whole");
+    backups.begin(Some("other".into()), None).await.unwrap();
+    let pin = backups.list().await.unwrap()[1].position;
+    backups.give_up("other", pin + 1).await.unwrap();
+    assert_eq!(backups.list().await.unwrap().len(), 2, "that is another one");
+    backups.give_up("other", pin).await.unwrap();
+    assert_eq!(backups.list().await.unwrap().len(), 1);
     world.end().await;
 }

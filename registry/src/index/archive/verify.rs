@@ -52,13 +52,18 @@ pub async fn backup(
     Ok(report)
 }
 
-/// Reads the archive of an epoch: every snapshot, and all entries behind the oldest of them.
+/// Reads the archive of an epoch: every snapshot, and all entries behind the oldest of them. What whoever archives removes while
+/// we read is no damage.
 pub async fn archive(store: &Arc<dyn Store>, cluster: &str, epoch: u64) -> Result<Report, ArchiveError> {
     let prefix = snapshots_prefix(cluster, epoch);
-    let mut keys = stream::list(store.as_ref(), &prefix).await?;
-    keys.extend(stream::list(store.as_ref(), &log_prefix(cluster, epoch)).await?);
-    let listing = Listing::of(keys);
+    let list = async || -> Result<Vec<ObjectKey>, ArchiveError> {
+        let mut keys = stream::list(store.as_ref(), &prefix).await?;
+        keys.extend(stream::list(store.as_ref(), &log_prefix(cluster, epoch)).await?);
+        Ok(keys)
+    };
+    let listing = Listing::of(list().await?);
     let mut report = Report::default();
+    let mut wrong = Vec::new();
     match listing.plan(None, 0) {
         Ok(plan) => report.position = plan.position,
         Err(error) => report.problems.push(error.to_string()),
@@ -69,7 +74,7 @@ pub async fn archive(store: &Arc<dyn Store>, cluster: &str, epoch: u64) -> Resul
                 report.snapshots += 1;
                 report.bytes += whole.length;
             }
-            Err(error) => report.problems.push(damage(error)?),
+            Err(error) => wrong.push((whole.name.key(&prefix), damage(error)?)),
         }
     }
     for name in &listing.segments {
@@ -79,8 +84,12 @@ pub async fn archive(store: &Arc<dyn Store>, cluster: &str, epoch: u64) -> Resul
                 report.entries += entries.len() as u64;
                 report.bytes += name.length;
             }
-            Err(error) => report.problems.push(damage(error)?),
+            Err(error) => wrong.push((name.key(cluster, epoch), damage(error)?)),
         }
+    }
+    if !wrong.is_empty() {
+        let there = list().await?;
+        report.problems.extend(wrong.into_iter().filter(|(key, _)| there.contains(key)).map(|(_, text)| text));
     }
     Ok(report)
 }

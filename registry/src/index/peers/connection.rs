@@ -1,10 +1,12 @@
 //! Calls to one peer over one connection, which is made when it is needed and made again when it broke.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use http::{Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,7 +14,6 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::dial::Dial;
@@ -68,14 +69,24 @@ pub struct Peer {
 struct Inner {
     address: String,
     dialer: Arc<dyn Dial>,
-    sender: Mutex<Option<Line>>,
+    way: Mutex<Way>,
 }
+
+/// The connection, and the attempt to make one.
+#[derive(Debug, Default)]
+struct Way {
+    line: Option<Line>,
+    dialing: Option<Dialing>,
+}
+
+/// An attempt to connect that several may wait for.
+type Dialing = Shared<BoxFuture<'static, Result<Line, (io::ErrorKind, String)>>>;
 
 /// A connection, and when something was heard on it last.
 #[derive(Clone, Debug)]
 struct Line {
     sender: SendRequest<CallBody>,
-    heard: Arc<std::sync::Mutex<Instant>>,
+    heard: Arc<Mutex<Instant>>,
 }
 
 impl Line {
@@ -90,7 +101,7 @@ impl Line {
 
 impl Peer {
     pub fn new(address: &str, dialer: Arc<dyn Dial>) -> Self {
-        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, sender: Mutex::new(None) }) }
+        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, way: Mutex::default() }) }
     }
 
     pub fn address(&self) -> &str {
@@ -116,12 +127,11 @@ impl Peer {
         if let Ok(result) = tokio::time::timeout(deadline, self.exchange(path, body)).await {
             return result;
         }
-        // Whoever holds it makes a new connection right now.
-        if let Ok(mut held) = self.inner.sender.try_lock()
-            && held.as_ref().is_some_and(Line::is_silent)
-        {
-            *held = None;
+        let mut way = self.inner.way();
+        if way.line.as_ref().is_some_and(Line::is_silent) {
+            way.line = None;
         }
+        drop(way);
         Err(unanswered(format!("no answer within {} ms", deadline.as_millis())))
     }
 
@@ -146,40 +156,66 @@ impl Peer {
         Err(CallError::Fault { address: address(), fault })
     }
 
-    /// The connection, or a new one.
+    /// The connection, or a new one. Whoever needs one while it is made waits for the same; that his time is over does not
+    /// end it, or a call with a short deadline would never get one where connecting takes longer.
     async fn line(&self) -> io::Result<Line> {
-        let mut held = self.inner.sender.lock().await;
-        if let Some(line) = held.as_ref()
-            && !line.sender.is_closed()
-        {
-            return Ok(line.clone());
-        }
-        let connect = async {
-            let stream = self.inner.dialer.dial(&self.inner.address).await?;
-            Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_frame_size(FRAME)
-                .keep_alive_interval(PING_EVERY)
-                .keep_alive_timeout(PING_PATIENCE)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(io::Error::other)
-        };
-        let (sender, connection) = tokio::time::timeout(DIAL, connect)
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
-        let address = self.inner.address.clone();
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(address, error = causes(&error), "a connection to a peer broke");
+        let dialing = {
+            let mut way = self.inner.way();
+            if let Some(line) = way.line.as_ref()
+                && !line.sender.is_closed()
+            {
+                return Ok(line.clone());
             }
-        });
-        let line = Line { sender, heard: Arc::new(std::sync::Mutex::new(Instant::now())) };
-        *held = Some(line.clone());
-        Ok(line)
+            match &way.dialing {
+                Some(dialing) => dialing.clone(),
+                None => way.dialing.insert(dial(Arc::clone(&self.inner))).clone(),
+            }
+        };
+        dialing.await.map_err(|(kind, text)| io::Error::new(kind, text))
     }
+}
+
+impl Inner {
+    fn way(&self) -> MutexGuard<'_, Way> {
+        // Nothing that holds it can panic half-way through a change.
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects in a task of its own.
+fn dial(inner: Arc<Inner>) -> Dialing {
+    let task = tokio::spawn(async move {
+        let connected = match tokio::time::timeout(DIAL, connect(&inner)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
+        };
+        let mut way = inner.way();
+        way.dialing = None;
+        way.line = connected.as_ref().ok().cloned();
+        connected.map_err(|error| (error.kind(), error.to_string()))
+    });
+    async move { task.await.unwrap_or_else(|error| Err((io::ErrorKind::Other, error.to_string()))) }.boxed().shared()
+}
+
+async fn connect(inner: &Inner) -> io::Result<Line> {
+    let stream = inner.dialer.dial(&inner.address).await?;
+    let (sender, connection) = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_PATIENCE)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let address = inner.address.clone();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(address, error = causes(&error), "a connection to a peer broke");
+        }
+    });
+    Ok(Line { sender, heard: Arc::new(Mutex::new(Instant::now())) })
 }
 
 /// A body of bytes that are there.
@@ -195,4 +231,41 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::index::peers::dial::Io;
+
+    /// Takes a while, and then leads nowhere.
+    #[derive(Debug)]
+    struct Slow(AtomicUsize);
+
+    #[async_trait]
+    impl Dial for Slow {
+        async fn dial(&self, _address: &str) -> io::Result<Box<dyn Io>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_attempt_to_connect_serves_all_who_need_it_and_outlives_their_deadlines() {
+        let dialer = Arc::new(Slow(AtomicUsize::new(0)));
+        let peer = Peer::new("somewhere:1", dialer.clone());
+        let call = async |deadline| peer.call::<(), ()>("/", &(), Duration::from_millis(deadline)).await.unwrap_err();
+        let errors = futures::join!(call(50), call(100), call(1000));
+        assert!(matches!(errors.0, CallError::Unanswered { .. }));
+        assert!(matches!(errors.2, CallError::Unreachable { .. }), "{}", errors.2);
+        assert_eq!(dialer.0.load(Ordering::SeqCst), 1);
+        call(1000).await;
+        assert_eq!(dialer.0.load(Ordering::SeqCst), 2, "the next one tries again");
+    }
 }

@@ -57,6 +57,9 @@ pub enum Fault {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Commands {
     pub cluster: String,
+    /// A restored cluster has the id of its original.
+    #[serde(default)]
+    pub epoch: Option<u64>,
     pub commands: Vec<Submitted>,
 }
 
@@ -80,6 +83,8 @@ pub struct CommandReplies {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Queries {
     pub cluster: String,
+    #[serde(default)]
+    pub epoch: Option<u64>,
     pub queries: Vec<Asked>,
 }
 
@@ -117,6 +122,9 @@ pub struct NodeStatus {
     pub name: String,
     /// None: the volume is empty.
     pub cluster: Option<String>,
+    /// None: the cluster has not begun.
+    #[serde(default)]
+    pub epoch: Option<u64>,
     pub leader: Option<u64>,
     pub term: u64,
     /// The last entry of its log, and the last that it applied.
@@ -159,6 +167,9 @@ pub struct Member {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Join {
     pub cluster: String,
+    /// The epoch of the cluster that asks; none: it begins only now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -44,8 +44,8 @@ pub async fn greet(
 impl Node {
     /// What is certainly committed of what a member offers, as far as this node knows.
     pub fn certain(&self, offered: &Acknowledged) -> Option<Position> {
-        let term = |index| Some(self.log().stored(index..index + 1, 1).ok()??.first()?.position.term);
-        certain(offered.end?, self.applied()?, term)
+        let leader = |index| Some(self.log().stored(index..index + 1, 1).ok()??.first()?.position.leader());
+        certain(offered.end?, self.applied()?, leader)
     }
 
     /// Notes, as the leader, how far the others have acknowledged what is committed; what is not may be replaced.

@@ -316,6 +316,9 @@ impl RaftStateMachine<Types> for Machine {
             if let Err(error) = received.sync() {
                 disk_failed("could not make the received state durable", &error);
             }
+            let time = state::time(&received.view()).map_err(|error| machine.unreadable(error))?;
+            shared.time.fetch_max(time.0, Ordering::Relaxed);
+            received.keep();
             shared.states.switch_to(received.directory()).map_err(io::Error::other)?;
             let mut store = shared.store.write().unwrap_or_else(PoisonError::into_inner);
             let before = std::mem::replace(&mut *store, received);

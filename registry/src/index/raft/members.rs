@@ -12,6 +12,7 @@ use super::types::{NodeId, Types};
 use super::upkeep::matched;
 use super::volume::write_identity;
 use crate::index::peers::wire::{Change, Fault, Form, Member, Replace};
+use crate::index::state;
 
 /// Entries that a learner may be behind when it becomes a voter.
 const CAUGHT_UP: u64 = 100;
@@ -31,11 +32,19 @@ impl Node {
             .collect()
     }
 
-    /// Lets an empty volume belong to a cluster. Said again it changes nothing.
-    pub fn join(&self, cluster: &str) -> Result<(), Fault> {
+    /// Lets an empty volume belong to a cluster. Said again it changes nothing. `epoch` is that of the one who asks: a copy that
+    /// was restored beside its original has the same id, and must not get hold of its nodes.
+    pub fn join(&self, cluster: &str, epoch: Option<u64>) -> Result<(), Fault> {
         let mut identity = self.lock_identity();
         if identity.cluster == cluster {
-            return Ok(());
+            return match (self.epoch(), epoch) {
+                (Some(ours), Some(asked)) if ours != asked => Err(Fault::Refused {
+                    reason: format!(
+                        "this node belongs to epoch {ours} of the cluster, and epoch {asked} asks: remove its volume first"
+                    ),
+                }),
+                _ => Ok(()),
+            };
         }
         if !identity.cluster.is_empty() {
             return Err(Fault::OtherCluster { ours: identity.cluster.clone() });
@@ -47,6 +56,11 @@ impl Node {
         *identity = new;
         self.network().belong_to(cluster);
         Ok(())
+    }
+
+    /// The epoch of the cluster, as the state here knows it; none before the cluster began.
+    pub fn epoch(&self) -> Option<u64> {
+        state::cluster(&self.view()).ok().flatten().map(|cluster| cluster.epoch)
     }
 
     /// Begins the cluster with these voters. Said again with the same members it changes nothing.
@@ -196,6 +210,10 @@ impl Node {
         if to == self.id() {
             return Ok(Some(to)); // it leads already
         }
+        // openraft would stop taking anything until that node leads, which it never will.
+        if !voters.contains(&to) {
+            return Err(NodeError::NoVoter { node: to });
+        }
         let stopped = |error: &dyn std::fmt::Display| NodeError::Stopped(error.to_string());
         self.raft().trigger().transfer_leader(to).await.map_err(|error| stopped(&error))?;
         let me = self.id();
@@ -205,6 +223,13 @@ impl Node {
             .await
             .map_err(|_| NodeError::NoLeader("no other node took the lead in time".into()))?;
         Ok(self.health().leader)
+    }
+
+    /// Whether a majority of the voters belongs to another cluster than this node does.
+    pub fn is_foreign(&self) -> bool {
+        let foreign = self.network().foreign();
+        let voters: Vec<_> = self.members().into_iter().filter(|member| member.voter).collect();
+        voters.iter().filter(|member| foreign.contains(&member.id)).count() * 2 > voters.len()
     }
 
     /// The end of the log, and what the leader knows each member to have; empty when this node does not lead.

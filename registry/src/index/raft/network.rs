@@ -58,6 +58,8 @@ struct Shared {
     refused: Mutex<Option<Fault>>,
     /// Members that did not answer the last letter.
     silent: Mutex<BTreeSet<NodeId>>,
+    /// Members at whose addresses another cluster answers.
+    foreign: Mutex<BTreeSet<NodeId>>,
     kept: Kept,
     leads: Leads,
 }
@@ -81,6 +83,7 @@ impl Network {
             peers: Mutex::default(),
             refused: Mutex::default(),
             silent: Mutex::default(),
+            foreign: Mutex::default(),
             kept: Kept::default(),
             leads: Leads::default(),
         };
@@ -95,6 +98,12 @@ impl Network {
     /// Why members refused a letter of this node for good.
     pub fn refused(&self) -> Option<Fault> {
         lock(&self.shared.refused).clone()
+    }
+
+    /// The members at whose addresses nodes of another cluster answered last. One of them is at the wrong place itself; when
+    /// a majority says so, this node is.
+    pub fn foreign(&self) -> BTreeSet<NodeId> {
+        lock(&self.shared.foreign).clone()
     }
 
     /// From now on members are told whether this node leads a majority, as `leads` says.
@@ -147,13 +156,15 @@ impl Network {
                 if silent.remove(&target) {
                     tracing::info!(member = target, "a member answers again");
                 }
+                drop(silent);
+                lock(&self.shared.foreign).remove(&target);
             }
             Some(error) => {
                 if silent.insert(target) {
                     tracing::warn!(member = target, %error, "a member does not answer");
                 }
                 drop(silent);
-                self.note(error);
+                self.note(target, error);
             }
         }
     }
@@ -163,15 +174,19 @@ impl Network {
         Letter { cluster, from: self.shared.node, to, content }
     }
 
-    fn note(&self, error: &CallError) {
-        if let Some(fault @ (Fault::Removed { .. } | Fault::RolledBack { .. } | Fault::OtherCluster { .. })) =
-            error.fault()
-        {
-            let mut refused = lock(&self.shared.refused);
-            if refused.as_ref() != Some(fault) {
-                tracing::error!(%error, "a member refuses this node");
-                *refused = Some(fault.clone());
+    fn note(&self, target: NodeId, error: &CallError) {
+        match error.fault() {
+            Some(fault @ (Fault::Removed { .. } | Fault::RolledBack { .. })) => {
+                let mut refused = lock(&self.shared.refused);
+                if refused.as_ref() != Some(fault) {
+                    tracing::error!(%error, "a member refuses this node");
+                    *refused = Some(fault.clone());
+                }
             }
+            Some(Fault::OtherCluster { .. }) if lock(&self.shared.foreign).insert(target) => {
+                tracing::error!(member = target, %error, "a node of another cluster answers at the address of a member");
+            }
+            _ => {}
         }
     }
 }
@@ -287,7 +302,7 @@ impl RaftNetworkV2<Types> for Line {
             sent = peer.send(wire::SNAPSHOT, body, SNAPSHOT) => sent,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
-        let answer = sent.inspect_err(|error| self.network.note(error)).map_err(|error| failed(&error))?;
+        let answer = sent.inspect_err(|error| self.network.note(self.target, error)).map_err(|error| failed(&error))?;
         let vote: StoredVote = decode(&answer).map_err(|error| failed(&io::Error::other(error)))?;
         Ok(SnapshotResponse::new(vote.into()))
     }

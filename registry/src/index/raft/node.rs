@@ -118,6 +118,8 @@ pub enum NodeError {
     Stopped(String),
     #[error("there is no leader: {0}")]
     NoLeader(String),
+    #[error("node {node} is no voter: only a voter can lead; `roadstead index promote` makes it one")]
+    NoVoter { node: NodeId },
     /// The entry was in our log when another began to lead: it may be in that one's log, too.
     #[error("another node began to lead before the command was committed: {0}")]
     Discarded(String),
@@ -294,7 +296,8 @@ impl Node {
         &self.raft
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    /// Where log and state are.
+    pub fn directory(&self) -> &Path {
         &self.shared.directory
     }
 
@@ -388,6 +391,12 @@ impl Node {
         let durable = *self.log.durable().borrow();
         let end = durable.end.map_or_else(|| self.log.purged(), |end| Ok(Some(end)))?;
         Ok(Acknowledged { generation: self.shared.generation, term: durable.term, end })
+    }
+
+    /// The last entry that is durable here, when later ones wait for the disk.
+    pub fn waits_for_disk(&self) -> Option<u64> {
+        let durable = self.acknowledged().ok()?.end.map_or(0, |end| end.index);
+        (self.log.last()?.index > durable).then_some(durable)
     }
 
     /// Proposes a command, and waits until it is applied here.

@@ -70,9 +70,10 @@ impl Node {
     pub fn contact(&self) -> Option<Duration> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        if metrics.current_leader == Some(self.id()) {
-            return led(&metrics, self.id());
+        if let Some(ago) = led(&metrics, self.id()) {
+            return Some(ago);
         }
+        // One that has just begun to lead has heard nothing of a majority yet, but of the leader before.
         let heard = self.heard().load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.age().saturating_sub(Duration::from_millis(heard)))
     }

@@ -29,23 +29,23 @@ const LARGEST: usize = 64 << 20;
 /// The longest head of a snapshot.
 const LARGEST_HEAD: usize = 1 << 20;
 
-/// Answers the letter to `path`; `time` is asked only for reads.
+/// Answers the letter to `path`; `time` is asked only for reads, `has_reserve` only for what is written.
 pub async fn receive(
     node: &Node,
     path: &str,
     body: Incoming,
     time: impl Fn() -> crate::index::command::Time,
-    has_reserve: bool,
+    has_reserve: impl Fn() -> bool,
 ) -> Result<Bytes, Fault> {
     let stopped = |error: &dyn std::fmt::Display| Fault::Unavailable { reason: error.to_string() };
     if path == wire::SNAPSHOT {
-        return snapshot(node, body).await;
+        return snapshot(node, body, has_reserve).await;
     }
     let bytes = collect(body).await?;
     match path {
         wire::APPEND => {
             let append = append(node, &bytes)?;
-            if !append.entries.is_empty() && !has_reserve {
+            if !append.entries.is_empty() && !has_reserve() {
                 return Err(Fault::Full);
             }
             let committed = append.committed.filter(|_| append.leads).map(|position| position.index);
@@ -113,7 +113,7 @@ fn append(node: &Node, bytes: &[u8]) -> Result<Append, Fault> {
     append
 }
 
-async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
+async fn snapshot(node: &Node, mut body: Incoming, has_reserve: impl Fn() -> bool) -> Result<Bytes, Fault> {
     let unreadable = |reason: String| Fault::Unreadable { reason };
     let mut begun = BytesMut::new();
     let head: SnapshotHead = loop {
@@ -137,6 +137,10 @@ async fn snapshot(node: &Node, mut body: Incoming) -> Result<Bytes, Fault> {
     let reading = read_with(channel, move |input| transfer::receive(input, &cluster, &states));
     let _ = sender.send(Ok(begun.freeze())).await; // a reader that gave up says why below
     loop {
+        // What this node itself must still write would not fit any more, and that would end it.
+        if !has_reserve() {
+            return Err(Fault::Full);
+        }
         let Some(next) = piece(&mut body).await.transpose() else { break };
         let broken = next.is_err();
         if sender.send(next).await.is_err() || broken {

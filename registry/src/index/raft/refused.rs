@@ -5,13 +5,14 @@
 //! the next start reads it. Called by `node`, `log`, `machine`, and by whoever starts a node that has peers.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeError;
+use crate::index::durable;
 use crate::index::journal::JournalError;
 use crate::index::level::Newer;
 use crate::index::raft::log::LogError;
@@ -75,12 +76,7 @@ pub fn refuse(directory: &Path, refused: &Refused) -> io::Result<()> {
     if file.exists() {
         return Ok(());
     }
-    let temporary = directory.join("refused.new");
-    let mut new = File::create(&temporary)?;
-    new.write_all(&serde_json::to_vec_pretty(refused)?)?;
-    new.sync_all()?;
-    fs::rename(&temporary, &file)?;
-    File::open(directory)?.sync_all()
+    durable::write(&file, &serde_json::to_vec_pretty(refused)?)
 }
 
 /// Fails when the volume in `directory` must not be used.

@@ -101,6 +101,7 @@ impl Restoring {
         let states = States::new(directory);
         states.current().map_err(failed)?;
         let store = transfer::receive(input, cluster, &states)?;
+        store.keep();
         let machine = Machine::new(states.clone(), store, metrics.clone());
         Ok(Self { directory: directory.to_owned(), states, machine, metrics: metrics.clone(), _lock: lock })
     }

@@ -10,6 +10,7 @@ use openraft::testing::{blank_ent, log_id};
 use super::log::Log;
 use super::machine::Machine;
 use super::states::States;
+use super::transfer;
 use super::types::Types;
 use crate::index::metrics::IndexMetrics;
 use crate::index::state::store::Store;
@@ -30,6 +31,27 @@ impl StoreBuilder<Types, Log, Machine, tempfile::TempDir> for Builder {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_and_machine_keep_the_promises_that_consensus_is_built_on() {
     Suite::test_all(Builder).await.unwrap();
+}
+
+#[test]
+fn a_state_that_was_received_and_is_not_needed_leaves_nothing() {
+    let (sender, receiver) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(&States::new(sender.path()).current().unwrap()).unwrap();
+    store.write([], &rmp_serde::to_vec_named(&super::types::Applied::default()).unwrap()).unwrap();
+    let (bytes, _) = transfer::send(&store.view(), "here", Vec::new()).unwrap();
+    let states = States::new(receiver.path());
+    states.current().unwrap();
+    let there = || receiver.path().join("state-2").exists();
+    assert!(transfer::receive(&bytes[..bytes.len() - 1], "here", &states).is_err());
+    assert!(!there(), "it was cut off");
+    let received = transfer::receive(&bytes[..], "here", &states).unwrap();
+    assert!(there());
+    drop(received);
+    assert!(!there());
+    let received = transfer::receive(&bytes[..], "here", &states).unwrap();
+    received.keep();
+    drop(received);
+    assert!(there());
 }
 
 #[tokio::test(flavor = "multi_thread")]

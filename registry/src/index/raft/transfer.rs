@@ -60,7 +60,8 @@ pub fn copy(view: &View, states: &States) -> Result<Store, TransferError> {
     receive(io::BufReader::new(file), "", states)
 }
 
-/// Reads a snapshot of this cluster into a new state, durable but not yet in force.
+/// Reads a snapshot of this cluster into a new state, durable but not yet in force. It goes with whoever holds it, unless he
+/// keeps it: what is not received to its end, or is not needed after all, takes no room.
 pub fn receive(input: impl Read, cluster: &str, states: &States) -> Result<Store, TransferError> {
     crash::point("index::snapshot::before_receive");
     let mut decoder = Decoder::new(input)?;
@@ -72,6 +73,7 @@ pub fn receive(input: impl Read, cluster: &str, states: &States) -> Result<Store
     // The log may end before this position, and need not hold what led to it.
     applied.installed = applied.position.map(|position| position.index);
     let store = Store::open(&states.next().map_err(TransferError::Directory)?)?;
+    store.retire();
     while let Some(records) = decoder.records()? {
         store.fill(records.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))))?;
     }

@@ -33,6 +33,18 @@ pub struct Position {
     pub index: u64,
 }
 
+impl Position {
+    /// Which leader wrote the entry: two may have led in one term, one of them in vain.
+    pub const fn leader(&self) -> (u64, NodeId) {
+        (self.term, self.node)
+    }
+
+    /// The order of positions in a log.
+    pub const fn place(&self) -> (u64, NodeId, u64) {
+        (self.term, self.node, self.index)
+    }
+}
+
 impl From<&LogIdOf<Types>> for Position {
     fn from(id: &LogIdOf<Types>) -> Self {
         Self { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }

@@ -1,13 +1,14 @@
 //! A volume of an index node: who it says it is, that one process uses it, and that its names are durable.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeError;
 use super::types::NodeId;
+use crate::index::durable;
 
 const IDENTITY: &str = "identity.json";
 /// Stands on a volume while a restore makes it.
@@ -77,12 +78,7 @@ pub fn written_identity(directory: &Path) -> io::Result<Identity> {
 
 /// Makes an identity durable.
 pub fn write_identity(directory: &Path, identity: &Identity) -> io::Result<()> {
-    let temporary = directory.join("identity.new");
-    let mut new = File::create(&temporary)?;
-    new.write_all(&serde_json::to_vec_pretty(identity)?)?;
-    new.sync_all()?;
-    fs::rename(&temporary, directory.join(IDENTITY))?;
-    File::open(directory)?.sync_all()
+    durable::write(&directory.join(IDENTITY), &serde_json::to_vec_pretty(identity)?)
 }
 
 /// Says that a restore makes this volume.

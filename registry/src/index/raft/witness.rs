@@ -7,14 +7,15 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::types::{NodeId, Position};
+use crate::index::durable;
 
 const FILE: &str = "generation.json";
 
@@ -36,12 +37,7 @@ pub fn begin(directory: &Path, start: u64) -> io::Result<Generation> {
         Err(error) => return Err(error),
     };
     let generation = Generation { number: before.number + 1, start };
-    let temporary = directory.join("generation.new");
-    let mut new = File::create(&temporary)?;
-    new.write_all(&serde_json::to_vec(&generation)?)?;
-    new.sync_all()?;
-    fs::rename(&temporary, &file)?;
-    File::open(directory)?.sync_all()?;
+    durable::write(&file, &serde_json::to_vec(&generation)?)?;
     Ok(generation)
 }
 
@@ -88,7 +84,7 @@ pub fn judge(seen: &Acknowledged, offered: &Acknowledged) -> Judgement {
     if offered.term < seen.term {
         return Judgement::RolledBack(Proof::Vote { seen: seen.term, offered: offered.term });
     }
-    let place = |end: Option<Position>| end.map(|position| (position.term, position.index));
+    let place = |end: Option<Position>| end.map(|position| position.place());
     if let Some(end) = seen.end
         && place(offered.end) < place(seen.end)
     {
@@ -98,16 +94,16 @@ pub fn judge(seen: &Acknowledged, offered: &Acknowledged) -> Judgement {
     Judgement::Fine
 }
 
-/// How much of a log that ends at `end` is certainly committed, when `committed` is; `at` tells the term of an entry of this
-/// node's log. The end may be what a leader wrote that was deposed: its term is lower than that of what is committed, and
-/// yet it will be replaced. Pure.
-pub fn certain(end: Position, committed: Position, at: impl Fn(u64) -> Option<u64>) -> Option<Position> {
-    match end.term.cmp(&committed.term) {
+/// How much of a log that ends at `end` is certainly committed, when `committed` is; `at` tells which leader wrote an entry of
+/// this node's log. The end may be what a leader wrote that was deposed: it led before the one of what is committed, in an
+/// earlier term or in the same, and yet what it wrote will be replaced. Pure.
+pub fn certain(end: Position, committed: Position, at: impl Fn(u64) -> Option<(u64, NodeId)>) -> Option<Position> {
+    match end.leader().cmp(&committed.leader()) {
         // Written by one leader, one after the other.
         Ordering::Equal => Some(if end.index <= committed.index { end } else { committed }),
         // A later leader has all that is committed.
         Ordering::Greater => (end.index > committed.index).then_some(committed),
-        Ordering::Less => (end.index <= committed.index && at(end.index) == Some(end.term)).then_some(end),
+        Ordering::Less => (end.index <= committed.index && at(end.index) == Some(end.leader())).then_some(end),
     }
 }
 
@@ -125,7 +121,7 @@ impl Witness {
         let seen = all.entry(node).or_default();
         let judgement = judge(seen, offered);
         if judgement == Judgement::Fine {
-            let place = |end: &Option<Position>| end.map(|position| (position.term, position.index));
+            let place = |end: &Option<Position>| end.map(|position| position.place());
             let end = [certain, seen.end].into_iter().max_by_key(place).flatten();
             *seen = Acknowledged { end, ..*offered };
         }
@@ -134,7 +130,7 @@ impl Witness {
 
     /// It is known otherwise that a node acknowledged this committed entry.
     pub fn saw(&self, node: NodeId, end: Position) {
-        let place = |end: &Option<Position>| end.map(|position| (position.term, position.index));
+        let place = |end: &Option<Position>| end.map(|position| position.place());
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = all.entry(node).or_default();
         seen.end = [Some(end), seen.end].into_iter().max_by_key(place).flatten();
@@ -209,7 +205,7 @@ mod tests {
         let of = |term, index| Position { term, node: 1, index };
         let committed = of(5, 100);
         // Entries up to 50 are of term 3, the others of term 5.
-        let at = |index| Some(if index <= 50 { 3 } else { 5 });
+        let at = |index| Some((if index <= 50 { 3 } else { 5 }, 1));
         let certain = |end| certain(end, committed, at);
         assert_eq!(certain(of(3, 50)), Some(of(3, 50)));
         assert_eq!(certain(of(3, 51)), None);
@@ -219,6 +215,15 @@ mod tests {
         assert_eq!(certain(of(5, 170)), Some(committed));
         assert_eq!(certain(of(6, 101)), Some(committed));
         assert_eq!(super::certain(of(3, 50), committed, |_| None), None, "the log was cut there");
+        // In term 5 node 1 led in vain, and then node 3.
+        let (alone, led) = (of(5, 101), Position { node: 3, ..of(5, 120) });
+        let at = |_| Some((5, 3));
+        assert_eq!(super::certain(alone, led, at), None);
+        assert_eq!(
+            super::certain(Position { node: 3, ..of(5, 101) }, led, at),
+            Some(Position { node: 3, ..of(5, 101) })
+        );
+        assert_eq!(super::certain(Position { node: 4, ..of(5, 130) }, led, at), Some(led));
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Query for GetBlob {
             segments: blob.segments,
             damaged: blob.damaged,
             unreferenced_since: link.unreferenced_since,
+            due: link.due,
         }))
     }
 

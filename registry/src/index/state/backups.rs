@@ -65,8 +65,9 @@ pub(super) fn pin(
 
 pub(super) fn forget(transaction: &mut Transaction<'_>, forget: &ForgetBackup) -> Result<Reply, RecordsError> {
     let key = forget.name.as_bytes();
-    if load::<Backup>(transaction, Table::Backups, key)?.is_none() {
-        return Ok(Err(Refusal::BackupUnknown));
+    match load::<Backup>(transaction, Table::Backups, key)? {
+        Some(backup) if forget.position.is_none_or(|position| position == backup.position) => {}
+        _ => return Ok(Err(Refusal::BackupUnknown)),
     }
     transaction.remove(Table::Backups, key);
     Ok(Ok(Outcome::Done))
@@ -146,6 +147,17 @@ pub fn adopt(transaction: &mut Transaction<'_>, found: &FoundBackup) -> Result<(
         }
     };
     transaction.save(Table::Backups, name.as_bytes(), &backup);
+    Ok(())
+}
+
+/// Forgets those that a restored cluster does not find in its store: they were deleted since, and nothing of them is left that
+/// could be deleted again.
+pub fn forget_lost(transaction: &mut Transaction<'_>, found: &[FoundBackup]) -> Result<(), RecordsError> {
+    for backup in all(transaction)? {
+        if !found.iter().any(|found| found.name == backup.name) {
+            transaction.remove(Table::Backups, backup.name.as_bytes());
+        }
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::index::command::{
     CommitBlob, MarkDamaged, MountBlob, Outcome, Policy, Refusal, ReplaceSegments, Reply, Segment, Time,
 };
 use crate::oci::digest::Digest;
+use crate::oci::name::RepositoryName;
 
 /// Kind of [`Table::Counts`]: links of a blob.
 pub const LINKS: u8 = b'l';
@@ -48,6 +49,11 @@ pub fn remove(
     })
 }
 
+/// Whether the repository has the blob, undamaged.
+fn is_whole(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> Result<bool, RecordsError> {
+    Ok(links::get(records, name, digest)?.is_some() && get(records, digest)?.is_some_and(|blob| !blob.damaged))
+}
+
 pub fn commit(transaction: &mut Transaction<'_>, now: Time, commit: &CommitBlob) -> Result<Reply, RecordsError> {
     let policy = settings::policy(transaction)?;
     let mut segments = Vec::new();
@@ -59,9 +65,10 @@ pub fn commit(transaction: &mut Transaction<'_>, now: Time, commit: &CommitBlob)
             Ok(Some(upload)) => match upload.state {
                 // The answer to the first try was lost. What this one brought is not needed.
                 State::Finished(digest)
-                    if digest == commit.digest && links::get(transaction, &commit.repository, &digest)?.is_some() =>
+                    if digest == commit.digest && is_whole(transaction, &commit.repository, &digest)? =>
                 {
                     objects::condemn(transaction, now, &policy, commit.segment.as_slice())?;
+                    links::add_or_renew(transaction, now, &policy, &commit.repository, &digest, commit.size)?;
                     return Ok(Ok(Outcome::Blob { known: true }));
                 }
                 State::Finished(_) | State::Cancelled => return Ok(Err(Refusal::UploadUnknown)),

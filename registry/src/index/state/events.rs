@@ -10,8 +10,8 @@ use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
 use crate::oci::reference::Tag;
 
-/// Events dropped with one entry, at most.
-const STEP: usize = 4;
+/// Events dropped with one entry, at most: as many as a push of many tags makes.
+const STEP: usize = 128;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -30,8 +30,9 @@ pub enum Change {
     TagDeleted { tag: Tag },
 }
 
-/// Where an event stands: its entry, and what it is about, since one entry may change several things.
-fn key(position: u64, change: &Change) -> Vec<u8> {
+/// Where an event stands: its entry, and what it is about, since one entry may change several things, also in several
+/// repositories.
+fn key(position: u64, repository: &RepositoryName, change: &Change) -> Vec<u8> {
     let mut key = keys::position(position).to_vec();
     match change {
         Change::ManifestPushed { digest } | Change::ManifestDeleted { digest } => {
@@ -43,11 +44,13 @@ fn key(position: u64, change: &Change) -> Vec<u8> {
             key.extend_from_slice(tag.as_str().as_bytes());
         }
     }
+    key.push(0);
+    key.extend_from_slice(repository.as_str().as_bytes());
     key
 }
 
 fn add(transaction: &mut Transaction<'_>, entry: &Entry<'_>, repository: &RepositoryName, change: Change) {
-    let key = key(entry.position, &change);
+    let key = key(entry.position, repository, &change);
     let event = Event { time: entry.time, who: entry.who.map(str::to_owned), repository: repository.clone(), change };
     transaction.save(Table::Events, &key, &event);
 }

@@ -39,7 +39,10 @@ pub fn get(
     load(records, Table::Manifests, &keys::in_repository(name, digest))
 }
 
-/// The parts that the repository lacks, or the first whose size is not what its descriptor claims.
+/// Missing parts that a refusal names, at most.
+const NAMED: usize = 32;
+
+/// Parts that the repository lacks, or the first whose size is not what its descriptor claims.
 fn check_parts(records: &dyn Records, put: &PutManifest) -> Result<Result<(), Refusal>, RecordsError> {
     let mut missing = Vec::new();
     let differs =
@@ -63,6 +66,8 @@ fn check_parts(records: &dyn Records, put: &PutManifest) -> Result<Result<(), Re
             None | Some(_) => {}
         }
     }
+    // It is kept with the replies to recent requests, and a manifest may list tens of thousands.
+    missing.truncate(NAMED);
     Ok(if missing.is_empty() { Ok(()) } else { Err(Refusal::PartsMissing { missing }) })
 }
 

@@ -92,6 +92,11 @@ pub fn cluster(records: &dyn Records) -> Result<Option<Cluster>, RecordsError> {
     settings::cluster(records)
 }
 
+/// The index time of the last entry that a state has applied.
+pub fn time(records: &dyn Records) -> Result<Time, RecordsError> {
+    Ok(settings::clock(records)?.time)
+}
+
 /// Makes a restored state one of `cluster`, a new epoch. One that took over also keeps the backups of those before it, which
 /// are `kept` in the store; a copy has none, because they are not its own.
 pub fn restored(
@@ -103,6 +108,7 @@ pub fn restored(
     if cluster.claim.is_some() {
         return backups::disown(transaction);
     }
+    backups::forget_lost(transaction, kept)?;
     // Its own last: should the backup of a copy have the same name, that of the cluster counts.
     let (own, others): (Vec<_>, Vec<_>) = kept.iter().partition(|backup| cluster.owns(backup.epoch));
     others.into_iter().chain(own).try_for_each(|backup| backups::adopt(transaction, backup))

@@ -136,6 +136,11 @@ impl Store {
         self.place.is_retired.store(true, Ordering::Relaxed);
     }
 
+    /// It is not removed after all.
+    pub fn keep(&self) {
+        self.place.is_retired.store(false, Ordering::Relaxed);
+    }
+
     fn keyspace(&self, table: Table) -> &Keyspace {
         if table == Table::ManifestBytes { &self.bytes } else { &self.records }
     }

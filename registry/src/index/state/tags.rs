@@ -177,7 +177,8 @@ fn remember(
     Ok(())
 }
 
-/// Forgets the history of a tag that has been gone for as long as history is kept.
+/// Forgets the history of a tag that has been gone for as long as history is kept. That may be longer now than it was when
+/// the tag went: then it is looked at again.
 pub fn expire_history(
     transaction: &mut Transaction<'_>,
     now: Time,
@@ -190,13 +191,20 @@ pub fn expire_history(
     }
     let prefix = keys::history(name, tag);
     let counter = keys::count(HISTORY, &prefix);
+    let mut again = None;
     let limit = usize::try_from(policy.history_count).unwrap_or(usize::MAX).saturating_add(2);
     for (key, value) in super::records::collect(transaction, Table::History, &prefix, limit)? {
         let old: Change = decode(Table::History, &value)?;
-        if old.time.after(policy.history_age) <= now {
+        let due = old.time.after(policy.history_age);
+        if due <= now {
             transaction.remove(Table::History, &key);
             settings::add(transaction, &counter, -1)?;
+        } else {
+            again = Some(due);
         }
+    }
+    if let Some(due) = again {
+        queue::push(transaction, due, &Item::History { repository: name.clone(), tag: tag.clone() });
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ fn commands() -> Vec<Command> {
             keep_until: None,
             snapshot: Some(StoredSnapshot { position: 22, term: 1, id: "01abc".into(), length: 4711, sum: 7 }),
         }),
-        Command::ForgetBackup(ForgetBackup { name: "other".into() }),
+        Command::ForgetBackup(ForgetBackup { name: "other".into(), position: None }),
     ]
 }
 

@@ -182,7 +182,8 @@ fn an_ill_formed_tag_is_invalid_to_write_and_unknown_to_read() {
         }
     }
     assert!(matches!(parse("PUT", "/v2/a/manifests/b?tag=-x"), Err(ActionError::Tag(_))));
-    assert!(matches!(parse("GET", "/v2/a/_roadstead/tags/history"), Err(ActionError::TagUnknown(_))));
+    assert!(matches!(parse("GET", "/v2/a/_roadstead/tags/history?tag="), Err(ActionError::TagUnknown(_))));
+    assert_eq!(parse("GET", "/v2/a/_roadstead/tags/history"), Err(ActionError::TagMissing));
 }
 
 #[test]

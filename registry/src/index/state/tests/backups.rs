@@ -18,7 +18,7 @@ fn complete(name: &str, position: u64) -> Command {
 }
 
 fn forget(name: &str) -> Command {
-    Command::ForgetBackup(ForgetBackup { name: name.into() })
+    Command::ForgetBackup(ForgetBackup { name: name.into(), position: None })
 }
 
 impl World {
@@ -137,6 +137,19 @@ fn a_name_is_taken_until_it_is_forgotten_and_only_what_was_begun_is_completed() 
 }
 
 #[test]
+fn only_the_backup_that_is_meant_is_forgotten() {
+    let mut world = World::new();
+    let forget_at = |position| Command::ForgetBackup(ForgetBackup { name: "one".into(), position: Some(position) });
+    world.ok(pin("one"));
+    let first = world.position;
+    world.ok(forget("one"));
+    world.ok(pin("one"));
+    let second = world.position;
+    assert_eq!(world.refused(forget_at(first)), Refusal::BackupUnknown);
+    world.ok(forget_at(second));
+}
+
+#[test]
 fn who_takes_over_holds_backups_that_it_did_not_know_and_a_copy_has_none() {
     let name = SnapshotName { position: 1000, term: 1, id: "x".into() };
     let found = FoundBackup { name: "newer".into(), epoch: 1, snapshot: WholeSnapshot { name, length: 1, sum: 1 } };
@@ -160,7 +173,7 @@ fn who_takes_over_holds_backups_that_it_did_not_know_and_a_copy_has_none() {
             assert!(names.is_empty());
             assert_eq!(world.due_after_the_pause(), [key]);
         } else {
-            assert_eq!(names, ["known", "newer"]);
+            assert_eq!(names, ["newer"], "the other one is not in the store any more");
             assert_eq!(world.due_after_the_pause(), []);
         }
     }

@@ -5,6 +5,7 @@ use crate::index::command::{CancelUpload, CloseDay, MarkDamaged, MountBlob, Repl
 use crate::index::query::{
     Found, GetBlob, GetManifest, GetUpload, ListReferrers, ListRepositories, ListTags, TagHistory, Upload,
 };
+use crate::index::state::records::Table;
 use crate::oci::reference::Reference;
 
 fn resolve(world: &World, repository: &str, text: &str) -> Option<Digest> {
@@ -54,9 +55,14 @@ fn an_upload_grows_segment_by_segment_and_becomes_a_blob() {
     // The end of an upload is remembered: the same finish again is answered, anything else is unknown.
     assert_eq!(world.ok(finish("a", "u", 11, digest, 11)), Outcome::Blob { known: true });
     assert_eq!(world.refused(finish("a", "u", 11, Digest::of(b"x"), 11)), Refusal::UploadUnknown);
+    world.later(1000);
+    world.ok(finish("a", "u", 11, digest, 11));
+    assert_eq!(blob(&world, "a", digest).here().unwrap().unreferenced_since, Some(world.now), "the grace begins again");
     assert_eq!(world.refused(record("a", "u", 11, inline(b"!"))), Refusal::UploadUnknown);
     let ended = world.ask(GetUpload { repository: name("a"), upload: upload("u") });
     assert_eq!(ended, Some(Upload::Finished { digest }));
+    world.ok(Command::MarkDamaged(MarkDamaged { digest, key: first }));
+    assert_eq!(world.refused(finish("a", "u", 11, digest, 11)), Refusal::UploadUnknown, "what is damaged is not there");
 }
 
 #[test]
@@ -175,6 +181,10 @@ fn a_manifest_is_taken_only_with_all_its_parts_and_their_sizes() {
     assert!(matches!(world.refused(put(manifest("b", b"", &[(here, 4)], &[], &[]))), Refusal::PartsMissing { .. }));
     let sparse = PutManifest { sparse: true, ..manifest("a", b"", &[(here, 4)], &[(missing, 1)], &["t"]) };
     assert_eq!(world.ok(put(sparse)), Outcome::Manifest { existed: false });
+    // The reply is kept for minutes: of very many it names some.
+    let many: Vec<_> = (0..1000u32).map(|number| (Digest::of(&number.to_be_bytes()), 4)).collect();
+    let Refusal::PartsMissing { missing } = world.refused(put(manifest("a", b"", &many, &[], &[]))) else { panic!() };
+    assert_eq!(missing, many[..32].iter().map(|(digest, _)| *digest).collect::<Vec<_>>());
 }
 
 #[test]
@@ -245,6 +255,21 @@ fn the_history_of_a_tag_is_bounded_by_count_and_age() {
     world.later(11 * HOUR);
     world.expire();
     assert_eq!(ask(&world), 0, "the history of a deleted tag ends");
+}
+
+#[test]
+fn the_history_of_a_deleted_tag_ends_also_when_it_is_kept_for_longer_later() {
+    let mut world = World::with(Policy { history_age: 10 * HOUR, ..Policy::default() });
+    let kept = |world: &World| world.records.all().filter(|((table, _), _)| *table == Table::History).count();
+    world.push_image("a", b"1", &["t"]);
+    world.ok(delete_tag("a", "t", None));
+    world.ok(Command::SetPolicy(Policy { history_age: 20 * HOUR, ..Policy::default() }));
+    world.later(11 * HOUR);
+    world.expire();
+    assert_eq!(kept(&world), 2);
+    world.later(10 * HOUR);
+    world.expire();
+    assert_eq!(kept(&world), 0);
 }
 
 #[test]

@@ -90,6 +90,32 @@ fn old_events_are_dropped_as_new_entries_come() {
 }
 
 #[test]
+fn one_entry_may_change_the_same_thing_in_several_repositories() {
+    let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
+    let put = |repository| {
+        let put = PutManifest {
+            bytes: Bytes::from_static(b"same"),
+            digest: Digest::of(b"same"),
+            ..manifest(repository, b"", &[], &[], &[])
+        };
+        Command::PutManifest(Box::new(put))
+    };
+    world.ok(put("a"));
+    world.ok(put("b"));
+    world.expire(); // a policy that was turned on looks for what is there
+    let events = |world: &World| -> Vec<_> {
+        let events = world.records.all().filter(|((table, _), _)| *table == Table::Events);
+        events.map(|(place, _)| place.clone()).collect()
+    };
+    let before = events(&world);
+    world.later(2 * HOUR);
+    world.ok(Command::Expire(Expire { limit: 10 }));
+    assert_eq!(world.status().counts.manifests, 0);
+    let new = events(&world).iter().filter(|place| !before.contains(place)).count();
+    assert_eq!(new, 2, "both manifests were deleted");
+}
+
+#[test]
 fn the_same_entries_make_the_same_tables() {
     let build = || {
         let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
