@@ -168,7 +168,7 @@ async fn form(seed: u64, index: Vec<String>) -> Ended {
     let mut members = Vec::new();
     for name in &index {
         let joined: Joined = loop {
-            match peer(name).call(JOIN, &Join { cluster: cluster.clone() }, patience).await {
+            match peer(name).call(JOIN, &Join { cluster: cluster.clone(), epoch: None }, patience).await {
                 Ok(joined) => break joined,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
