@@ -3,6 +3,7 @@
 //!
 //! After a failure it begins again from a listing, so that it never has to know whether something that failed happened.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ const SEGMENT_BYTES: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
 const MEASURE: Duration = Duration::from_secs(1);
+/// So many looks in a row, a second apart, make it certain that a log does not lead to where the archive stands.
+const CERTAIN: u32 = 3;
 /// Deletions on their way at once.
 const AT_ONCE: usize = 8;
 /// Unfinished writes older than this are removed.
@@ -61,6 +64,8 @@ pub struct Archiver {
     archived: Archived,
     /// Since when there is something that is not archived.
     behind: Mutex<Option<Instant>>,
+    /// How often in a row our log did not lead to where the archive stands.
+    strayed: AtomicU32,
 }
 
 /// A snapshot on its way, and the entries and bytes since.
@@ -86,7 +91,15 @@ struct Work {
 
 impl Archiver {
     pub fn new(index: Index, store: Arc<dyn Store>, options: Options, metrics: ArchiveMetrics) -> Self {
-        Self { index, store, options, metrics, archived: Archived::default(), behind: Mutex::new(None) }
+        Self {
+            index,
+            store,
+            options,
+            metrics,
+            archived: Archived::default(),
+            behind: Mutex::default(),
+            strayed: AtomicU32::new(0),
+        }
     }
 
     /// How far the archive is.
@@ -188,11 +201,14 @@ impl Archiver {
         let older = listing.reach(oldest);
         for reach in [&reach, &older] {
             if let Some(archived) = self.astray(node, newest, reach).await? {
-                // Once its log is cut nothing could be compared any more.
-                astray::note(node.directory(), archived)?;
+                // Once its log is cut nothing could be compared any more. A note is for good, so it is not made at first sight.
+                if self.strayed.fetch_add(1, Ordering::Relaxed) + 1 >= CERTAIN {
+                    astray::note(node.directory(), archived)?;
+                }
                 return Err(ArchiveError::Ahead { archived });
             }
         }
+        self.strayed.store(0, Ordering::Relaxed);
         self.archived.reached(reach.position);
         if older.position < reach.position && entry_at(node, older.position + 1).await?.is_some() {
             reach = older;
