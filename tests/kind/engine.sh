@@ -77,8 +77,8 @@ host_state() {
         [ -e "/proc/sys/$key" ] && echo "sysctl $key $(cat "/proc/sys/$key")"
     done
     iptables -S FORWARD 2>/dev/null | sed -n 's/^-P FORWARD /forward - /p'
-    # A node mounts it, and the daemon makes what it is asked to mount.
-    [ -e /lib/modules ] || echo "made /lib/modules -"
+    # What the daemon makes for itself, and /lib/modules because a node mounts it.
+    for key in /lib/modules /opt/containerd /run/docker; do [ -e "$key" ] || echo "made $key -"; done
 }
 
 # Stops the daemon that `engine_start` started and takes away what it made, but its data.
@@ -104,7 +104,7 @@ engine_stop() {
         case $kind in
             sysctl) echo "$value" >"/proc/sys/$key" || true ;;
             forward) iptables -w -P FORWARD "$value" || true ;;
-            made) rmdir "$key" 2>/dev/null || true ;;
+            made) find "$key" -depth -type d -empty -delete 2>/dev/null || true ;;
         esac
     done < <(cat "$run/before" 2>/dev/null)
     # The control groups of the nodes; only empty ones can be removed, so nothing that lives is touched.
