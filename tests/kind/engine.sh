@@ -68,17 +68,17 @@ has_sys_resource() { # bit 24 of what this process may have at most
     (((0x$bounding >> 24) & 1))
 }
 
-# What the daemon and the kubelets change on the machine itself, as lines that can be read back.
-sysctls=(net/ipv4/ip_forward net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables kernel/panic
-    kernel/panic_on_oops vm/overcommit_memory vm/panic_on_oom kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
+# What the daemon, the kubelets and the nodes' systemd change on the machine itself, as lines that can be read back.
 host_state() {
     local key
-    for key in "${sysctls[@]}"; do
+    for key in net/ipv4/ip_forward net/bridge/bridge-nf-call-ip{,6}tables kernel/panic{,_on_oops} vm/{overcommit_memory,panic_on_oom} \
+        kernel/keys/root_max{keys,bytes} fs/file-max fs/nr_open fs/protected_{fifos,regular,symlinks,hardlinks} \
+        net/ipv6/conf/{all,default}/forwarding $(cd /proc/sys && echo net/ipv6/conf/*/forwarding); do
         [ -e "/proc/sys/$key" ] && echo "sysctl $key $(cat "/proc/sys/$key")"
     done
     iptables -S FORWARD 2>/dev/null | sed -n 's/^-P FORWARD /forward - /p'
     # What the daemon makes for itself, and /lib/modules because a node mounts it.
-    for key in /lib/modules /opt/containerd /run/docker; do [ -e "$key" ] || echo "made $key -"; done
+    for key in /lib/modules /opt/containerd /run/docker /run/containerd; do [ -e "$key" ] || echo "made $key -"; done
 }
 
 # Stops the daemon that `engine_start` started and takes away what it made, but its data.
@@ -102,7 +102,7 @@ engine_stop() {
     done
     while read -r kind key value; do
         case $kind in
-            sysctl) echo "$value" >"/proc/sys/$key" || true ;;
+            sysctl) [ ! -e "/proc/sys/$key" ] || echo "$value" >"/proc/sys/$key" || true ;;
             forward) iptables -w -P FORWARD "$value" || true ;;
             made) find "$key" -depth -type d -empty -delete 2>/dev/null || true ;;
         esac
