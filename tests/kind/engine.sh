@@ -9,10 +9,13 @@ socket="unix://$run/docker.sock"
 
 engine_answers() { timeout 30 docker info >/dev/null 2>&1; }
 engine_is_ours() { [ "${DOCKER_HOST:-}" = "$socket" ]; }
-engine_pid() { # the daemon's, if it lives and is the one that we started
+# The process of a pid file, if that lives and was called with what we call it with: a number is soon another's, and one that
+# ended and that nobody took note of has no command line any more.
+living() { # PID-FILE ARGUMENT
     local pid
-    pid=$(cat "$run/docker.pid" 2>/dev/null) && [ -n "$pid" ] && grep -qs "$engine/daemon.json" "/proc/$pid/cmdline" && echo "$pid"
+    pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && grep -qsF "$2" "/proc/$pid/cmdline" && echo "$pid"
 }
+engine_pid() { living "$run/docker.pid" "$engine/daemon.json"; }
 
 # Chooses the engine and sets DOCKER_HOST accordingly.
 engine_up() {
@@ -54,7 +57,9 @@ engine_start() {
     "live-restore": false
 }
 JSON
+    # The daemon itself believes every number that is taken.
     [ -n "$(engine_pid)" ] || rm -f "$run/docker.pid"
+    [ -n "$(living "$run/exec/containerd/containerd.pid" containerd.toml)" ] || rm -f "$run/exec/containerd/containerd.pid"
     setsid dockerd --config-file "$engine/daemon.json" >"$engine/log" 2>&1 9>&- </dev/null &
     wait_for 120 engine_answers || { tail -20 "$engine/log" >&2; fail "the Docker daemon did not come up"; }
     # What an earlier boot left: its nodes are dead, whatever the daemon made of them at its start.
