@@ -82,13 +82,17 @@ host_state() {
         [ -e "/proc/sys/$key" ] && echo "sysctl $key $(cat "/proc/sys/$key")"
     done
     iptables -S FORWARD 2>/dev/null | sed -n 's/^-P FORWARD /forward - /p'
+    links | sed 's/^/link /; s/$/ -/'
     # What the daemon makes for itself, and /lib/modules because a node mounts it.
     for key in /lib/modules /opt/containerd /run/docker /run/containerd; do [ -e "$key" ] || echo "made $key -"; done
 }
 
+# What is named as the daemon names its bridges and the ends of its containers' cables.
+links() { ip -brief link 2>/dev/null | grep -oE '^(veth[0-9a-f]{7}|br-[0-9a-f]{12})' || true; }
+
 # Stops the daemon that `engine_start` started and takes away what it made, but its data.
 engine_stop() {
-    local pid kind key value rule table mount
+    local pid kind key value rule table mount link
     if pid=$(engine_pid); then
         kill "$pid"
         for _ in $(seq 300); do [ -n "$(engine_pid)" ] || break; sleep 0.1; done
@@ -112,6 +116,8 @@ engine_stop() {
             made) find "$key" -depth -type d -empty -delete 2>/dev/null || true ;;
         esac
     done < <(cat "$run/before" 2>/dev/null)
+    # A daemon that was killed may have left some.
+    for link in $(links); do grep -qx "link $link -" "$run/before" || ip link delete "$link" 2>/dev/null || true; done
     # The control groups of the nodes; only empty ones can be removed, so nothing that lives is touched.
     find /sys/fs/cgroup -depth -type d \( -path '*/docker' -o -path '*/docker/*' \) -exec rmdir {} + 2>/dev/null || true
     rm -rf "$run"
