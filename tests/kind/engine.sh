@@ -76,8 +76,8 @@ has_sys_resource() { # bit 24 of what this process may have at most
 # What the daemon, the kubelets and the nodes' systemd change on the machine itself, as lines that can be read back.
 host_state() {
     local key
-    for key in net/ipv4/ip_forward net/bridge/bridge-nf-call-ip{,6}tables kernel/panic{,_on_oops} vm/{overcommit_memory,panic_on_oom} \
-        kernel/keys/root_max{keys,bytes} fs/file-max fs/nr_open fs/protected_{fifos,regular,symlinks,hardlinks} \
+    for key in net/ipv4/ip_forward net/bridge/bridge-nf-call-ip{,6}tables kernel/panic{,_on_oops} \
+        vm/{overcommit_memory,panic_on_oom} kernel/keys/root_max{keys,bytes} fs/file-max fs/nr_open fs/protected_{fifos,regular,symlinks,hardlinks} \
         net/ipv6/conf/{all,default}/forwarding $(cd /proc/sys && echo net/ipv6/conf/*/forwarding); do
         [ -e "/proc/sys/$key" ] && echo "sysctl $key $(cat "/proc/sys/$key")"
     done

@@ -45,9 +45,12 @@ packages() { # PROGRAM:PACKAGE…
     [ "$(id -u)" = 0 ] || skip "not root, and these are missing: ${missing[*]}"
     command -v apt-get >/dev/null || skip "no apt-get, and these are missing: ${missing[*]}"
     begin "installing ${missing[*]}"
-    apt-get update -qq >&2
+    mkdir -p "$cache"
     # The lock of another apt is waited for: an unattended upgrade runs on many a fresh machine.
-    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >&2
+    {
+        apt-get -o DPkg::Lock::Timeout=300 update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"
+    } >"$cache/apt.log" 2>&1 || { tail -20 "$cache/apt.log" >&2; fail "apt-get could not install ${missing[*]}"; }
     done_in "installed ${missing[*]}"
 }
 
