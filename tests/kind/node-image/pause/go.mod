@@ -1,0 +1,3 @@
+module roadstead.dev/tests/kind/pause
+
+go 1.26

@@ -1,0 +1,3 @@
+module roadstead.dev/tests/kind/probe
+
+go 1.26
