@@ -66,30 +66,31 @@ impl Admin {
     /// Asks the leader, wherever it is.
     pub async fn ask_leader<Q: Serialize, A: DeserializeOwned>(&self, path: &str, message: &Q) -> anyhow::Result<A> {
         let began = Instant::now();
-        let mut names = self.names.clone();
+        // Whom a node takes for the leader is asked next, and then the one that comes after it: its word may be wrong.
+        let mut hint = None;
         let mut at = 0;
         loop {
-            let name = names[at % names.len()].clone();
-            at += 1;
+            let was_hinted = hint.is_some();
+            let name = hint.take().unwrap_or_else(|| {
+                at += 1;
+                self.names[(at - 1) % self.names.len()].clone()
+            });
             let error = match self.peer(&name).call(path, message, PATIENCE).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match &error {
-                CallError::Fault { fault: Fault::NotLeader { leader: Some(leader) }, .. } => {
-                    if !names.contains(leader) {
-                        names.push(leader.clone());
-                    }
-                    at = names.iter().position(|name| name == leader).unwrap_or_default();
+                CallError::Fault { fault: Fault::NotLeader { leader: Some(leader) }, .. } if !was_hinted => {
+                    hint = Some(leader.clone());
                 }
-                CallError::Fault { fault: Fault::NotLeader { leader: None } | Fault::Empty, .. }
+                CallError::Fault { fault: Fault::NotLeader { .. } | Fault::Empty, .. }
                 | CallError::Unreachable { .. } => {}
                 _ => return Err(error.into()),
             }
             if began.elapsed() > NO_LEADER {
                 return Err(anyhow::Error::from(error).context("no leader was found"));
             }
-            if at % names.len() == 0 {
+            if at % self.names.len() == 0 {
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -173,6 +173,11 @@ async fn answer(verb: Verb, config: Config, output: Output) -> anyhow::Result<()
             let to = member.map(|member| find(&members, &member, |_| true).map(|member| member.id)).transpose()?;
             let leader: Option<u64> = admin.ask_leader(TRANSFER, &to).await?;
             let name = leader.map(|id| name_of(&members, id));
+            if let (Some(wanted), Some(leads)) = (to, &name)
+                && leader != to
+            {
+                bail!("{} did not take the lead: {leads} leads", name_of(&members, wanted));
+            }
             let text = name.as_ref().map_or("there is no other voter".to_owned(), |name| format!("{name} leads"));
             output.done(&text, &json!({ "leader": leader, "name": name }));
             Ok(())
@@ -216,6 +221,21 @@ async fn init(admin: &Admin, cluster: Option<String>, output: Output) -> anyhow:
         (None, [known]) => known.clone(),
         (None, several) => bail!("these nodes belong to several clusters: {}", several.join(", ")),
     };
+    // An empty node is not let in by beginning again: with a majority of empty ones that would replace what the others have.
+    if let Some(begun) = statuses.iter().filter_map(|(_, s)| s.as_ref().ok()).find(|status| !status.members.is_empty())
+    {
+        for (name, status) in &statuses {
+            if let Ok(status) = status
+                && begun.members.iter().all(|member| member.id != status.id)
+            {
+                bail!(
+                    "cluster {cluster} has begun already, and {name} is no member of it, though its name may be: its volume is \
+                     another one. `roadstead index add {name} --replace MEMBER` lets it take the place of a member; when most \
+                     volumes are gone, restore"
+                );
+            }
+        }
+    }
     let mut members = Vec::new();
     for name in &admin.names {
         let joined: Joined = admin

@@ -45,6 +45,9 @@ pub const RAISE: &str = "/admin/raise";
 /// How long a new cluster may take to elect its first leader.
 const FOUNDING: Duration = Duration::from_secs(30);
 
+/// How long a node may take to say whether its cluster has begun.
+const BEGUN: Duration = Duration::from_secs(3);
+
 /// Bytes of answers to one batch of queries.
 const ANSWER_BYTES: usize = 16 << 20;
 
@@ -90,9 +93,15 @@ impl Answers {
         let _ = self.extra.set(extra); // said twice it stays what it was
     }
 
-    async fn commands(&self, commands: Commands) -> Result<CommandReplies, Fault> {
+    async fn commands(&self, caller: Role, commands: Commands) -> Result<CommandReplies, Fault> {
         self.check_cluster(&commands.cluster, commands.epoch)?;
-        let replies = join_all(commands.commands.into_iter().map(|submitted| self.command(submitted))).await;
+        let replies = join_all(commands.commands.into_iter().map(|submitted| async {
+            if caller == Role::Registry && !submitted.command.is_of_clients() {
+                return Err(Fault::Forbidden { needs: Role::Index.uri().into() });
+            }
+            self.command(submitted).await
+        }));
+        let replies = replies.await;
         Ok(CommandReplies { time: self.local.time(), replies })
     }
 
@@ -209,6 +218,9 @@ impl Answers {
 
     /// Begins the cluster and waits until it stands.
     async fn form(&self, form: Form) -> Result<(), Fault> {
+        if self.local.node().members().is_empty() {
+            self.check_new(&form).await?;
+        }
         self.local.node().form(&form).await?;
         let founded = async {
             loop {
@@ -233,6 +245,28 @@ impl Answers {
             reason: "the members did not elect a leader in time, or their clocks do not agree; try again".into(),
         };
         tokio::time::timeout(FOUNDING, founded).await.map_err(|_| late())?
+    }
+
+    /// Makes sure that the cluster has not begun: an empty node that began it again would replace what its members have.
+    async fn check_new(&self, form: &Form) -> Result<(), Fault> {
+        let node = self.local.node();
+        for (_, name) in form.members.iter().filter(|(id, _)| *id != node.id()) {
+            let silent = |reason: String| Fault::Unavailable { reason: format!("{reason}; every node must answer") };
+            let peer = node.network().peer(name).ok_or_else(|| silent(format!("there is no way to {name}")))?;
+            let status = peer.call::<(), NodeStatus>(STATUS, &(), BEGUN).await;
+            let status = status.map_err(|error| silent(error.to_string()))?;
+            if status.members.iter().any(|member| member.id == node.id()) {
+                return Err(Fault::NotLeader { leader: Some(name.clone()) }); // it begins just now, there
+            }
+            if !status.members.is_empty() {
+                return Err(Fault::Refused {
+                    reason: format!(
+                        "the cluster has begun already, says {name}, and this node is no member of it: `roadstead index add` takes it in"
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Lets a node take its own place under a new id: only one whose certificate is for the name that the old id has.
@@ -301,7 +335,7 @@ impl Answer for Answers {
     async fn answer(&self, caller: &Caller, path: &str, body: Incoming) -> Result<Bytes, Fault> {
         check(caller.role, path)?;
         match path {
-            COMMANDS => write(&self.commands(read(&collect(body).await?)?).await?),
+            COMMANDS => write(&self.commands(caller.role, read(&collect(body).await?)?).await?),
             QUERIES => write(&self.queries(read(&collect(body).await?)?).await?),
             WELCOME => write(&self.welcome()?),
             STATUS => write(&self.status()),

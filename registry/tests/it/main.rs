@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod a_bad_volume_is_made_again;
+mod a_cluster_begins_once;
 mod a_full_disk_loses_nothing;
 mod a_full_disk_of_one_node;
 mod a_hanging_disk_gives_way;

@@ -149,6 +149,9 @@ impl Node {
         let Some(member) = members.iter().find(|member| member.id == id) else {
             return refused(format!("node {id} is no member: add it first"));
         };
+        if replace == Some(id) {
+            return refused(format!("node {id} cannot take its own place"));
+        }
         if replace.is_some_and(|old| members.iter().all(|member| member.id != old)) {
             // Done before, by a try whose answer was lost.
             return if member.voter { Ok(()) } else { refused("the node to be replaced is no member".into()) };

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -148,6 +148,8 @@ struct Shared {
     /// When a leader was heard last, in milliseconds since `began`, plus one; 0: never.
     heard: AtomicU64,
     mark: Mutex<Mark>,
+    /// Whether it was said that another history was sent.
+    contradicted: AtomicBool,
     cutting: Cutting,
     _upkeep: Upkeep,
     /// Held while the process uses the volume.
@@ -244,6 +246,7 @@ impl Node {
             began: Instant::now(),
             heard: AtomicU64::new(0),
             mark: Mutex::default(),
+            contradicted: AtomicBool::new(false),
             cutting,
             _upkeep: upkeep,
             _lock: lock,
@@ -341,6 +344,17 @@ impl Node {
 
     pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
         self.shared.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A letter would have replaced what is applied here.
+    pub(super) fn contradicted(&self, position: u64) {
+        if !self.shared.contradicted.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                position,
+                "a leader sends another history than the one that is applied here: the cluster was begun again, perhaps on empty \
+                 volumes. Nothing of it is taken: this node may have the last copy of the index. Keep its volume"
+            );
+        }
     }
 
     /// How long this node has run.

@@ -48,6 +48,14 @@ pub async fn receive(
             if !append.entries.is_empty() && !has_reserve() {
                 return Err(Fault::Full);
             }
+            if let Some(position) = contradiction(node, &append) {
+                node.contradicted(position);
+                return Err(Fault::Refused {
+                    reason: format!(
+                        "entry {position} would be replaced, and it is applied here: these are two histories"
+                    ),
+                });
+            }
             let committed = append.committed.filter(|_| append.leads).map(|position| position.index);
             let appended = node.raft().append_entries(append.into()).await.map_err(|error| stopped(&error))?;
             if !matches!(appended, AppendEntriesResponse::HigherVote(_)) {
@@ -77,6 +85,20 @@ pub async fn receive(
         }
         _ => Err(Fault::NoSuchCall),
     }
+}
+
+/// The first position at which a letter would replace what is applied here. No leader of this history sends such a letter; one of
+/// a cluster that was begun again on empty volumes does, and openraft would cut the log.
+fn contradiction(node: &Node, append: &Append) -> Option<u64> {
+    let applied = node.applied()?;
+    let ours = |index| Some(node.log().stored(index..index + 1, 1).ok()??.first()?.position);
+    let sent = append.before.iter().chain(append.entries.iter().map(|entry| &entry.position));
+    let mut behind = sent.filter(|position| position.index <= applied.index);
+    let other = behind.find(|position| {
+        let here = if position.index == applied.index { Some(applied) } else { ours(position.index) };
+        position.leader() > applied.leader() || here.is_some_and(|here| here != **position)
+    });
+    other.map(|position| position.index)
 }
 
 /// Reads a body up to the longest letter.

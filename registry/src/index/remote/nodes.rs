@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::{PAUSE, QUERY_ATTEMPT, RESOLVE_EVERY, RemoteOptions, WELCOME};
@@ -137,23 +138,25 @@ impl Nodes {
         }
     }
 
-    /// Asks one node after the other until one says which cluster this is.
+    /// Asks all nodes until one says which cluster this is. When they do not agree, one is at the wrong place, and most are right.
     pub(super) async fn welcome(&self) -> Welcome {
         let mut said: Option<Instant> = None;
         loop {
             self.look_up().await;
-            for _ in 0..self.count() {
-                let Some(peer) = self.pick(false) else { break };
-                match peer.call::<(), Welcome>(WELCOME, &(), QUERY_ATTEMPT).await {
-                    Ok(welcome) => return welcome,
-                    Err(error) => {
-                        self.avoid(&peer);
-                        if said.is_none_or(|at| at.elapsed() > RESOLVE_EVERY) {
-                            tracing::warn!(%error, "waiting for the index");
-                            said = Some(Instant::now());
-                        }
-                    }
-                }
+            let asked = self.all().into_iter().map(|address| async move {
+                self.peer(&address).call::<(), Welcome>(WELCOME, &(), QUERY_ATTEMPT).await
+            });
+            let (answers, errors): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
+            let answers: Vec<Welcome> = answers.into_iter().filter_map(Result::ok).collect();
+            let alike = |welcome: &Welcome| answers.iter().filter(|other| other.cluster == welcome.cluster).count();
+            if let Some(welcome) = answers.iter().max_by_key(|welcome| alike(welcome)) {
+                return welcome.clone();
+            }
+            if let Some(Err(error)) = errors.first()
+                && said.is_none_or(|at| at.elapsed() > RESOLVE_EVERY)
+            {
+                tracing::warn!(%error, "waiting for the index");
+                said = Some(Instant::now());
             }
             tokio::time::sleep(PAUSE * 4).await;
         }
