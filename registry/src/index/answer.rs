@@ -30,7 +30,7 @@ use super::raft::NodeError;
 use super::raft::receive::{collect, receive};
 use super::raise;
 use super::remote::{COMMANDS, QUERIES, WELCOME};
-use crate::index::command::Reply;
+use crate::index::command::{Command, Reply};
 
 pub const STATUS: &str = "/node/status";
 pub const REPLACE: &str = "/node/replace";
@@ -96,7 +96,7 @@ impl Answers {
     async fn commands(&self, caller: Role, commands: Commands) -> Result<CommandReplies, Fault> {
         self.check_cluster(&commands.cluster, commands.epoch)?;
         let replies = join_all(commands.commands.into_iter().map(|submitted| async {
-            if caller == Role::Registry && !submitted.command.is_of_clients() {
+            if caller == Role::Registry && !serves_clients(&submitted.command) {
                 return Err(Fault::Forbidden { needs: Role::Index.uri().into() });
             }
             self.command(submitted).await
@@ -364,6 +364,23 @@ fn check(role: Role, path: &str) -> Result<(), Fault> {
     if needs.contains(&role) { Ok(()) } else { Err(Fault::Forbidden { needs: needs[0].uri().into() }) }
 }
 
+/// Whether a command serves a client of the registry. The others keep the index in order, and only its nodes propose them. Pure.
+const fn serves_clients(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::RecordUpload(_)
+            | Command::CancelUpload(_)
+            | Command::CommitBlob(_)
+            | Command::MountBlob(_)
+            | Command::RenewLink(_)
+            | Command::DeleteBlob(_)
+            | Command::PutManifest(_)
+            | Command::DeleteTag(_)
+            | Command::DeleteManifest(_)
+            | Command::MarkDamaged(_)
+    )
+}
+
 fn no_quorum() -> Fault {
     Fault::Unavailable { reason: super::remote::NO_QUORUM.into() }
 }
@@ -384,8 +401,11 @@ fn write<T: Serialize>(message: &T) -> Result<Bytes, Fault> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::index::command::{CloseDay, Expire, ForgetObjects, LinkName, Policy, RaiseLevel};
+    use crate::oci::digest::Digest;
 
     #[test]
     fn answers_that_are_too_long_together_are_asked_for_again() {
@@ -398,6 +418,21 @@ mod tests {
             assert!(room.take(answered(ANSWER_BYTES / 4)).is_ok());
         }
         assert!(matches!(room.take(answered(1)), Err(Fault::Unavailable { .. })));
+    }
+
+    #[test]
+    fn what_keeps_the_index_in_order_does_not_come_from_a_registry() {
+        let link = || LinkName { repository: "a".parse().unwrap(), digest: Digest::of(b"") };
+        assert!(serves_clients(&Command::RenewLink(link())) && serves_clients(&Command::DeleteBlob(link())));
+        for command in [
+            Command::CloseDay(CloseDay { day: u32::MAX }),
+            Command::SetPolicy(Policy::default()),
+            Command::Expire(Expire { limit: 1 }),
+            Command::ForgetObjects(ForgetObjects { keys: Vec::new() }),
+            Command::RaiseLevel(RaiseLevel { level: 9 }),
+        ] {
+            assert!(!serves_clients(&command), "{command:?}");
+        }
     }
 
     #[test]

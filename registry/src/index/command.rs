@@ -400,25 +400,6 @@ pub struct Note {
 /// The answer of the state machine to one command.
 pub type Reply = Result<Outcome, Refusal>;
 
-impl Command {
-    /// Whether it serves a client of the registry. The others keep the index in order, and only its nodes propose them.
-    pub const fn is_of_clients(&self) -> bool {
-        matches!(
-            self,
-            Self::RecordUpload(_)
-                | Self::CancelUpload(_)
-                | Self::CommitBlob(_)
-                | Self::MountBlob(_)
-                | Self::RenewLink(_)
-                | Self::DeleteBlob(_)
-                | Self::PutManifest(_)
-                | Self::DeleteTag(_)
-                | Self::DeleteManifest(_)
-                | Self::MarkDamaged(_)
-        )
-    }
-}
-
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

@@ -48,6 +48,12 @@ impl Node {
         certain(offered.end?, self.applied()?, leader)
     }
 
+    /// The last entry that is durable here, when later ones wait for the disk.
+    pub fn waits_for_disk(&self) -> Option<u64> {
+        let durable = self.acknowledged().ok()?.end.map_or(0, |end| end.index);
+        (self.log().last()?.index > durable).then_some(durable)
+    }
+
     /// Notes, as the leader, how far the others have acknowledged what is committed; what is not may be replaced.
     pub fn note_progress(&self) {
         let metrics = self.raft().metrics();

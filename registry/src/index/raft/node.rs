@@ -407,12 +407,6 @@ impl Node {
         Ok(Acknowledged { generation: self.shared.generation, term: durable.term, end })
     }
 
-    /// The last entry that is durable here, when later ones wait for the disk.
-    pub fn waits_for_disk(&self) -> Option<u64> {
-        let durable = self.acknowledged().ok()?.end.map_or(0, |end| end.index);
-        (self.log.last()?.index > durable).then_some(durable)
-    }
-
     /// Proposes a command, and waits until it is applied here.
     pub async fn write(&self, proposal: Proposal) -> Result<Reply, NodeError> {
         match self.raft.client_write(proposal).await {
