@@ -23,6 +23,7 @@ async fn init(cluster: &Cluster, arguments: &[&str]) -> std::process::Output {
     within(PATIENCE, "every node answers", async || {
         let now = cluster.admin(&[&["init"], arguments].concat());
         let said = text(&now);
+        println!("{said}");
         output = Some(now);
         !said.contains("every node must") && !said.contains("does not answer")
     })

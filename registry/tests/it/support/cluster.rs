@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -69,8 +69,15 @@ impl Cluster {
         kill_process(self.pid(name), signal).unwrap();
     }
 
+    /// SIGKILL, and waits for the end: as long as one of its threads has not ended, the process has its port.
     pub fn kill(&self, name: &str) {
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.pid(name).as_raw_nonzero()));
         self.signal(name, Signal::KILL);
+        let deadline = Instant::now() + PATIENCE;
+        while self.runs(name) || std::fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() > 1) {
+            assert!(Instant::now() < deadline, "{name} was killed and has not ended");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub fn pause(&self, name: &str) {
