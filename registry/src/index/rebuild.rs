@@ -20,6 +20,8 @@ const FILE: &str = "replaces.json";
 const PATIENCE: Duration = Duration::from_secs(12);
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long the peers of a damaged node may take until one of them leads.
+const ELECTED: Duration = Duration::from_secs(10);
 
 /// Whose place a node takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +62,20 @@ pub fn read(directory: &Path) -> std::io::Result<Option<Replaces>> {
     }
 }
 
-/// The first of the places that the node can take.
+/// The first of the places that the node can take. Its peers may just have been started, too: they get time to elect a leader.
 pub async fn first_possible(dialer: &Arc<dyn Dial>, names: &[String], places: Vec<Replaces>) -> Option<Replaces> {
-    for replaces in places {
-        if is_possible(dialer, names, &replaces).await {
-            return Some(replaces);
+    let deadline = tokio::time::Instant::now() + ELECTED;
+    loop {
+        for replaces in &places {
+            if is_possible(dialer, names, replaces).await {
+                return Some(replaces.clone());
+            }
         }
+        if tokio::time::Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    None
 }
 
 /// Whether there is a cluster that the node can be made again from: a leader of it that knows the old id. What others say of
