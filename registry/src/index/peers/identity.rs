@@ -45,8 +45,23 @@ pub struct Files {
 /// The identity in force.
 #[derive(Debug)]
 pub struct Identity {
-    files: Files,
+    /// None: it does not change.
+    files: Option<Files>,
     current: Mutex<Current>,
+}
+
+/// What the files hold: PEM texts.
+#[derive(Clone)]
+pub struct Pem {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+    pub ca: Vec<u8>,
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pem") // a key is nothing for a log
+    }
 }
 
 #[derive(Debug)]
@@ -61,7 +76,16 @@ impl Identity {
     pub fn load(files: Files) -> Result<Self, IdentityError> {
         let stamps = files.stamps();
         let (server, client) = files.read()?;
-        Ok(Self { current: Mutex::new(Current { looked: Instant::now(), stamps, server, client }), files })
+        Ok(Self { current: Mutex::new(Current { looked: Instant::now(), stamps, server, client }), files: Some(files) })
+    }
+
+    /// An identity that is not kept in files: that of the operator, which issues it to itself.
+    pub fn fixed(pem: &Pem) -> Result<Self, IdentityError> {
+        let named = |what: &str| PathBuf::from(format!("(the {what} in memory)"));
+        let names = Files { certificate: named("certificate"), key: named("key"), ca: named("authorities") };
+        let (server, client) = names.configs(pem)?;
+        let current = Current { looked: Instant::now(), stamps: [None; 3], server, client };
+        Ok(Self { current: Mutex::new(current), files: None })
     }
 
     /// For a handshake with one who calls.
@@ -77,15 +101,17 @@ impl Identity {
     fn fresh<T>(&self, take: impl FnOnce(&Current) -> T) -> T {
         // A reader that panicked left a whole value behind.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.looked.elapsed() >= LOOK {
+        if let Some(files) = &self.files
+            && current.looked.elapsed() >= LOOK
+        {
             current.looked = Instant::now();
-            let stamps = self.files.stamps();
+            let stamps = files.stamps();
             if stamps != current.stamps {
                 current.stamps = stamps;
-                match self.files.read() {
+                match files.read() {
                     Ok((server, client)) => {
                         (current.server, current.client) = (server, client);
-                        tracing::info!(certificate = %self.files.certificate.display(), "the peer certificate was renewed");
+                        tracing::info!(certificate = %files.certificate.display(), "the peer certificate was renewed");
                     }
                     Err(error) => {
                         let error = anyhow::Error::from(error);
@@ -110,15 +136,20 @@ impl Files {
     }
 
     fn read(&self) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
+        self.configs(&Pem { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
+    }
+
+    /// For both sides of a connection, from what these files hold.
+    fn configs(&self, pem: &Pem) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
         let unusable = |reason: &dyn std::fmt::Display| IdentityError::Unusable {
             certificate: self.certificate.clone(),
             reason: reason.to_string(),
         };
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
+        let chain = certificates(&self.certificate, &pem.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&pem.key)
             .map_err(|error| IdentityError::Pem { path: self.key.clone(), reason: error.to_string() })?;
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
+        for certificate in certificates(&self.ca, &pem.ca)? {
             roots.add(certificate).map_err(|error| unusable(&error))?;
         }
         let roots = Arc::new(roots);
@@ -153,9 +184,9 @@ pub fn caller(chain: Option<&[CertificateDer<'_>]>) -> Result<Caller, IdentityEr
     Ok(Caller { role, names: certificate.valid_dns_names().map(str::to_owned).collect() })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let pem = |reason: String| IdentityError::Pem { path: path.to_owned(), reason };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
         .map_err(|error| pem(error.to_string()))?;
     if found.is_empty() { Err(pem("there is no certificate in it".into())) } else { Ok(found) }

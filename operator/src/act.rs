@@ -1,0 +1,192 @@
+//! Does the one step that the plan names. Each may be done again: the answer to the first may have been lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
+use roadstead::index::answer::{CHANGE, FORM, JOIN, RAISE, TRANSFER};
+use roadstead::index::peers::connection::{CallError, Peer};
+use roadstead::index::peers::dial::Dial;
+use roadstead::index::peers::wire::{Change, Form, Join, Joined};
+use serde_json::json;
+
+use crate::crd::Registry;
+use crate::names::{MANAGER, Names};
+use crate::plan::{Step, View};
+
+/// How long a node may take to do what it is asked.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A cluster that begins elects its first leader.
+const FOUNDING: Duration = Duration::from_secs(40);
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("could not {what}")]
+    Api {
+        what: String,
+        #[source]
+        source: kube::Error,
+    },
+    /// It is not possible at the moment, and will be tried again.
+    #[error("{0}")]
+    NotNow(String),
+    #[error("nobody leads")]
+    NoLeader,
+}
+
+/// What acts.
+#[allow(missing_debug_implementations, reason = "a client of the API server has none")]
+pub struct Actor<'a> {
+    pub client: &'a Client,
+    pub registry: &'a Registry,
+    pub dialer: Option<&'a Arc<dyn Dial>>,
+    pub view: &'a View,
+}
+
+impl Actor<'_> {
+    pub async fn act(&self, step: &Step) -> Result<(), ActError> {
+        let names = Names::of(self.registry);
+        match step {
+            Step::Name { adopted } => {
+                let cluster = adopted.clone().unwrap_or_else(|| ulid::Ulid::new().to_string().to_lowercase());
+                self.note(json!({ "cluster": cluster })).await
+            }
+            Step::NoteBegun => self.note(json!({ "bootstrapped": true })).await,
+            Step::Begin { ordinals } => {
+                self.begin(&names, ordinals).await?;
+                self.note(json!({ "bootstrapped": true })).await
+            }
+            Step::Add { ordinal } => {
+                let leader = self.view.leader().ok_or(ActError::NoLeader)?;
+                let cluster = leader.cluster.clone().ok_or(ActError::NoLeader)?;
+                let join = Join { cluster, epoch: leader.epoch };
+                let joined: Joined = self.call(&names.node(*ordinal), JOIN, &join, PATIENCE).await?;
+                self.change(&Change::Add { id: joined.id, name: joined.name }).await
+            }
+            Step::Promote { id, replace, .. } => self.change(&Change::Promote { id: *id, replace: *replace }).await,
+            Step::Remove { id, .. } => self.change(&Change::Remove { id: *id }).await,
+            Step::Transfer { ordinal } => {
+                let leader = self.view.leader().ok_or(ActError::NoLeader)?;
+                // To one that stays: who is next is well, or the guards would have refused.
+                let stays = leader.members.iter().filter(|member| member.voter && member.id != leader.id).find(|member| {
+                    let at = self.view.ordinal_of(&member.name);
+                    at.is_some_and(|at| at < self.view.wanted && at != *ordinal) && self.view.is_well(member).is_ok()
+                });
+                let to: Option<u64> = stays.map(|member| member.id);
+                let _: Option<u64> = self.call(&leader.name, TRANSFER, &to, PATIENCE).await?;
+                Ok(())
+            }
+            Step::Raise { level } => {
+                let leader = self.view.leader().ok_or(ActError::NoLeader)?;
+                let _: u32 = self.call(&leader.name, RAISE, &Some(*level), PATIENCE).await?;
+                Ok(())
+            }
+            Step::Restart { ordinal, uid, .. } => self.evict(&names, &names.pod(*ordinal), uid).await,
+            Step::DeleteClaim { ordinal, uid, pod } => {
+                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
+                let claim = names.claim(*ordinal);
+                found(&format!("delete the claim {claim}"), claims.delete(&claim, &exactly(uid)).await)?;
+                if let Some(uid) = pod {
+                    let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
+                    let pod = names.pod(*ordinal);
+                    found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)?;
+                }
+                Ok(())
+            }
+            Step::Expand { ordinal } => {
+                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
+                let size = &self.registry.spec.index.volume.size;
+                let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+                let claim = names.claim(*ordinal);
+                let patched = claims.patch(&claim, &PatchParams::default(), &Patch::Merge(patch)).await;
+                patched.map(|_| ()).map_err(|source| ActError::Api { what: format!("expand the claim {claim}"), source })
+            }
+            Step::RecreateSet => {
+                let sets = Api::<StatefulSet>::namespaced(self.client.clone(), &names.namespace);
+                let name = names.index();
+                found(&format!("recreate the StatefulSet {name}"), sets.delete(&name, &DeleteParams::orphan()).await)
+            }
+        }
+    }
+
+    async fn begin(&self, names: &Names, ordinals: &[u32]) -> Result<(), ActError> {
+        let cluster = self.view.cluster.clone().ok_or(ActError::NoLeader)?;
+        let mut members = Vec::new();
+        for ordinal in ordinals {
+            let join = Join { cluster: cluster.clone(), epoch: None };
+            let joined: Joined = self.call(&names.node(*ordinal), JOIN, &join, PATIENCE).await?;
+            members.push((joined.id, joined.name));
+        }
+        let form = Form { cluster, members };
+        // Any of them begins it; one that says another leads is right.
+        let mut last = None;
+        for ordinal in ordinals {
+            match self.call::<_, ()>(&names.node(*ordinal), FORM, &form, FOUNDING).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(ActError::NoLeader))
+    }
+
+    async fn change(&self, change: &Change) -> Result<(), ActError> {
+        let leader = self.view.leader().ok_or(ActError::NoLeader)?;
+        self.call::<_, ()>(&leader.name, CHANGE, change, PATIENCE).await
+    }
+
+    async fn call<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
+        &self,
+        node: &str,
+        path: &str,
+        message: &Q,
+        patience: Duration,
+    ) -> Result<A, ActError> {
+        let dialer = self.dialer.ok_or_else(|| ActError::NotNow("there is no certificate to call nodes with yet".into()))?;
+        Ok(Peer::new(node, Arc::clone(dialer)).call(path, message, patience).await?)
+    }
+
+    /// By eviction, so that the budgets of disruption are kept, and exactly the pod that was seen.
+    async fn evict(&self, names: &Names, pod: &str, uid: &str) -> Result<(), ActError> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
+        let params = EvictParams { delete_options: Some(exactly(uid)), ..EvictParams::default() };
+        match pods.evict(pod, &params).await {
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                Err(ActError::NotNow(format!("the pod {pod} may not be disrupted now: {}", status.message)))
+            }
+            result => found(&format!("evict the pod {pod}"), result),
+        }
+    }
+
+    /// Writes a fact about the index into the status, on condition that nobody wrote since it was read.
+    async fn note(&self, fact: serde_json::Value) -> Result<(), ActError> {
+        let namespace = self.registry.namespace().unwrap_or_default();
+        let api = Api::<Registry>::namespaced(self.client.clone(), &namespace);
+        let patch = json!({
+            "metadata": { "resourceVersion": self.registry.metadata.resource_version },
+            "status": { "index": fact },
+        });
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let patched = api.patch_status(&self.registry.name_any(), &params, &Patch::Merge(patch)).await;
+        patched.map(|_| ()).map_err(|source| ActError::Api { what: "write the status".into(), source })
+    }
+}
+
+fn exactly(uid: &str) -> DeleteParams {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
+}
+
+/// That it is gone already, or another one by now, is as good.
+fn found<T>(what: &str, result: Result<T, kube::Error>) -> Result<(), ActError> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) => Err(ActError::Api { what: what.into(), source }),
+    }
+}

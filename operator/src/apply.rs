@@ -1,0 +1,153 @@
+//! Makes the objects of a registry what they should be: only those that are not, so that a registry at rest causes no
+//! writes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
+
+use crate::names::{MANAGER, Names};
+use crate::object::{KINDS, Kind, Object, has, text_of};
+use crate::observe::Observed;
+use crate::optional::Optional;
+
+/// What was done to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `Created`, `Updated` or `Deleted`.
+    pub reason: &'static str,
+    pub kind: &'static str,
+    pub name: String,
+}
+
+/// Why an object could not be made what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("could not apply the {kind} {name}")]
+    Apply {
+        kind: &'static str,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("could not delete the {kind} {name}")]
+    Delete {
+        kind: &'static str,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("the {kind} {name} is there and belongs to something else: delete or rename it")]
+    Foreign { kind: &'static str, name: String },
+}
+
+/// Applies, and remembers in which form the API server has what was applied.
+#[allow(missing_debug_implementations, reason = "a client of the API server has none")]
+pub struct Applier {
+    client: Client,
+    /// By the uid of an object: what was applied, and which version of the object came of it.
+    known: Mutex<HashMap<String, (Value, String)>>,
+}
+
+impl Applier {
+    pub fn new(client: Client) -> Self {
+        Self { client, known: Mutex::default() }
+    }
+
+    /// Applies what differs, and deletes what should no longer be there. It stops at the first that fails.
+    pub async fn apply(
+        &self,
+        names: &Names,
+        wanted: &[Object],
+        observed: &Observed,
+        optional: &Optional,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let mut changes = Vec::new();
+        for kind in KINDS.into_iter().filter(|kind| optional.has(*kind)) {
+            for object in wanted.iter().filter(|object| object.kind == kind) {
+                changes.extend(self.one(names, object, observed).await?);
+            }
+        }
+        for ((kind, name), live) in &observed.objects {
+            let is_wanted = wanted.iter().any(|object| object.kind == *kind && object.name == *name);
+            if is_wanted || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            let api = self.api(names, *kind);
+            match api.delete(name, &DeleteParams::default()).await {
+                Ok(_) => changes.push(Change { reason: "Deleted", kind: kind.kind, name: name.clone() }),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(source) => return Err(ApplyError::Delete { kind: kind.kind, name: name.clone(), source }),
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
+        let kind = object.kind;
+        let live = if kind.kind == "Secret" {
+            observed.secrets.get(&object.name).map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null))
+        } else {
+            observed.objects.get(&(kind, object.name.clone())).map(text_of)
+        };
+        if let Some(live) = &live {
+            if has(live, &without_type(&object.value)) || self.is_known(live, &object.value) {
+                return Ok(None);
+            }
+        } else if self.is_foreign(names, object).await {
+            return Err(ApplyError::Foreign { kind: kind.kind, name: object.name.clone() });
+        }
+        let mut params = PatchParams::apply(MANAGER).force();
+        params.field_validation = Some(ValidationDirective::Strict);
+        let applied = self.api(names, kind).patch(&object.name, &params, &Patch::Apply(&object.value)).await;
+        let applied =
+            applied.map_err(|source| ApplyError::Apply { kind: kind.kind, name: object.name.clone(), source })?;
+        let (uid, version) = (applied.uid().unwrap_or_default(), applied.resource_version().unwrap_or_default());
+        let before = live.as_ref().and_then(|live| live.pointer("/metadata/resourceVersion")).and_then(Value::as_str);
+        let is_same = before == Some(version.as_str());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, (object.value.clone(), generation(&text_of(&applied))));
+        let reason = if live.is_some() { "Updated" } else { "Created" };
+        Ok((!is_same).then(|| Change { reason, kind: kind.kind, name: object.name.clone() }))
+    }
+
+    /// Whether the object came of applying just this, and nobody has changed what it says since: the API server writes some
+    /// values in another way than we do.
+    fn is_known(&self, live: &Value, wanted: &Value) -> bool {
+        let Some(uid) = live.pointer("/metadata/uid").and_then(Value::as_str) else { return false };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(uid).is_some_and(|(applied, version)| applied == wanted && *version == generation(live))
+    }
+
+    /// Whether an object of this name is there that is not ours: it is not found by our labels.
+    async fn is_foreign(&self, names: &Names, object: &Object) -> bool {
+        let live = self.api(names, object.kind).get_opt(&object.name).await;
+        let Ok(Some(live)) = live else { return false };
+        let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        let owner = live.owner_references().iter().find(|owner| owner.controller == Some(true));
+        // One without an owner is taken over only if somebody said so by our label, which `observed` would have found.
+        owner.is_none_or(|owner| Some(owner.uid.as_str()) != ours)
+    }
+
+    fn api(&self, names: &Names, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &names.namespace, &kind.resource())
+    }
+}
+
+/// Grows when somebody changes what an object says. Kinds without one change their version with every write.
+fn generation(live: &Value) -> String {
+    let metadata = live.get("metadata");
+    let of = |name: &str| metadata.and_then(|metadata| metadata.get(name)).filter(|value| !value.is_null());
+    of("generation").or_else(|| of("resourceVersion")).map(ToString::to_string).unwrap_or_default()
+}
+
+/// Items of a list do not say what they are.
+fn without_type(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Value::Object(fields) = &mut value {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    value
+}

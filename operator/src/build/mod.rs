@@ -1,0 +1,133 @@
+//! What a registry is made of: every object as it should be, from the Registry and what was seen. Pure: the same Registry
+//! gives the same objects. A file a kind.
+
+mod accounts;
+mod autoscaler;
+mod disruption;
+mod environment;
+mod exposure;
+mod index;
+mod monitoring;
+mod network_policy;
+mod pods;
+mod registry;
+mod services;
+mod single;
+mod trust;
+
+pub use environment::is_ours;
+pub use pods::template_of;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::{Map, Value, json};
+
+use crate::crd::Registry;
+use crate::names::{Component, Names};
+use crate::object::Object;
+
+/// What is given to `build` besides the Registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The image of the operator's own release.
+    pub image: String,
+    /// Where the operator's own pods are.
+    pub namespace: String,
+    /// Whether addresses of this cluster are of version 6.
+    pub is_ipv6: bool,
+}
+
+/// What the plan decides of the objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// Pods of the index: more than wanted while members leave.
+    pub index_pods: u32,
+    /// Authorities that clients are to trust, as PEM; none: the public ones.
+    pub clients_trust: Option<String>,
+    /// The size of volumes in the StatefulSet that is there: it cannot be changed in place.
+    pub set_size: Option<Quantity>,
+    /// Before its index has begun, a registry needs no pods that serve clients.
+    pub is_begun: bool,
+}
+
+/// Everything of a registry but its Secrets.
+pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> Vec<Object> {
+    let names = Names::of(registry);
+    let of = Of { registry, names: &names, around };
+    let mut values = Vec::new();
+    values.extend(accounts::build(&of));
+    values.extend(network_policy::build(&of));
+    values.extend(services::build(&of));
+    values.extend(disruption::build(&of));
+    if of.is_single() {
+        values.push(single::build(&of));
+    } else {
+        values.push(index::build(&of, decided));
+        values.push(registry::build(&of, decided.is_begun));
+        values.extend(autoscaler::build(&of));
+    }
+    values.extend(exposure::build(&of));
+    values.extend(trust::build(&of, decided));
+    values.push(monitoring::build(&of));
+    values.into_iter().map(Object::new).collect()
+}
+
+/// A registry and what belongs to it, for those who build.
+#[derive(Clone, Copy, Debug)]
+struct Of<'a> {
+    registry: &'a Registry,
+    names: &'a Names,
+    around: &'a Surroundings,
+}
+
+impl Of<'_> {
+    /// Everything in one pod, on a claim.
+    fn is_single(&self) -> bool {
+        self.registry.spec.storage.claim.is_some()
+    }
+
+    fn components(&self) -> &'static [Component] {
+        if self.is_single() { &[Component::All] } else { &[Component::Index, Component::Registry] }
+    }
+
+    /// The pods that serve clients.
+    fn clients(&self) -> Component {
+        if self.is_single() { Component::All } else { Component::Registry }
+    }
+
+    fn image(&self) -> &str {
+        self.registry.spec.image.as_deref().unwrap_or(&self.around.image)
+    }
+
+    /// An object with the metadata that all of ours have.
+    fn object(&self, api_version: &str, kind: &str, name: &str, body: Value) -> Value {
+        let mut object = Map::from_iter([
+            ("apiVersion".into(), json!(api_version)),
+            ("kind".into(), json!(kind)),
+            (
+                "metadata".into(),
+                json!({
+                    "name": name,
+                    "namespace": self.names.namespace,
+                    "labels": self.names.labels(),
+                    "ownerReferences": [owner(self.registry)],
+                }),
+            ),
+        ]);
+        if let Value::Object(body) = body {
+            object.extend(body);
+        }
+        Value::Object(object)
+    }
+}
+
+/// What makes the API server delete an object with its Registry.
+pub fn owner(registry: &Registry) -> Value {
+    json!({
+        "apiVersion": format!("{}/v1alpha1", crate::crd::GROUP),
+        "kind": "Registry",
+        "name": registry.metadata.name,
+        "uid": registry.metadata.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}

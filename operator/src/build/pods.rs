@@ -1,0 +1,188 @@
+//! The pods of every component: what the Pod Security Standard `restricted` demands, with what the Registry says laid over.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
+use super::Of;
+use crate::crd::pods::Pods;
+use crate::names::{ADMIN, CLIENTS, Component, PEERS, TEMPLATE};
+
+/// The user of the image.
+const USER: i64 = 65532;
+/// Longer than requests may take to finish (`server.drain_seconds`), with the time until nobody sends any.
+const GRACE: i64 = 60;
+/// Until every node knows that a pod takes no new connections.
+const UNHEARD: i64 = 5;
+
+/// The template of a component's pods. Its annotation says what it was made from.
+pub(super) fn template(of: &Of<'_>, component: Component) -> Value {
+    let pods = of.pods(component);
+    let selector = of.names.selector(component);
+    let spec = spec(of, component, pods, &selector);
+    let mut labels = pods.labels.clone();
+    labels.extend(of.names.labels());
+    labels.extend(selector);
+    let mut annotations = Map::new();
+    for (name, value) in &pods.annotations {
+        annotations.insert(name.clone(), json!(value));
+    }
+    let template = json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec });
+    annotations.insert(TEMPLATE.into(), json!(hash(&template)));
+    json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec })
+}
+
+/// The template that pods of a workload should have been made from.
+pub fn template_of(workload: &Value) -> Option<&str> {
+    workload.pointer("/spec/template/metadata/annotations")?.get(TEMPLATE)?.as_str()
+}
+
+fn hash(value: &Value) -> String {
+    // The fields of a map are in order.
+    let sum: [u8; 32] = Sha256::digest(value.to_string().as_bytes()).into();
+    sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn spec(of: &Of<'_>, component: Component, pods: &Pods, selector: &std::collections::BTreeMap<String, String>) -> Value {
+    let mut spec = json!({
+        "serviceAccountName": of.names.workload(component),
+        // The processes do not speak to the API server.
+        "automountServiceAccountToken": false,
+        // Variables about other Services would be taken for configuration.
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": GRACE,
+        "securityContext": laid_over(
+            json!({
+                "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+                "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": { "type": "RuntimeDefault" },
+            }),
+            &pods.security_context,
+        ),
+        "containers": [container(of, component, pods)],
+        "volumes": volumes(of, component),
+    });
+    let set = |spec: &mut Value, name: &str, value: Value| {
+        spec[name] = value;
+    };
+    if pods.affinity.is_some() {
+        set(&mut spec, "affinity", json!(pods.affinity));
+    } else if component == Component::Index {
+        // Two nodes of the index on one machine would be lost together.
+        let term = json!({ "labelSelector": { "matchLabels": selector }, "topologyKey": "kubernetes.io/hostname" });
+        let preferred = json!([{ "weight": 100, "podAffinityTerm": term }]);
+        set(&mut spec, "affinity", json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": preferred } }));
+    }
+    if !pods.topology_spread_constraints.is_empty() {
+        set(&mut spec, "topologySpreadConstraints", json!(pods.topology_spread_constraints));
+    } else if component != Component::All {
+        let over = |key: &str| {
+            json!({
+                "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": { "matchLabels": selector },
+            })
+        };
+        set(
+            &mut spec,
+            "topologySpreadConstraints",
+            json!([over("topology.kubernetes.io/zone"), over("kubernetes.io/hostname")]),
+        );
+    }
+    if !pods.node_selector.is_empty() {
+        set(&mut spec, "nodeSelector", json!(pods.node_selector));
+    }
+    if !pods.tolerations.is_empty() {
+        set(&mut spec, "tolerations", json!(pods.tolerations));
+    }
+    if let Some(class) = &pods.priority_class_name {
+        set(&mut spec, "priorityClassName", json!(class));
+    }
+    if !pods.image_pull_secrets.is_empty() {
+        set(&mut spec, "imagePullSecrets", json!(pods.image_pull_secrets));
+    }
+    spec
+}
+
+fn container(of: &Of<'_>, component: Component, pods: &Pods) -> Value {
+    let probe = |path: &str, period: i64, failures: i64| {
+        json!({
+            "httpGet": { "path": path, "port": "admin", "scheme": "HTTP" },
+            "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures, "successThreshold": 1,
+        })
+    };
+    let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
+    let mut ports = vec![port("admin", ADMIN)];
+    let mut mounts = vec![json!({ "name": "data", "mountPath": DATA })];
+    if component == Component::Index {
+        ports.push(port("peers", PEERS));
+    } else {
+        ports.push(port("clients", CLIENTS));
+        mounts.push(json!({ "name": "tls", "mountPath": TLS_DIR, "readOnly": true }));
+    }
+    if component != Component::All {
+        mounts.push(json!({ "name": "peers", "mountPath": PEERS_DIR, "readOnly": true }));
+    }
+    let resources = pods.resources.as_ref().map_or_else(
+        // Enough to be scheduled fairly; no limit of CPU, which would only slow it down.
+        || json!({ "requests": { "cpu": "100m", "memory": "256Mi" }, "limits": { "memory": "1Gi" } }),
+        |resources| json!(resources),
+    );
+    json!({
+        "name": "roadstead",
+        "image": of.image(),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/usr/local/bin/roadstead"],
+        "args": ["serve"],
+        "env": environment::build(of, component),
+        "ports": ports,
+        "resources": resources,
+        "securityContext": laid_over(
+            json!({
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
+                "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
+            }),
+            &pods.container_security_context,
+        ),
+        "volumeMounts": mounts,
+        // An index is opened and its log replayed: that may take a while, and is no reason to begin anew.
+        "startupProbe": probe("/livez", 2, 300),
+        "livenessProbe": probe("/livez", 10, 6),
+        "readinessProbe": probe("/readyz", 2, 2),
+        "lifecycle": { "preStop": { "sleep": { "seconds": if component == Component::Index { 1 } else { UNHEARD } } } },
+    })
+}
+
+fn volumes(of: &Of<'_>, component: Component) -> Vec<Value> {
+    let secret = |volume: &str, name: String| json!({ "name": volume, "secret": { "secretName": name, "defaultMode": 0o440 } });
+    let mut volumes = Vec::new();
+    if component == Component::Registry {
+        volumes.push(json!({ "name": "data", "emptyDir": { "sizeLimit": "64Mi" } }));
+    }
+    if component != Component::Index {
+        let name = of.registry.spec.tls.secret_name.clone().unwrap_or_else(|| of.names.tls());
+        volumes.push(secret("tls", name));
+    }
+    if component != Component::All {
+        volumes.push(secret("peers", of.names.peers(component)));
+    }
+    volumes
+}
+
+/// What the Registry says of a security context, laid over ours.
+fn laid_over<T: serde::Serialize>(ours: Value, theirs: &Option<T>) -> Value {
+    match (ours, theirs.as_ref().map(|theirs| json!(theirs))) {
+        (Value::Object(mut ours), Some(Value::Object(theirs))) => {
+            ours.extend(theirs.into_iter().filter(|(_, value)| !value.is_null()));
+            Value::Object(ours)
+        }
+        (ours, _) => ours,
+    }
+}
+
+impl Of<'_> {
+    fn pods(&self, component: Component) -> &Pods {
+        match component {
+            Component::Index => &self.registry.spec.index.pods,
+            Component::Registry | Component::All => &self.registry.spec.pods,
+        }
+    }
+}

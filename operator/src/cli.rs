@@ -1,0 +1,160 @@
+//! The command line of the operator: `run`, `crd`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use roadstead::config::{Log, LogFormat};
+
+use crate::apply::Applier;
+use crate::build::Surroundings;
+use crate::controller::{self, Operator};
+use crate::crd::schema;
+use crate::health;
+use crate::lease::Holder;
+use crate::metrics::Metrics;
+use crate::names::MANAGER;
+use crate::optional::Optional;
+
+/// How often it is asked which optional kinds there are.
+const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
+
+#[derive(Debug, Parser)]
+#[command(name = "roadstead-operator", version, about = "Runs Roadstead registries in Kubernetes")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make the clusters run what their Registries say.
+    Run(RunArgs),
+    /// Print the kinds Registry and RegistryBackup.
+    Crd(CrdArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The image of registries that name none: that of this release.
+    #[arg(long, env = "ROADSTEAD_IMAGE")]
+    image: String,
+    /// The namespace of the operator itself, where its lease is.
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+    /// Who this is among several operators.
+    #[arg(long, env = "POD_NAME")]
+    identity: String,
+    /// Where the operator is, which says whether the cluster has addresses of version 6.
+    #[arg(long, env = "POD_IP", default_value = "127.0.0.1")]
+    address: String,
+    /// Namespaces whose Registries are run; without it all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    watch: Vec<String>,
+    /// Where health and metrics are.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// What is logged, as in `info,roadstead_operator=debug`.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+struct CrdArgs {
+    /// Write a file for each kind into this directory, instead of all to stdout.
+    #[arg(long)]
+    dir: Option<std::path::PathBuf>,
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Run(args) => start(args),
+        Verb::Crd(args) => crd(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("roadstead-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn crd(args: &CrdArgs) -> anyhow::Result<()> {
+    for (name, text) in schema::files().context("could not write the kinds")? {
+        match &args.dir {
+            Some(dir) => {
+                let path = dir.join(name);
+                std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+            }
+            None => print!("---\n{text}"),
+        }
+    }
+    Ok(())
+}
+
+fn start(args: RunArgs) -> anyhow::Result<()> {
+    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: args.log.clone() })?;
+    let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
+    runtime.block_on(operate(args))
+}
+
+async fn operate(args: RunArgs) -> anyhow::Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // said twice it stays
+    let client = Client::try_default().await.context("could not find the way to the API server")?;
+    let metrics = Metrics::new().context("could not set up the metrics")?;
+    let health = tokio::spawn(health::serve(args.listen, metrics.registry.clone()));
+    let holder = Holder::new(client.clone(), &args.namespace, args.identity.clone());
+    tracing::info!(identity = args.identity, "waiting for the lease");
+    tokio::select! {
+        () = holder.acquire() => {}
+        ended = health => return ended.context("health ended")?,
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+        () = terminated() => return Ok(()),
+    }
+    metrics.leads.set(1);
+    tracing::info!(identity = args.identity, "this operator acts");
+    let optional = Optional::default();
+    optional.look(&client).await;
+    let operator = Operator {
+        applier: Arc::new(Applier::new(client.clone())),
+        recorder: Recorder::new(client.clone(), Reporter { controller: MANAGER.into(), instance: Some(args.identity) }),
+        metrics,
+        optional: optional.clone(),
+        around: Surroundings {
+            image: args.image,
+            namespace: args.namespace,
+            is_ipv6: args.address.contains(':'),
+        },
+        client: client.clone(),
+    };
+    let looking = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            optional.look(&client).await;
+        }
+    };
+    let watch: Vec<String> = args.watch.into_iter().filter(|namespace| !namespace.is_empty()).collect();
+    tokio::select! {
+        () = controller::run(operator, &watch) => {
+            holder.release().await;
+            Ok(())
+        }
+        () = holder.keep() => anyhow::bail!("the lease was lost: another operator acts"),
+        () = looking => Ok(()),
+    }
+}
+
+async fn terminated() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}

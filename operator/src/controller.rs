@@ -1,0 +1,316 @@
+//! Watches Registries and what is made of them, and looks at each as often as it needs: the pass
+//! observe → validate → build → plan → apply → act → status.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Config, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
+
+use crate::act::{ActError, Actor};
+use crate::apply::Applier;
+use crate::build::{Decided, Surroundings, build};
+use crate::crd::{GROUP, Registry};
+use crate::keep::{self, Certificates};
+use crate::look;
+use crate::metrics::Metrics;
+use crate::names::{MANAGER, Names, OF};
+use crate::object::text_of;
+use crate::observe::{self, ObserveError, Observed};
+use crate::optional::Optional;
+use crate::plan::{self, View};
+use crate::status::{Found, status};
+use crate::validate::validate;
+
+/// Until a registry is looked at again: after a step, while something goes on, while something is refused, and at rest.
+const SOON: Duration = Duration::from_millis(300);
+const WORKING: Duration = Duration::from_secs(2);
+const REFUSED: Duration = Duration::from_secs(5);
+const AT_REST: Duration = Duration::from_secs(30);
+
+/// An object that cannot be read must not stop the watch of the others.
+type Watched = DeserializeGuard<Registry>;
+
+/// What a pass needs.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "a client of the API server has none")]
+pub struct Operator {
+    pub client: Client,
+    pub applier: Arc<Applier>,
+    pub recorder: Recorder,
+    pub metrics: Metrics,
+    pub optional: Optional,
+    pub around: Surroundings,
+}
+
+/// Why a pass ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error("could not write the status")]
+    Status(#[source] kube::Error),
+    #[error("could not read the Registry")]
+    Read(#[source] kube::Error),
+    #[error("the Registry cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Runs until the process is told to end.
+pub async fn run(operator: Operator, namespaces: &[String]) {
+    let runs = if namespaces.is_empty() {
+        vec![watch(operator, None)]
+    } else {
+        namespaces.iter().map(|namespace| watch(operator.clone(), Some(namespace.clone()))).collect()
+    };
+    futures::future::join_all(runs).await;
+}
+
+async fn watch(operator: Operator, namespace: Option<String>) {
+    let client = operator.client.clone();
+    fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+    }
+    let within = namespace.as_ref();
+    let ours = watcher::Config::default().labels(OF);
+    Controller::new(api::<Watched>(&client, within), watcher::Config::default())
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(8))
+        .owns(api::<StatefulSet>(&client, within), ours.clone())
+        .owns(api::<Deployment>(&client, within), ours.clone())
+        .owns(api::<Service>(&client, within), ours.clone())
+        .owns(api::<ConfigMap>(&client, within), ours.clone())
+        .owns(api::<Secret>(&client, within), ours.clone())
+        .owns(api::<NetworkPolicy>(&client, within), ours.clone())
+        .owns(api::<PodDisruptionBudget>(&client, within), ours.clone())
+        .watches(api::<Pod>(&client, within), ours, |pod| {
+            let name = pod.labels().get(OF).cloned();
+            Some(ObjectRef::new(&name?).within(&pod.namespace()?))
+        })
+        .shutdown_on_signal()
+        .run(reconcile, failed, Arc::new(operator))
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a pass did not come to its end");
+            }
+        })
+        .await;
+}
+
+async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let began = Instant::now();
+    let result = operator.pass(&watched).await;
+    let word = if result.is_ok() { "done" } else { "failed" };
+    operator.metrics.passes.with_label_values(&[word]).observe(began.elapsed().as_secs_f64());
+    result
+}
+
+fn failed(watched: Arc<Watched>, error: &PassError, operator: Arc<Operator>) -> Action {
+    let name = watched.name_any();
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let text: Vec<String> = chain.map(ToString::to_string).collect();
+    tracing::warn!(registry = name, namespace = watched.namespace(), error = text.join(": "), "could not look at a registry");
+    if matches!(error, PassError::Unreadable(_)) {
+        operator.metrics.broken.inc();
+        return Action::requeue(AT_REST);
+    }
+    Action::requeue(REFUSED)
+}
+
+impl Operator {
+    async fn pass(&self, watched: &Watched) -> Result<Action, PassError> {
+        let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
+        // Read anew: what was decided in the last pass stands in its status, and the watch may be behind.
+        let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
+        let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
+            let _ = self.metrics.ready.remove_label_values(&[&namespace, &name]);
+            return Ok(Action::await_change());
+        };
+        let registry = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
+        if registry.metadata.deletion_timestamp.is_some() {
+            return Ok(Action::await_change()); // what it owns goes with it
+        }
+        self.look_at(&registry).await
+    }
+
+    async fn look_at(&self, registry: &Registry) -> Result<Action, PassError> {
+        let names = Names::of(registry);
+        let mut observed = observe::objects(&self.client, registry, &self.optional).await?;
+        let problems = validate(registry, &observed.secrets);
+        let may_change = problems.is_empty() && !registry.spec.paused;
+        observe::loaded(&mut observed).await;
+        let service = self.service_address(&observed, &names);
+        let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
+        let certificates = kept.as_ref().cloned().unwrap_or_default();
+        let dialer = certificates.identity.clone().map(|identity| observe::dialer(&names, &observed.pods, identity));
+        if let Some(dialer) = &dialer {
+            observe::nodes(&names, &mut observed, dialer).await;
+        }
+
+        let (objects, view) = self.design(registry, &observed, &certificates);
+        let plan = view.as_ref().map(plan::plan).unwrap_or_default();
+        let mut found = Found {
+            problems: &problems,
+            view: view.as_ref(),
+            plan,
+            failed: None,
+            step_failed: None,
+            certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
+            has_trust: certificates.clients_trust.is_some(),
+        };
+        let mut is_changed = false;
+        if may_change && kept.is_ok() {
+            match self.applier.apply(&names, &objects, &observed, &self.optional).await {
+                Ok(changes) => {
+                    is_changed = !changes.is_empty();
+                    for change in changes {
+                        self.metrics.writes.with_label_values(&[change.kind]).inc();
+                        self.tell(registry, EventType::Normal, change.reason, &format!("{} {}", change.kind, change.name)).await;
+                    }
+                    for news in &certificates.news {
+                        self.tell(registry, EventType::Normal, "Certificates", news).await;
+                    }
+                }
+                Err(error) => found.failed = Some(chain(&error)),
+            }
+            if let (None, Some(view)) = (&found.failed, &view) {
+                is_changed |= self.step(registry, view, dialer.as_ref(), &mut found).await;
+            }
+        }
+        self.say(registry, &observed, &found).await?;
+        Ok(Action::requeue(if is_changed {
+            SOON
+        } else if !found.plan.waiting.is_empty() || certificates.waiting.is_some() || found.failed.is_some() {
+            WORKING
+        } else if !found.plan.is_quiet() || !problems.is_empty() {
+            REFUSED
+        } else {
+            AT_REST
+        }))
+    }
+
+    /// The objects as they should be, and what the plan looks at.
+    fn design(&self, registry: &Registry, observed: &Observed, certificates: &Certificates) -> (Vec<crate::object::Object>, Option<View>) {
+        let names = Names::of(registry);
+        let is_single = registry.spec.storage.claim.is_some();
+        let mut decided = Decided {
+            index_pods: registry.spec.index.replicas.max(1) as u32,
+            clients_trust: certificates.clients_trust.clone(),
+            is_begun: false,
+            set_size: observed.object("StatefulSet", &names.index()).map(text_of).as_ref().and_then(look::set_size),
+        };
+        let view = (!is_single).then(|| {
+            let objects = build(registry, &self.around, &decided);
+            let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
+            let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
+            look::view(registry, observed, template)
+        });
+        if let Some(view) = &view {
+            decided.index_pods = plan::index_pods(view);
+            // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
+            decided.is_begun = view.begun;
+        }
+        let mut objects = certificates.objects.clone();
+        objects.extend(build(registry, &self.around, &decided));
+        (objects, view)
+    }
+
+    /// Does what the plan says. Gives whether anything was done.
+    async fn step(
+        &self,
+        registry: &Registry,
+        view: &View,
+        dialer: Option<&Arc<dyn roadstead::index::peers::dial::Dial>>,
+        found: &mut Found<'_>,
+    ) -> bool {
+        for (wants, refusal) in &found.plan.refused {
+            self.tell(registry, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
+        }
+        let Some(step) = found.plan.step.clone() else { return false };
+        let done = Actor { client: &self.client, registry, dialer, view }.act(&step).await;
+        let result = if done.is_ok() { "done" } else { "failed" };
+        self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
+        match done {
+            Ok(()) => {
+                tracing::info!(registry = registry.name_any(), namespace = registry.namespace(), step = %step, "a step was taken");
+                if step.is_told() {
+                    self.tell(registry, EventType::Normal, step.reason(), &step.to_string()).await;
+                }
+                true
+            }
+            Err(ActError::NotNow(why)) => {
+                found.plan.waiting.push(why);
+                false
+            }
+            Err(error) => {
+                let why = format!("{step}: {}", chain(&error));
+                tracing::warn!(registry = registry.name_any(), namespace = registry.namespace(), error = why, "a step failed");
+                self.tell(registry, EventType::Warning, "StepFailed", &why).await;
+                found.step_failed = Some(why);
+                false
+            }
+        }
+    }
+
+    /// Writes the status, if it says something else than the one that is there.
+    async fn say(&self, registry: &Registry, observed: &Observed, found: &Found<'_>) -> Result<(), PassError> {
+        let names = Names::of(registry);
+        let mut now = status(registry, observed, found, &Time(Timestamp::now()));
+        // What a step wrote into the status itself stays as it wrote it.
+        if let Some(crate::plan::Step::Name { .. } | crate::plan::Step::Begin { .. } | crate::plan::Step::NoteBegun) = found.plan.step
+            && let Some(index) = &mut now.index
+        {
+            index.cluster = None;
+            index.bootstrapped = None;
+        }
+        let is_ready = now.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        self.metrics.ready.with_label_values(&[&names.namespace, &names.name]).set(i64::from(is_ready));
+        if registry.status.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        let api = Api::<Registry>::namespaced(self.client.clone(), &names.namespace);
+        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "Registry", "status": now });
+        let params = PatchParams::apply(MANAGER).force();
+        match api.patch_status(&names.name, &params, &Patch::Apply(patch)).await {
+            Ok(_) => Ok(()),
+            // It was deleted in the meantime.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(PassError::Status(error)),
+        }
+    }
+
+    fn service_address(&self, observed: &Observed, names: &Names) -> Option<IpAddr> {
+        observed.service_address(names)
+    }
+
+    async fn tell(&self, registry: &Registry, kind: EventType, reason: &str, note: &str) {
+        let note: String = note.chars().take(1000).collect();
+        let event = Event { type_: kind, reason: reason.into(), note: Some(note), action: "Reconcile".into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &registry.object_ref(&())).await {
+            tracing::debug!(%error, "could not publish an event");
+        }
+    }
+}
+
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

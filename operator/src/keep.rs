@@ -1,0 +1,168 @@
+//! Keeps the certificates of a registry: reads what there is, takes the next step of a renewal if it is due, and gives the
+//! Secrets as they should be.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use roadstead::index::peers::Role;
+use roadstead::index::peers::identity::{Identity, Pem};
+
+use crate::certificates::authority::{Authority, Facts, Next};
+use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers, secrets};
+use crate::crd::Registry;
+use crate::names::{Component, Names};
+use crate::object::Object;
+use crate::observe::Observed;
+
+/// On a Registry: asks for new authorities, once for each word.
+pub const ROTATE: &str = "roadstead.dev/rotate";
+
+/// The certificates of a registry.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    pub objects: Vec<Object>,
+    /// Whom clients are to trust; none: that is not the operator's to say.
+    pub clients_trust: Option<String>,
+    /// The operator's own way to the nodes.
+    pub identity: Option<Arc<Identity>>,
+    /// What a renewal waits for.
+    pub waiting: Option<String>,
+    /// What happened, for events.
+    pub news: Vec<String>,
+}
+
+/// Judges what there is, and makes what is missing.
+pub fn keep(registry: &Registry, observed: &Observed, service: Option<IpAddr>, now: i64) -> Result<Certificates, String> {
+    let names = Names::of(registry);
+    let mut kept = Certificates::default();
+    let peers = of_peers(registry);
+    if !peers.is_empty() {
+        let authority = group(&mut kept, registry, observed, &names.peers_authority(), "roadstead peers", &peers, now)?;
+        kept.identity = Some(Arc::new(own_identity(&authority, now)?));
+    }
+    if let Some(wanted) = of_clients(registry, service) {
+        let authority = group(&mut kept, registry, observed, &names.clients_authority(), "roadstead", &[wanted], now)?;
+        kept.clients_trust = Some(authority.trust());
+    } else {
+        let secret = registry.spec.tls.secret_name.clone().unwrap_or_else(|| names.tls());
+        kept.clients_trust = observed.secrets.get(&secret).and_then(|secret| text(secret, "ca.crt"));
+    }
+    Ok(kept)
+}
+
+/// An authority and what is its.
+fn group(
+    kept: &mut Certificates,
+    registry: &Registry,
+    observed: &Observed,
+    name: &str,
+    purpose: &str,
+    wanted: &[Wanted],
+    now: i64,
+) -> Result<Authority, String> {
+    let asked = registry.annotations().get(ROTATE).cloned();
+    let sign = |error: issue::IssueError| format!("{error:?}");
+    let purpose = format!("{purpose} {}/{}", registry.namespace().unwrap_or_default(), registry.name_any());
+    let mut authority = match secrets::read_authority(observed.secrets.get(name))? {
+        Some(authority) => authority,
+        None => {
+            kept.news.push(format!("a new authority in the Secret {name}"));
+            Authority::new(issue::authority(&purpose, now).map_err(sign)?, asked.clone())
+        }
+    };
+    let facts = Facts {
+        now,
+        asked: asked.as_deref(),
+        all_trust: everybody(registry, observed, wanted, &authority, true),
+        all_show: everybody(registry, observed, wanted, &authority, false),
+    };
+    match authority.next(&facts) {
+        Next::Nothing => {}
+        Next::Begin => {
+            kept.news.push(format!("a new authority in the Secret {name}, which everybody is to trust first"));
+            authority = authority.begin(issue::authority(&purpose, now).map_err(sign)?, asked);
+        }
+        Next::Switch => {
+            kept.news.push(format!("the new authority in the Secret {name} signs, since everybody trusts it"));
+            authority = authority.switch();
+        }
+        Next::GiveUp => {
+            kept.news.push(format!("the old authority in the Secret {name} is trusted no more, since nobody shows its certificates"));
+            authority = authority.give_up();
+        }
+        Next::Wait(why) => kept.waiting = Some(format!("{name}: {why}")),
+    }
+    kept.objects.push(secrets::authority(registry, name, &authority).map_err(|error| error.to_string())?);
+    for wanted in wanted {
+        let live = observed.secrets.get(&wanted.secret);
+        kept.objects.push(secrets::leaves(registry, wanted, &authority, live, now).map_err(sign)?);
+    }
+    Ok(authority)
+}
+
+/// Whether every pod that uses these Secrets has loaded what is in them now, and that is what the authority says.
+fn everybody(
+    registry: &Registry,
+    observed: &Observed,
+    wanted: &[Wanted],
+    authority: &Authority,
+    is_trust: bool,
+) -> Result<(), String> {
+    let names = Names::of(registry);
+    for wanted in wanted {
+        let live = observed.secrets.get(&wanted.secret);
+        let live = live.ok_or_else(|| format!("the Secret {} is not there", wanted.secret))?;
+        let trust_file = if wanted.is_web { "ca.crt" } else { "ca.pem" };
+        if text(live, trust_file).as_deref() != Some(&authority.trust()) {
+            return Err(format!("the Secret {} is being written", wanted.secret));
+        }
+        let issuer = live.annotations().get("roadstead.dev/issued").cloned().unwrap_or_default();
+        if !is_trust && !issuer.contains(&authority.current.name) {
+            return Err(format!("the certificates in {} are being issued", wanted.secret));
+        }
+        let component = if wanted.secret == names.peers(Component::Index) {
+            Component::Index
+        } else if registry.spec.storage.claim.is_some() {
+            Component::All
+        } else {
+            Component::Registry
+        };
+        for pod in observed.pods_of(&names, component) {
+            let pod_name = pod.name_any();
+            let file = match (is_trust, wanted.is_web, component) {
+                // Whom clients trust is not known of them: nodes say so themselves, others are given time.
+                (true, true, _) => continue,
+                (true, false, _) => ("ca", "ca.pem".to_owned()),
+                (false, true, _) => ("tls", "tls.crt".to_owned()),
+                (false, false, Component::Index) => ("peer", format!("{pod_name}.pem")),
+                (false, false, _) => ("peer", "registry.pem".to_owned()),
+            };
+            let expected = text(live, &file.1).map(|text| secrets::hash(text.as_bytes()));
+            let loaded = observed.loaded.get(&pod_name).and_then(|loaded| loaded.get(file.0));
+            if expected.is_none() || loaded != expected.as_ref() {
+                return Err(format!("the pod {pod_name} has not loaded it"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The operator issues a certificate to itself, which nobody keeps.
+fn own_identity(authority: &Authority, now: i64) -> Result<Identity, String> {
+    let leaf = Leaf { file: String::new(), hosts: vec!["operator".into()], addresses: Vec::new(), role: Some(Role::Admin) };
+    let (issued, _) = issue::leaf(&authority.current, &leaf, now).map_err(|error| format!("{error:?}"))?;
+    let pem = Pem {
+        certificate: issued.certificate.into_bytes(),
+        key: issued.key.into_bytes(),
+        ca: authority.trust().into_bytes(),
+    };
+    Identity::fixed(&pem).map_err(|error| error.to_string())
+}
+
+fn text(secret: &Secret, file: &str) -> Option<String> {
+    let bytes: &BTreeMap<_, _> = secret.data.as_ref()?;
+    String::from_utf8(bytes.get(file)?.0.clone()).ok()
+}

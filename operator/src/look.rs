@@ -1,0 +1,101 @@
+//! From what was observed to what the plan looks at. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use crate::crd::Registry;
+use crate::crd::index::FeatureLevel;
+use crate::names::{Component, Names, TEMPLATE};
+use crate::object::text_of;
+use crate::observe::{Observed, ordinal, unschedulable};
+use crate::plan::view::Unplaced;
+use crate::plan::{Claim, Pod, Said, View};
+use crate::quantity::bytes;
+
+/// On a Registry: the ordinal of an index node whose volume somebody says is lost.
+pub const GIVE_UP: &str = "roadstead.dev/give-up-volume";
+
+/// What the plan looks at. `template` is what pods of the index should be made from.
+pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
+    let names = Names::of(registry);
+    let spec = &registry.spec;
+    let index = registry.status.as_ref().and_then(|status| status.index.as_ref());
+    let set = observed.object("StatefulSet", &names.index()).map(text_of);
+    let given_up = registry.annotations().get(GIVE_UP).and_then(|text| text.trim().parse::<u32>().ok());
+    let mut pods: Vec<Pod> = observed
+        .pods_of(&names, Component::Index)
+        .filter_map(|pod| {
+            let ordinal = ordinal(&names.index(), &pod.name_any())?;
+            let lost = observed.lost.get(&names.claim(ordinal));
+            let unplaced = unschedulable(pod).map(|reason| Unplaced {
+                reason: lost.cloned().unwrap_or(reason),
+                is_lost: lost.is_some() || given_up == Some(ordinal),
+            });
+            let said = match observed.said.get(&ordinal) {
+                Some(Ok(status)) => Said::Status(Box::new(status.clone())),
+                Some(Err(why)) => Said::Nothing(why.clone()),
+                None => Said::default(),
+            };
+            Some(Pod {
+                ordinal,
+                uid: pod.uid().unwrap_or_default(),
+                ready: is_ready(pod),
+                terminating: pod.metadata.deletion_timestamp.is_some(),
+                template: pod.annotations().get(TEMPLATE).cloned(),
+                unplaced,
+                said,
+            })
+        })
+        .collect();
+    pods.sort_by_key(|pod| pod.ordinal);
+    View {
+        wanted: spec.index.replicas.max(1) as u32,
+        cluster: index.and_then(|index| index.cluster.clone()),
+        begun: index.and_then(|index| index.bootstrapped).unwrap_or(false),
+        template: template.to_owned(),
+        replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
+        pods,
+        claims: claims(&names, observed),
+        size: bytes(&spec.index.volume.size).unwrap_or_default(),
+        set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
+        can_expand: observed.can_expand,
+        raises: spec.index.feature_level == FeatureLevel::Automatic,
+        addresses: names.all_nodes(),
+    }
+}
+
+fn claims(names: &Names, observed: &Observed) -> Vec<Claim> {
+    let size = |map: Option<&BTreeMap<String, Quantity>>| map.and_then(|map| bytes(map.get("storage")?)).unwrap_or_default();
+    let mut claims: Vec<Claim> = observed
+        .claims
+        .iter()
+        .filter_map(|claim| {
+            let ordinal = ordinal(&format!("data-{}", names.index()), &claim.name_any())?;
+            let asked = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+            let has = claim.status.as_ref().and_then(|status| status.capacity.as_ref());
+            Some(Claim {
+                ordinal,
+                uid: claim.uid().unwrap_or_default(),
+                terminating: claim.metadata.deletion_timestamp.is_some(),
+                asked: size(asked),
+                has: size(has),
+            })
+        })
+        .collect();
+    claims.sort_by_key(|claim| claim.ordinal);
+    claims
+}
+
+/// The size of volumes in a StatefulSet, which cannot be changed there.
+pub fn set_size(set: &Value) -> Option<Quantity> {
+    let size = set.pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage")?.as_str()?;
+    Some(Quantity(size.to_owned()))
+}
+
+pub fn is_ready(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+}

@@ -1,0 +1,7 @@
+//! The binary `roadstead-operator`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    roadstead_operator::cli::run()
+}

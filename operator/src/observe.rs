@@ -1,0 +1,262 @@
+//! What there is of a registry: its objects as the API server has them, and its nodes as they tell themselves. Reads only.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client, ResourceExt};
+use roadstead::index::answer::STATUS;
+use roadstead::index::peers::connection::Peer;
+use roadstead::index::peers::dial::{Dial, Tls};
+use roadstead::index::peers::identity::Identity;
+use roadstead::index::peers::wire::NodeStatus;
+
+use crate::crd::Registry;
+use crate::names::{ADMIN, Component, Names, OF, PEERS};
+use crate::object::{KINDS, Kind, text_of};
+use crate::optional::Optional;
+
+/// How long one node may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// What there is.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Objects of ours, by kind and name.
+    pub objects: BTreeMap<(Kind, String), DynamicObject>,
+    pub pods: Vec<Pod>,
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// Secrets of ours, and those that the Registry names.
+    pub secrets: BTreeMap<String, Secret>,
+    /// What each index node says, by its ordinal.
+    pub said: BTreeMap<u32, Result<NodeStatus, String>>,
+    /// The certificates that each pod has loaded, by the names of the files.
+    pub loaded: BTreeMap<String, BTreeMap<String, String>>,
+    /// Machines that volumes of ours are bound to, and that are no more or out of service; by claim.
+    pub lost: BTreeMap<String, String>,
+    pub can_expand: Option<bool>,
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    #[error("could not list {kind}")]
+    List {
+        kind: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("could not read {kind} {name}")]
+    Get {
+        kind: &'static str,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+}
+
+impl Observed {
+    pub fn object(&self, kind: &str, name: &str) -> Option<&DynamicObject> {
+        self.objects.get(&(Kind::named(kind)?, name.to_owned()))
+    }
+
+    /// The address of the Service of clients.
+    pub fn service_address(&self, names: &Names) -> Option<IpAddr> {
+        let service = text_of(self.object("Service", &names.registry())?);
+        service.pointer("/spec/clusterIP")?.as_str()?.parse().ok()
+    }
+
+    pub fn pods_of(&self, names: &Names, component: Component) -> impl Iterator<Item = &Pod> {
+        let selector = names.selector(component);
+        self.pods
+            .iter()
+            .filter(move |pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
+    }
+}
+
+/// Reads what belongs to a registry.
+pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) -> Result<Observed, ObserveError> {
+    let names = Names::of(registry);
+    let ours = ListParams::default().labels(&format!("{OF}={}", names.name));
+    let mut observed = Observed::default();
+    let listed = join_all(KINDS.into_iter().filter(|kind| kind.kind != "Secret" && optional.has(*kind)).map(|kind| {
+        let (ours, namespace, client) = (&ours, &names.namespace, client.clone());
+        async move {
+            let api = Api::<DynamicObject>::namespaced_with(client, namespace, &kind.resource());
+            (kind, api.list(ours).await)
+        }
+    }))
+    .await;
+    for (kind, list) in listed {
+        let list = list.map_err(|source| ObserveError::List { kind: kind.plural.into(), source })?;
+        observed.objects.extend(list.into_iter().map(|object| ((kind, object.name_any()), object)));
+    }
+    observed.pods = list(client, &names, &ours, "pods").await?;
+    observed.claims = list(client, &names, &ours, "persistentvolumeclaims").await?;
+    for secret in list::<Secret>(client, &names, &ours, "secrets").await? {
+        observed.secrets.insert(secret.name_any(), secret);
+    }
+    let spec = &registry.spec;
+    let credentials = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()).map(|given| &given.secret_name);
+    let of_cert_manager = spec.tls.cert_manager.is_some().then(|| names.tls());
+    for name in credentials.into_iter().chain(&spec.tls.secret_name).chain(&of_cert_manager) {
+        let secrets = Api::<Secret>::namespaced(client.clone(), &names.namespace);
+        let secret = secrets.get_opt(name).await;
+        let secret = secret.map_err(|source| ObserveError::Get { kind: "Secret", name: name.clone(), source })?;
+        observed.secrets.extend(secret.map(|secret| (name.clone(), secret)));
+    }
+    machines(client, &mut observed).await;
+    classes(client, registry, &mut observed).await;
+    Ok(observed)
+}
+
+async fn list<K>(client: &Client, names: &Names, ours: &ListParams, plural: &str) -> Result<Vec<K>, ObserveError>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + for<'de> serde::Deserialize<'de>,
+    K::DynamicType: Default,
+{
+    let api = Api::<K>::namespaced(client.clone(), &names.namespace);
+    let list = api.list(ours).await.map_err(|source| ObserveError::List { kind: plural.into(), source })?;
+    Ok(list.items)
+}
+
+/// Looks whether machines that volumes are bound to are gone. It needs rights on the whole cluster; without them nothing
+/// is known to be lost, and nothing is given up.
+async fn machines(client: &Client, observed: &mut Observed) {
+    let unplaced = observed.pods.iter().filter(|pod| unschedulable(pod).is_some()).map(ResourceExt::name_any);
+    let unplaced: Vec<String> = unplaced.collect();
+    for claim in &observed.claims {
+        let claim_name = claim.name_any();
+        if claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost") {
+            observed.lost.insert(claim_name, "the volume is no more".into());
+            continue;
+        }
+        if !unplaced.iter().any(|pod| claim_name == format!("data-{pod}")) {
+            continue;
+        }
+        let Some(volume) = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()) else { continue };
+        let Ok(Some(volume)) = Api::<PersistentVolume>::all(client.clone()).get_opt(&volume).await else { continue };
+        let hosts = bound_to(&volume);
+        if hosts.is_empty() {
+            continue;
+        }
+        let mut gone = Vec::new();
+        for host in &hosts {
+            match Api::<Node>::all(client.clone()).get_opt(host).await {
+                Ok(None) => gone.push(format!("the machine {host} of its volume is no more")),
+                Ok(Some(node)) if is_out_of_service(&node) => {
+                    gone.push(format!("the machine {host} of its volume was declared out of service"));
+                }
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+        if gone.len() == hosts.len() {
+            observed.lost.insert(claim_name, gone.join("; "));
+        }
+    }
+}
+
+/// Why a pod has no machine.
+pub fn unschedulable(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let placed = conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    Some(placed.message.clone().unwrap_or_else(|| "it cannot be placed".into()))
+}
+
+fn is_out_of_service(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    taints.is_some_and(|taints| taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
+}
+
+/// The machines that alone have a volume.
+fn bound_to(volume: &PersistentVolume) -> Vec<String> {
+    let required = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref()?.required.as_ref());
+    let terms = required.map(|required| required.node_selector_terms.as_slice()).unwrap_or_default();
+    let expressions = terms.iter().flat_map(|term| term.match_expressions.iter().flatten());
+    expressions
+        .filter(|expression| expression.key == "kubernetes.io/hostname" && expression.operator == "In")
+        .flat_map(|expression| expression.values.clone().unwrap_or_default())
+        .collect()
+}
+
+async fn classes(client: &Client, registry: &Registry, observed: &mut Observed) {
+    let wanted = observed.claims.iter().find_map(|claim| claim.spec.as_ref()?.storage_class_name.clone());
+    let Some(name) = wanted.or_else(|| registry.spec.index.volume.storage_class_name.clone()) else { return };
+    if let Ok(Some(class)) = Api::<StorageClass>::all(client.clone()).get_opt(&name).await {
+        observed.can_expand = Some(class.allow_volume_expansion.unwrap_or(false));
+    }
+}
+
+/// The way to the index nodes: by the addresses of their pods, which DNS may tell late, and by their names, which stand in
+/// their certificates.
+pub fn dialer(names: &Names, pods: &[Pod], identity: Arc<Identity>) -> Arc<dyn Dial> {
+    let addresses = pods.iter().filter_map(|pod| {
+        let ordinal = ordinal(&names.index(), &pod.name_any())?;
+        let address: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+        Some((names.node(ordinal), SocketAddr::new(address, PEERS)))
+    });
+    Arc::new(Tls { identity, addresses: addresses.collect() })
+}
+
+/// The number at the end of a pod's name.
+pub fn ordinal(workload: &str, pod: &str) -> Option<u32> {
+    pod.strip_prefix(workload)?.strip_prefix('-')?.parse().ok()
+}
+
+/// Asks every index node how it is.
+pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial>) {
+    let asked = observed.pods_of(names, Component::Index).filter_map(|pod| {
+        let ordinal = ordinal(&names.index(), &pod.name_any())?;
+        let has_address = pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
+        let why = if has_address { None } else { Some(why_not_running(pod)) };
+        let peer = Peer::new(&names.node(ordinal), Arc::clone(dialer));
+        Some(async move {
+            let said = match why {
+                Some(why) => Err(why),
+                None => peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await.map_err(|error| error.to_string()),
+            };
+            (ordinal, said)
+        })
+    });
+    let said = join_all(asked.collect::<Vec<_>>()).await;
+    observed.said = said.into_iter().collect();
+}
+
+/// Why a pod does not run, as kubelet or the scheduler say it.
+pub fn why_not_running(pod: &Pod) -> String {
+    if let Some(why) = unschedulable(pod) {
+        return why;
+    }
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let waiting = statuses.and_then(|statuses| statuses.first()?.state.as_ref()?.waiting.clone());
+    waiting.map_or_else(
+        || "its pod does not run yet".into(),
+        |waiting| {
+            let reason = waiting.reason.unwrap_or_default();
+            waiting.message.map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
+        },
+    )
+}
+
+/// Asks every pod which certificates it has loaded.
+pub async fn loaded(observed: &mut Observed) {
+    let asked = observed.pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
+        let address: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+        let name = pod.name_any();
+        Some(async move {
+            let text = crate::scrape::get(SocketAddr::new(address, ADMIN), "/metrics", PATIENCE).await.unwrap_or_default();
+            (name, crate::scrape::certificates(&text))
+        })
+    });
+    let loaded = join_all(asked.collect::<Vec<_>>()).await;
+    observed.loaded = loaded.into_iter().collect();
+}

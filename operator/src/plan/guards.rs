@@ -1,0 +1,117 @@
+//! What may speak against a step. Each guard has a name, which is told together with the reason when it refuses.
+
+use super::View;
+
+/// A guard that said no, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub guard: &'static str,
+    pub why: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.why, self.guard)
+    }
+}
+
+pub type Verdict = Result<(), Refusal>;
+
+fn refuse(guard: &'static str, why: String) -> Verdict {
+    Err(Refusal { guard, why })
+}
+
+/// Somebody leads whom a majority follows.
+pub fn somebody_leads(view: &View) -> Verdict {
+    match view.leader() {
+        Some(_) => Ok(()),
+        None => refuse("somebody_leads", "no majority of the index follows a leader".into()),
+    }
+}
+
+/// Without this node, the voters that are well are still a majority.
+pub fn quorum_kept_without(view: &View, ordinal: u32) -> Verdict {
+    let voters: Vec<_> = view.members().iter().filter(|member| member.voter).collect();
+    let is_it = |name: &str| view.ordinal_of(name) == Some(ordinal);
+    let well = voters.iter().filter(|member| !is_it(&member.name) && view.is_well(member).is_ok()).count();
+    // The only voter of an index of one stops for a moment: there is no other way.
+    let is_alone = voters.len() == 1 && voters.iter().all(|member| is_it(&member.name));
+    if well * 2 > voters.len() || is_alone {
+        return Ok(());
+    }
+    refuse("quorum_kept_without", format!("without node {ordinal}, {well} of {} voters would be well: no majority", voters.len()))
+}
+
+/// When this voter has left, those that stay and are well are a majority of those that stay.
+pub fn quorum_stays(view: &View, ordinal: u32) -> Verdict {
+    let stay = || view.members().iter().filter(|member| member.voter && view.ordinal_of(&member.name) != Some(ordinal));
+    let well = stay().filter(|member| view.is_well(member).is_ok()).count();
+    if well * 2 > stay().count() {
+        return Ok(());
+    }
+    refuse("quorum_stays", format!("of {} voters that stay, {well} are well: no majority", stay().count()))
+}
+
+/// Every member but this node answers and has nearly all that the leader has.
+pub fn all_caught_up(view: &View, but: Option<u32>) -> Verdict {
+    let others = view.members().iter().filter(|member| but.is_none() || view.ordinal_of(&member.name) != but);
+    match others.map(|member| view.is_well(member)).find_map(Result::err) {
+        None => Ok(()),
+        Some(why) => refuse("all_caught_up", why),
+    }
+}
+
+/// No node is on its way in, but this one.
+pub fn no_member_joining(view: &View, but: Option<u32>) -> Verdict {
+    let learner = view
+        .members()
+        .iter()
+        .find(|member| !member.voter && (but.is_none() || view.ordinal_of(&member.name) != but));
+    match learner {
+        None => Ok(()),
+        Some(member) => refuse("no_member_joining", format!("{} has not caught up yet", member.name)),
+    }
+}
+
+/// No other pod is on its way out or in, and those that were made anew already are ready: a mistake stops at the first.
+/// One that is not made anew yet may be unready, as long as its node is well: what is rolled out may be what mends it.
+pub fn one_pod_at_a_time(view: &View, ordinal: u32) -> Verdict {
+    for pod in view.pods.iter().filter(|pod| pod.ordinal != ordinal) {
+        let is_new = pod.template.as_ref() == Some(&view.template);
+        if pod.terminating || pod.status().is_none() || (is_new && !pod.ready) {
+            return refuse("one_pod_at_a_time", format!("the pod of node {} is not ready", pod.ordinal));
+        }
+    }
+    let there = view.pods.len() as u32;
+    if there < view.replicas {
+        return refuse("one_pod_at_a_time", format!("{there} of {} pods are there", view.replicas));
+    }
+    Ok(())
+}
+
+/// The node does not lead.
+pub fn leader_last(view: &View, ordinal: u32) -> Verdict {
+    let leads = view.leader().is_some_and(|leader| view.ordinal_of(&leader.name) == Some(ordinal));
+    let alone = view.members().iter().filter(|member| member.voter).count() < 2;
+    if leads && !alone { refuse("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
+}
+
+/// The storage class lets volumes grow.
+pub fn class_allows_expansion(view: &View) -> Verdict {
+    match view.can_expand {
+        Some(true) => Ok(()),
+        Some(false) => refuse("class_allows_expansion", "the storage class does not allow volumes to grow (allowVolumeExpansion)".into()),
+        None => refuse("class_allows_expansion", "it is not known whether the storage class allows volumes to grow".into()),
+    }
+}
+
+/// Every member knows the level.
+pub fn all_know_the_level(view: &View, level: u32) -> Verdict {
+    let behind = view.pods.iter().find_map(|pod| pod.status().filter(|status| status.level < level).map(|status| (pod, status)));
+    match behind {
+        None => Ok(()),
+        Some((pod, status)) => {
+            refuse("all_know_the_level", format!("node {} knows level {} only", pod.ordinal, status.level))
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A node whose volume is gone is made again: under a new id, in the place of the old one.
+
+use super::guards::{self, no_member_joining, quorum_kept_without, somebody_leads};
+use super::{Next, Step, View};
+
+/// A volume that will not come back is given up; an empty node takes the place of the member that it was.
+pub(super) fn next(view: &View) -> Next {
+    if !view.begun {
+        return Next::Done;
+    }
+    for pod in &view.pods {
+        let Some(unplaced) = pod.unplaced.as_ref().filter(|unplaced| unplaced.is_lost) else { continue };
+        let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal && !claim.terminating) else {
+            continue;
+        };
+        let wants = format!("the volume of node {} to be given up: {}", pod.ordinal, unplaced.reason);
+        if let Err(refusal) = somebody_leads(view).and_then(|()| quorum_kept_without(view, pod.ordinal)) {
+            return Next::Refused { wants, refusal };
+        }
+        return Next::Step(Step::DeleteClaim {
+            ordinal: pod.ordinal,
+            uid: claim.uid.clone(),
+            pod: Some(pod.uid.clone()),
+        });
+    }
+    for pod in view.pods.iter().filter(|pod| pod.is_empty() && !pod.terminating) {
+        let Some(old) = view.member_of(pod.ordinal) else { continue };
+        let wants = format!("node {} to take the place of member {}", pod.ordinal, old.id);
+        let verdict = somebody_leads(view).and_then(|()| no_member_joining(view, Some(pod.ordinal)));
+        if let Err(refusal) = verdict {
+            return Next::Refused { wants, refusal };
+        }
+        return Next::Step(Step::Add { ordinal: pod.ordinal });
+    }
+    Next::Done
+}
+
+/// What joined becomes a voter as soon as it has caught up.
+pub(super) fn joining(view: &View) -> Next {
+    for learner in view.members().iter().filter(|member| !member.voter) {
+        let Some(ordinal) = view.ordinal_of(&learner.name) else { continue };
+        if ordinal >= view.wanted && view.members().iter().all(|member| !member.voter || member.name != learner.name) {
+            continue; // it is to leave: `scale` sees to that
+        }
+        let is_there = view.pod(ordinal).and_then(|pod| pod.status()).is_some_and(|status| status.id == learner.id);
+        if !is_there {
+            // Its volume was lost on the way in: the next one joins, and this one goes.
+            if view.pod(ordinal).is_some_and(|pod| pod.status().is_some()) {
+                return Next::Step(Step::Remove { id: learner.id, name: learner.name.clone() });
+            }
+            return Next::Waiting(format!("node {ordinal} joins, and does not answer"));
+        }
+        if !view.has_caught_up(learner.id) {
+            return Next::Waiting(format!("node {ordinal} catches up"));
+        }
+        let old = view.members().iter().find(|member| member.voter && member.name == learner.name);
+        let wants = format!("node {ordinal} to become a voter");
+        if let Err(refusal) = guards::somebody_leads(view) {
+            return Next::Refused { wants, refusal };
+        }
+        return Next::Step(Step::Promote { ordinal, id: learner.id, replace: old.map(|member| member.id) });
+    }
+    Next::Done
+}
