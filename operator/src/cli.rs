@@ -18,7 +18,11 @@ use crate::health;
 use crate::lease::Holder;
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
+use crate::nodes::agent::{self, AgentArgs};
+use crate::nodes::objects;
+use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
+use crate::probe::{self, ProbeArgs};
 
 /// How often it is asked which optional kinds there are.
 const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
@@ -36,6 +40,12 @@ enum Verb {
     Run(RunArgs),
     /// Print the kinds Registry and RegistryBackup.
     Crd(CrdArgs),
+    /// Print what to tell nodes of a system that is configured by its vendor's way.
+    Snippet(SnippetArgs),
+    /// Push a small image to a registry and pull it again.
+    Probe(ProbeArgs),
+    /// Run on a node, and lead its container runtime to a registry.
+    NodeTrust(AgentArgs),
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +62,9 @@ struct RunArgs {
     /// Where the operator is, which says whether the cluster has addresses of version 6.
     #[arg(long, env = "POD_IP", default_value = "127.0.0.1")]
     address: String,
+    /// The namespace for pods that write on nodes; without it nodes are told nothing.
+    #[arg(long, env = "NODES_NAMESPACE")]
+    nodes: Option<String>,
     /// Namespaces whose Registries are run; without it all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     watch: Vec<String>,
@@ -75,6 +88,9 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run(args) => start(args),
         Verb::Crd(args) => crd(&args),
+        Verb::Snippet(args) => snippet::text(&args).map(|text| print!("{text}")),
+        Verb::Probe(args) => once(probe::run(args)),
+        Verb::NodeTrust(args) => trust(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,6 +114,18 @@ fn crd(args: &CrdArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn trust(args: AgentArgs) -> anyhow::Result<()> {
+    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: "info".into() })?;
+    once(agent::run(args, terminated()))
+}
+
+/// What needs no more than one thread.
+fn once(what: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // said twice it stays
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")?;
+    runtime.block_on(what)
+}
+
 fn start(args: RunArgs) -> anyhow::Result<()> {
     roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: args.log.clone() })?;
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
@@ -119,6 +147,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     }
     metrics.leads.set(1);
     tracing::info!(identity = args.identity, "this operator acts");
+    let nodes = args.nodes.filter(|namespace| !namespace.is_empty());
     let optional = Optional::default();
     optional.look(&client).await;
     let operator = Operator {
@@ -129,12 +158,18 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         around: Surroundings {
             image: args.image,
             namespace: args.namespace,
+            nodes: nodes.clone(),
             is_ipv6: args.address.contains(':'),
         },
         client: client.clone(),
     };
     let looking = async {
         loop {
+            if let Some(nodes) = &nodes
+                && let Err(error) = objects::sweep(&client, nodes).await
+            {
+                tracing::warn!(%error, "could not look for what nodes were told of registries that are gone");
+            }
             tokio::time::sleep(LOOK).await;
             optional.look(&client).await;
         }

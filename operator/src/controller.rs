@@ -30,6 +30,7 @@ use crate::look;
 use crate::metrics::Metrics;
 use crate::names::{MANAGER, Names, OF};
 use crate::object::text_of;
+use crate::nodes::objects;
 use crate::observe::{self, ObserveError, Observed};
 use crate::optional::Optional;
 use crate::plan::{self, View};
@@ -64,6 +65,8 @@ pub enum PassError {
     Observe(#[from] ObserveError),
     #[error("could not write the status")]
     Status(#[source] kube::Error),
+    #[error("could not make what nodes are told")]
+    Nodes(#[source] kube::Error),
     #[error("could not read the Registry")]
     Read(#[source] kube::Error),
     #[error("the Registry cannot be read: {0}")]
@@ -141,6 +144,10 @@ impl Operator {
         let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
         let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
             let _ = self.metrics.ready.remove_label_values(&[&namespace, &name]);
+            if let Some(nodes) = &self.around.nodes {
+                let names = Names { name, namespace };
+                objects::remove(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
+            }
             return Ok(Action::await_change());
         };
         let registry = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
@@ -156,6 +163,11 @@ impl Operator {
         let problems = validate(registry, &observed.secrets);
         let may_change = problems.is_empty() && !registry.spec.paused;
         observe::loaded(&mut observed).await;
+        if let Some(nodes) = &self.around.nodes
+            && registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
+        {
+            observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
+        }
         let service = self.service_address(&observed, &names);
         let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
         let certificates = kept.as_ref().cloned().unwrap_or_default();
@@ -174,6 +186,7 @@ impl Operator {
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
             has_trust: certificates.clients_trust.is_some(),
+            may_tell_nodes: self.around.nodes.is_some(),
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
@@ -189,6 +202,10 @@ impl Operator {
                     }
                 }
                 Err(error) => found.failed = Some(chain(&error)),
+            }
+            match self.tell_nodes(registry, &certificates).await {
+                Ok(is_told) => is_changed |= is_told,
+                Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
             }
             if let (None, Some(view)) = (&found.failed, &view) {
                 is_changed |= self.step(registry, view, dialer.as_ref(), &mut found).await;
@@ -267,6 +284,20 @@ impl Operator {
                 false
             }
         }
+    }
+
+    /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
+    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> kube::Result<bool> {
+        let Some(nodes) = &self.around.nodes else { return Ok(false) };
+        if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust) {
+            return objects::remove(&self.client, nodes, &Names::of(registry)).await;
+        }
+        let wanted = objects::build(registry, nodes, &self.around.image, certificates.clients_trust.as_deref());
+        let written = objects::apply(&self.client, nodes, &wanted).await?;
+        for kind in &written {
+            self.metrics.writes.with_label_values(&[kind]).inc();
+        }
+        Ok(!written.is_empty())
     }
 
     /// Writes the status, if it says something else than the one that is there.

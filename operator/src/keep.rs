@@ -15,6 +15,7 @@ use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers, secrets};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
 use crate::object::Object;
+use crate::nodes::Report;
 use crate::observe::Observed;
 
 /// On a Registry: asks for new authorities, once for each word.
@@ -130,10 +131,13 @@ fn everybody(
         } else {
             Component::Registry
         };
+        if wanted.is_web && is_trust {
+            nodes_trust(registry, observed, authority)?;
+        }
         for pod in observed.pods_of(&names, component) {
             let pod_name = pod.name_any();
             let file = match (is_trust, wanted.is_web, component) {
-                // Whom clients trust is not known of them: nodes say so themselves, others are given time.
+                // Whom clients trust is not known of them: nodes say so themselves.
                 (true, true, _) => continue,
                 (true, false, _) => ("ca", "ca.pem".to_owned()),
                 (false, true, _) => ("tls", "tls.crt".to_owned()),
@@ -148,6 +152,19 @@ fn everybody(
         }
     }
     Ok(())
+}
+
+/// Whether every node that is told of the registry trusts what the authority says.
+fn nodes_trust(registry: &Registry, observed: &Observed, authority: &Authority) -> Result<(), String> {
+    if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust) {
+        return Ok(());
+    }
+    let wanted = secrets::hash(authority.trust().as_bytes());
+    let trusts = |report: &Option<Report>| report.as_ref().is_some_and(|report| !report.ok || report.trust == wanted);
+    match observed.reports.iter().find(|(_, report)| !trusts(report)) {
+        Some((node, _)) => Err(format!("the node {node} does not trust it")),
+        None => Ok(()),
+    }
 }
 
 /// The operator issues a certificate to itself, which nobody keeps.

@@ -105,3 +105,70 @@ fn is_nothing(value: &Value) -> bool {
 pub fn text_of(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or(Value::Null)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_as_wanted_when_it_has_all_that_is_ours() {
+        for (what, live, wanted, is_so) in [
+            ("the same", json!({ "a": 1 }), json!({ "a": 1 }), true),
+            ("another value", json!({ "a": 1 }), json!({ "a": 2 }), false),
+            ("a number is no text", json!({ "a": 1 }), json!({ "a": "1" }), false),
+            ("a field of others", json!({ "a": 1, "b": 2 }), json!({ "a": 1 }), true),
+            ("a field of ours is missing", json!({ "a": 1 }), json!({ "a": 1, "b": 2 }), false),
+            ("a default within", json!({ "a": { "b": 1, "c": 2 } }), json!({ "a": { "b": 1 } }), true),
+            ("a difference within", json!({ "a": { "b": 1, "c": 2 } }), json!({ "a": { "b": 2 } }), false),
+            ("a default within an item", json!({ "a": [{ "b": 1, "c": 2 }] }), json!({ "a": [{ "b": 1 }] }), true),
+            ("an item too many", json!({ "a": [1, 2] }), json!({ "a": [1] }), false),
+            ("an item too few", json!({ "a": [1] }), json!({ "a": [1, 2] }), false),
+            ("another order", json!({ "a": [1, 2] }), json!({ "a": [2, 1] }), false),
+            ("all items are gone", json!({ "a": [1] }), json!({ "a": [] }), false),
+            ("null is as good as nothing", json!({}), json!({ "a": null }), true),
+            ("no fields are as good as nothing", json!({}), json!({ "a": {} }), true),
+            ("no items are as good as nothing", json!({}), json!({ "a": [] }), true),
+            ("no text is something", json!({}), json!({ "a": "" }), false),
+            ("nought is something", json!({}), json!({ "a": 0 }), false),
+            ("no is something", json!({}), json!({ "a": false }), false),
+            ("a list is no map", json!({ "a": [] }), json!({ "a": {} }), false),
+            ("an empty map of others' fields", json!({ "a": { "b": 1 } }), json!({ "a": {} }), true),
+        ] {
+            assert_eq!(has(&live, &wanted), is_so, "{what}: {live} {wanted}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_found_by_its_name_and_named_as_the_api_server_does() {
+        let names: BTreeSet<&str> = KINDS.iter().map(|kind| kind.kind).collect();
+        assert_eq!(names.len(), KINDS.len(), "a kind is there twice");
+        for kind in KINDS {
+            assert_eq!(Kind::named(kind.kind), Some(kind));
+            let resource = kind.resource();
+            assert_eq!(resource.api_version, kind.api_version());
+            assert_eq!(resource.plural, kind.plural);
+            assert!(kind.plural.bytes().all(|byte| byte.is_ascii_lowercase()), "{kind:?}");
+        }
+        assert_eq!(Kind::named("Service").unwrap().api_version(), "v1");
+        assert_eq!(Kind::named("StatefulSet").unwrap().api_version(), "apps/v1");
+        assert_eq!(Kind::named("Pod"), None);
+    }
+
+    #[test]
+    fn what_keeps_data_or_keys_is_never_pruned() {
+        let kept: Vec<&str> = KINDS.iter().filter(|kind| !kind.prunable).map(|kind| kind.kind).collect();
+        assert_eq!(kept, ["Secret"]);
+        assert!(KINDS.iter().all(|kind| kind.kind != "PersistentVolumeClaim"), "claims are not ours to prune");
+    }
+
+    #[test]
+    fn an_object_knows_its_kind_and_name() {
+        let object = Object::new(json!({ "kind": "Ingress", "metadata": { "name": "r" } }));
+        assert_eq!((object.kind.kind, object.name.as_str()), ("Ingress", "r"));
+    }
+}

@@ -18,6 +18,7 @@ use roadstead::index::peers::wire::NodeStatus;
 
 use crate::crd::Registry;
 use crate::names::{ADMIN, Component, Names, OF, PEERS};
+use crate::nodes::Report;
 use crate::object::{KINDS, Kind, text_of};
 use crate::optional::Optional;
 
@@ -41,6 +42,8 @@ pub struct Observed {
     /// Machines that volumes of ours are bound to, and that are no more or out of service; by claim.
     pub lost: BTreeMap<String, String>,
     pub can_expand: Option<bool>,
+    /// What the agents on nodes say, by node.
+    pub reports: Vec<(String, Option<Report>)>,
 }
 
 /// Why something could not be read.

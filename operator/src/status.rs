@@ -8,6 +8,7 @@ use crate::crd::status::{Endpoint, IndexStatus, MemberStatus, RegistryStatus};
 use crate::look::is_ready;
 use crate::names::{Component, Names};
 use crate::object::text_of;
+use crate::nodes::objects;
 use crate::observe::Observed;
 use crate::plan::{Plan, Said, View};
 use crate::validate::Problem;
@@ -27,6 +28,8 @@ pub struct Found<'a> {
     pub certificates: Result<Option<String>, String>,
     /// Whether clients need to be told whom to trust.
     pub has_trust: bool,
+    /// Whether there is a place for pods that write on nodes.
+    pub may_tell_nodes: bool,
 }
 
 /// The status of a registry now.
@@ -52,7 +55,7 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
         index,
         storage: Some(storage(registry)),
         endpoints: endpoints(registry, &names, found.has_trust),
-        nodes: before.nodes,
+        nodes: is_told(registry).then(|| objects::status(&observed.reports)),
     }
 }
 
@@ -198,12 +201,33 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         Ok(Some(why)) => Say::new("CertificatesValid", "True", "Renewing", why),
         Err(why) => Say::new("CertificatesValid", "False", "Failed", why),
     });
+    if is_told(registry) {
+        said.push(nodes(observed, found));
+    }
     said.push(if registry.spec.paused {
         Say::new("Paused", "True", "Paused", "spec.paused is set: the operator looks and changes nothing")
     } else {
         Say::new("Paused", "False", "Running", "")
     });
     said
+}
+
+fn is_told(registry: &Registry) -> bool {
+    registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
+}
+
+fn nodes(observed: &Observed, found: &Found<'_>) -> Say {
+    let kind = "NodesTrust";
+    if !found.may_tell_nodes {
+        let why = "nodes.trust is set, and the operator may not write on nodes: install the chart with nodes.enabled";
+        return Say::new(kind, "False", "NotInstalled", why);
+    }
+    let said = objects::status(&observed.reports);
+    match said.failing.first() {
+        Some(node) => Say::new(kind, "False", "NodesFail", format!("{} nodes; {}: {}", said.trusting, node.name, node.message)),
+        None if observed.reports.is_empty() => Say::new(kind, "Unknown", "NothingReported", "no node has said anything yet"),
+        None => Say::new(kind, "True", "NodesTold", format!("{} nodes are sent to the registry", said.trusting)),
+    }
 }
 
 fn quorum(view: &View) -> Say {

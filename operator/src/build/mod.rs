@@ -32,6 +32,8 @@ pub struct Surroundings {
     pub image: String,
     /// Where the operator's own pods are.
     pub namespace: String,
+    /// Where pods may be that write on nodes; none: nowhere.
+    pub nodes: Option<String>,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
 }

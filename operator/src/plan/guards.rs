@@ -1,6 +1,6 @@
 //! What may speak against a step. Each guard has a name, which is told together with the reason when it refuses.
 
-use super::View;
+use super::{Pod, View};
 
 /// A guard that said no, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,21 @@ pub fn leader_last(view: &View, ordinal: u32) -> Verdict {
     let leads = view.leader().is_some_and(|leader| view.ordinal_of(&leader.name) == Some(ordinal));
     let alone = view.members().iter().filter(|member| member.voter).count() < 2;
     if leads && !alone { refuse("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
+}
+
+/// What a pod has found on its volume is of no other cluster.
+pub fn volumes_are_ours(view: &View, pod: &Pod) -> Verdict {
+    let other = pod.status().and_then(|status| status.cluster.as_ref()).filter(|other| view.cluster.as_ref() != Some(*other));
+    match other {
+        None => Ok(()),
+        Some(other) => refuse(
+            "volumes_are_ours",
+            format!(
+                "the volume of node {} belongs to cluster {other}: delete the claim for an empty one, or make the Registry that it is of",
+                pod.ordinal
+            ),
+        ),
+    }
 }
 
 /// The storage class lets volumes grow.

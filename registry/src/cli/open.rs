@@ -18,6 +18,7 @@ use crate::http::HttpMetrics;
 use crate::index::archive::{self, ArchiveMetrics, Archiver};
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
+use crate::index::peers::identity::Identity;
 use crate::index::query::{Cluster, GetStatus};
 use crate::index::remote::{Remote, RemoteOptions};
 use crate::index::{Index, client::IndexOptions};
@@ -97,11 +98,14 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
 }
 
 /// Opens what a process without an index needs, and waits until an index node answers.
-pub(super) async fn open_remote(config: Config, registry: &Registry) -> anyhow::Result<Opened> {
+pub(super) async fn open_remote(
+    config: Config,
+    registry: &Registry,
+    identity: Arc<Identity>,
+) -> anyhow::Result<Opened> {
     let metrics = HttpMetrics::register(registry).context("could not set up the metrics of requests")?;
     let index_metrics = IndexMetrics::register(registry).context("could not set up the metrics of the index")?;
     let Parts { store, .. } = Parts::open(&config, registry).await?;
-    let identity = peers::identity(&config)?;
     let options = RemoteOptions {
         index: config.cluster.index.clone(),
         addresses: config.cluster.addresses.clone(),

@@ -12,6 +12,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::metrics::sum_of;
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -39,7 +41,14 @@ pub enum TlsError {
 #[derive(Clone, Debug)]
 pub struct Certificates {
     files: Arc<Files>,
-    config: Arc<ArcSwap<ServerConfig>>,
+    current: Arc<ArcSwap<Current>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// SHA-256 of the certificate's file.
+    sum: String,
 }
 
 #[derive(Debug)]
@@ -59,13 +68,18 @@ struct Stamp {
 impl Certificates {
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
-        let config = files.read()?;
-        Ok(Self { files: Arc::new(files), config: Arc::new(ArcSwap::from(config)) })
+        let current = files.read()?;
+        Ok(Self { files: Arc::new(files), current: Arc::new(ArcSwap::from_pointee(current)) })
     }
 
     /// For one handshake.
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+    }
+
+    /// What is in force: the SHA-256 of the file of the certificate.
+    pub fn sum(&self) -> String {
+        self.current.load().sum.clone()
     }
 
     /// Reads the files again whenever they change; never ends.
@@ -80,8 +94,8 @@ impl Certificates {
             seen = stamps;
             let files = Arc::clone(&self.files);
             match tokio::task::spawn_blocking(move || files.read()).await {
-                Ok(Ok(config)) => {
-                    self.config.store(config);
+                Ok(Ok(current)) => {
+                    self.current.store(Arc::new(current));
                     tracing::info!(certificate = %self.files.certificate.display(), "the certificate was renewed");
                 }
                 Ok(Err(error)) => {
@@ -99,7 +113,7 @@ impl Files {
         [stamp(&self.certificate), stamp(&self.key)]
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn read(&self) -> Result<Current, TlsError> {
         let pem = |path: &Path, reason: String| TlsError::Pem { path: path.to_owned(), reason };
         let text = read(&self.certificate)?;
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
@@ -119,7 +133,7 @@ impl Files {
                 source,
             })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(Current { config: Arc::new(config), sum: sum_of(&text) })
     }
 }
 

@@ -10,10 +10,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{LAST_MOMENT, Process, bind, greeting};
 use crate::cli::open::{self, Opened};
+use crate::cli::peers;
 use crate::config::{Config, Role};
 use crate::index::Index;
 use crate::index::archive::backups::Backups;
 use crate::index::archive::calls::BackupCalls;
+use crate::metrics::CertificateMetrics;
 use crate::ready::{IndexNeed, Needs};
 use crate::server::accept::{self, Service};
 use crate::server::api;
@@ -29,6 +31,9 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     // The address is taken first: what is wrong with it shows before a long replay.
     let listener = bind(config.server.listen, "server.listen").await?;
     let address = listener.local_addr().context("could not ask for the address of server.listen")?;
+    let identity = if config.server.role == Role::Registry { Some(peers::identity(&config)?) } else { None };
+    CertificateMetrics::register(&process.registry, identity.clone(), certificates.clone())
+        .context("could not set up the metrics of certificates")?;
     let handler = api::Api::default();
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let service = Service {
@@ -49,9 +54,9 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
         }
     });
     let opening = async {
-        match config.server.role {
-            Role::Registry => open::open_remote(config, &process.registry).await,
-            Role::All | Role::Index => open::open(config, &process.registry).await,
+        match identity {
+            Some(identity) => open::open_remote(config, &process.registry, identity).await,
+            None => open::open(config, &process.registry).await,
         }
     };
     let opened: Opened = tokio::select! {

@@ -23,6 +23,7 @@ use crate::index::query::GetStatus;
 use crate::index::raft::{Node, NodeOptions, refused};
 use crate::index::rebuild::{self, Replaces};
 use crate::index::{Index, agreement, raft};
+use crate::metrics::CertificateMetrics;
 use crate::ready::{IndexNeed, Needs};
 use crate::reclaim::{OwnerError, Reclaimer};
 
@@ -39,6 +40,8 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     let listener = bind(config.server.peer_listen, "server.peer_listen").await?;
     let address = listener.local_addr().context("could not ask for the address of server.peer_listen")?;
     let metrics = IndexMetrics::register(&process.registry).context("could not set up the metrics of the index")?;
+    CertificateMetrics::register(&process.registry, Some(Arc::clone(&identity)), None)
+        .context("could not set up the metrics of certificates")?;
     let parts = open::Parts::open(&config, &process.registry).await?;
     let options = NodeOptions {
         directory: config.server.data.join("index"),

@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::{Caller, Role};
+use crate::metrics::sum_of;
 
 /// How often the files are looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,22 +71,23 @@ struct Current {
     stamps: [Option<(Option<SystemTime>, u64)>; 3],
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    /// SHA-256 of the certificate's file and of that of the authorities.
+    sums: [String; 2],
 }
 
 impl Identity {
     pub fn load(files: Files) -> Result<Self, IdentityError> {
         let stamps = files.stamps();
-        let (server, client) = files.read()?;
-        Ok(Self { current: Mutex::new(Current { looked: Instant::now(), stamps, server, client }), files: Some(files) })
+        let mut current = files.read()?;
+        current.stamps = stamps;
+        Ok(Self { current: Mutex::new(current), files: Some(files) })
     }
 
     /// An identity that is not kept in files: that of the operator, which issues it to itself.
     pub fn fixed(pem: &Pem) -> Result<Self, IdentityError> {
         let named = |what: &str| PathBuf::from(format!("(the {what} in memory)"));
         let names = Files { certificate: named("certificate"), key: named("key"), ca: named("authorities") };
-        let (server, client) = names.configs(pem)?;
-        let current = Current { looked: Instant::now(), stamps: [None; 3], server, client };
-        Ok(Self { current: Mutex::new(current), files: None })
+        Ok(Self { current: Mutex::new(names.use_all(pem)?), files: None })
     }
 
     /// For a handshake with one who calls.
@@ -96,6 +98,11 @@ impl Identity {
     /// For a handshake with one who is called.
     pub fn client(&self) -> Arc<ClientConfig> {
         self.fresh(|current| Arc::clone(&current.client))
+    }
+
+    /// What is in force: the SHA-256 of the file of the certificate, and of that of the authorities.
+    pub fn sums(&self) -> [String; 2] {
+        self.fresh(|current| current.sums.clone())
     }
 
     fn fresh<T>(&self, take: impl FnOnce(&Current) -> T) -> T {
@@ -109,8 +116,8 @@ impl Identity {
             if stamps != current.stamps {
                 current.stamps = stamps;
                 match files.read() {
-                    Ok((server, client)) => {
-                        (current.server, current.client) = (server, client);
+                    Ok(read) => {
+                        *current = Current { stamps, ..read };
                         tracing::info!(certificate = %files.certificate.display(), "the peer certificate was renewed");
                     }
                     Err(error) => {
@@ -135,12 +142,12 @@ impl Files {
         })
     }
 
-    fn read(&self) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
-        self.configs(&Pem { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
+    fn read(&self) -> Result<Current, IdentityError> {
+        self.use_all(&Pem { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
     }
 
     /// For both sides of a connection, from what these files hold.
-    fn configs(&self, pem: &Pem) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
+    fn use_all(&self, pem: &Pem) -> Result<Current, IdentityError> {
         let unusable = |reason: &dyn std::fmt::Display| IdentityError::Unusable {
             certificate: self.certificate.clone(),
             reason: reason.to_string(),
@@ -169,7 +176,9 @@ impl Files {
             .map_err(|error| unusable(&error))?;
         server.alpn_protocols = vec![b"h2".to_vec()];
         client.alpn_protocols = vec![b"h2".to_vec()];
-        Ok((Arc::new(server), Arc::new(client)))
+        let sums = [&pem.certificate, &pem.ca].map(|text| sum_of(text));
+        let (server, client) = (Arc::new(server), Arc::new(client));
+        Ok(Current { looked: Instant::now(), stamps: [None; 3], server, client, sums })
     }
 }
 

@@ -1,0 +1,148 @@
+//! Runs on each node: keeps the directory of one registry as it should be, and says on its own pod how the node is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::directory::{CA, Directory};
+use super::hosts::Hosts;
+use super::runtime::{Listens, listens};
+use super::{REPORT, Report};
+use crate::certificates::secrets::hash;
+
+/// How often it is looked whether what the node was told is still so.
+const LOOK: Duration = Duration::from_secs(10);
+/// What happens at the end must happen before kubelet ends the process.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What an agent is told.
+#[derive(Clone, Debug, Args)]
+pub struct AgentArgs {
+    /// The Registry, `namespace/name`.
+    #[arg(long)]
+    registry: String,
+    /// The host name in images.
+    #[arg(long)]
+    host: String,
+    /// The Service, `host:port`, to whose address nodes are sent; without it they go to the host name.
+    #[arg(long)]
+    service: Option<String>,
+    /// The file with the authorities to trust, if the node does not trust them anyway.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// Where the runtime of the node looks, as the node sees it.
+    #[arg(long)]
+    certs_directory: String,
+    /// The same, as this process sees it.
+    #[arg(long, default_value = "/host/certs.d")]
+    directory: PathBuf,
+    /// The configuration of containerd, as this process sees it.
+    #[arg(long, default_value = "/host/runtime/config.toml")]
+    runtime: PathBuf,
+    /// This agent's DaemonSet: when it is gone, so is what was written.
+    #[arg(long, env = "DAEMON_SET")]
+    daemon_set: String,
+    #[arg(long, env = "POD_NAME")]
+    pod: String,
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+}
+
+/// Runs until it is told to end.
+pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let directory = Directory::new(&args.directory, &args.host, &args.registry);
+    let pods = Api::<Pod>::namespaced(client.clone(), &args.namespace);
+    let mut said: Option<Report> = None;
+    let keeping = async {
+        loop {
+            let report = keep(&args, &directory).await;
+            if said.as_ref() != Some(&report) {
+                tracing::info!(ok = report.ok, message = report.message, "the node was looked at");
+                let patch = json!({ "metadata": { "annotations": { REPORT: json!(report).to_string() } } });
+                match pods.patch(&args.pod, &PatchParams::default(), &Patch::Merge(patch)).await {
+                    Ok(_) => said = Some(report),
+                    Err(error) => tracing::warn!(%error, "could not report on the node"),
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = keeping => {}
+        () = ended => {}
+    }
+    if is_uninstalled(&client, &args).await {
+        directory.remove()?;
+        tracing::info!("the node was told to forget the registry");
+    }
+    Ok(())
+}
+
+async fn keep(args: &AgentArgs, directory: &Directory) -> Report {
+    match told(args, directory).await {
+        Ok(report) => report,
+        Err(error) => Report { ok: false, message: format!("{error:#}"), trust: String::new() },
+    }
+}
+
+/// Tells the node where the registry is and whom to trust.
+async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report> {
+    let mut targets = Vec::new();
+    if let Some(service) = &args.service {
+        let port = service.rsplit_once(':').map_or("443", |(_, port)| port);
+        let found = tokio::net::lookup_host(service).await;
+        let found = found.map_err(|error| anyhow::anyhow!("the name {service} is not known to the cluster's DNS: {error}"))?;
+        targets = found.map(|address| format!("https://{}:{port}", bracketed(address.ip()))).collect();
+        targets.sort();
+        targets.dedup();
+        anyhow::ensure!(!targets.is_empty(), "the Service {service} has no address");
+    }
+    let ca = match &args.ca {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("the authorities in {} cannot be read: {error}", path.display()))?,
+        ),
+        None => None,
+    };
+    let hosts = Hosts {
+        registry: args.registry.clone(),
+        host: args.host.clone(),
+        targets: targets.clone(),
+        ca: ca.as_ref().map(|_| format!("{}/{}/{CA}", args.certs_directory.trim_end_matches('/'), args.host)),
+    };
+    directory.write(&hosts.text(), ca.as_deref()).map_err(anyhow::Error::from)?;
+    let trust = ca.as_ref().map(|ca| hash(ca.as_bytes())).unwrap_or_default();
+    let config = std::fs::read_to_string(&args.runtime).ok();
+    Ok(match listens(config.as_deref(), &args.certs_directory) {
+        Listens::Yes => Report { ok: true, message: format!("sent to {}", targets.join(", ")), trust },
+        // Written all the same: some runtimes look there without being told in this file.
+        Listens::Unknown(why) => Report { ok: true, message: why, trust },
+        Listens::No(why) => Report { ok: false, message: why, trust },
+    })
+}
+
+fn bracketed(address: std::net::IpAddr) -> String {
+    match address {
+        std::net::IpAddr::V4(four) => four.to_string(),
+        std::net::IpAddr::V6(six) => format!("[{six}]"),
+    }
+}
+
+/// Whether this agent ends for good. One that is merely made anew leaves everything as it is: nodes pull meanwhile. Without
+/// its rights the whole installation goes.
+async fn is_uninstalled(client: &Client, args: &AgentArgs) -> bool {
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), &args.namespace);
+    match tokio::time::timeout(LAST, sets.get_opt(&args.daemon_set)).await {
+        Ok(Ok(None)) => true,
+        Ok(Ok(Some(set))) => set.metadata.deletion_timestamp.is_some(),
+        Ok(Err(kube::Error::Api(status))) => matches!(status.code, 401 | 403),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}

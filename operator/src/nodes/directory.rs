@@ -1,0 +1,172 @@
+//! The one directory of a node that is ours, `certs.d/<host>/`: written atomically, marked as ours, removed as a whole, and
+//! never touched when it is not ours.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Says whose the directory is.
+const MARK: &str = ".roadstead";
+const HOSTS: &str = "hosts.toml";
+pub const CA: &str = "ca.crt";
+
+/// Why the directory could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    #[error("{path} is there and not ours: remove it, or leave nodes.trust off")]
+    NotOurs { path: PathBuf },
+    #[error("{path} belongs to the Registry {whose}: two registries cannot have one host name")]
+    OfAnother { path: PathBuf, whose: String },
+    #[error("could not {what} {path}")]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The directory of one registry on a node.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// `namespace/name` of the Registry.
+    owner: String,
+}
+
+impl Directory {
+    pub fn new(certs: &Path, host: &str, owner: &str) -> Self {
+        Self { path: certs.join(host), owner: owner.to_owned() }
+    }
+
+    /// Makes the directory say this, if it does not already. Gives whether anything was written.
+    pub fn write(&self, hosts: &str, ca: Option<&str>) -> Result<bool, DirectoryError> {
+        if self.path.is_dir() {
+            self.check()?;
+        } else {
+            // The mark is in it from its first moment on, or a crash would leave a directory that nobody owns.
+            let new = self.path.with_extension("roadstead-new");
+            let _ = fs::remove_dir_all(&new);
+            fs::create_dir_all(&new).map_err(|source| io_error("make", &new, source))?;
+            put(&new, MARK, &self.owner)?;
+            fs::rename(&new, &self.path).map_err(|source| io_error("name", &self.path, source))?;
+        }
+        let mut is_changed = false;
+        // What hosts.toml names must be there before it.
+        match ca {
+            Some(ca) => is_changed |= self.put_if_other(CA, ca)?,
+            None => is_changed |= remove(&self.path.join(CA))?,
+        }
+        is_changed |= self.put_if_other(HOSTS, hosts)?;
+        Ok(is_changed)
+    }
+
+    /// Removes what is ours, and the directory if nothing else is in it.
+    pub fn remove(&self) -> Result<(), DirectoryError> {
+        if !self.path.is_dir() {
+            return Ok(());
+        }
+        self.check()?;
+        // First what leads the runtime here, last the mark.
+        for name in [HOSTS, CA, MARK] {
+            remove(&self.path.join(name))?;
+        }
+        match fs::remove_dir(&self.path) {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(()),
+            Err(source) => Err(io_error("remove", &self.path, source)),
+        }
+    }
+
+    fn check(&self) -> Result<(), DirectoryError> {
+        match fs::read_to_string(self.path.join(MARK)) {
+            Ok(whose) if whose.trim() == self.owner => Ok(()),
+            Ok(whose) => Err(DirectoryError::OfAnother { path: self.path.clone(), whose: whose.trim().to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DirectoryError::NotOurs { path: self.path.clone() }),
+            Err(source) => Err(io_error("read", &self.path.join(MARK), source)),
+        }
+    }
+
+    fn put_if_other(&self, name: &str, text: &str) -> Result<bool, DirectoryError> {
+        if fs::read_to_string(self.path.join(name)).is_ok_and(|there| there == text) {
+            return Ok(false);
+        }
+        put(&self.path, name, text)?;
+        Ok(true)
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn put(directory: &Path, name: &str, text: &str) -> Result<(), DirectoryError> {
+    let path = directory.join(name);
+    let part = directory.join(format!(".{name}.part"));
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| io_error("write", &part, source))?;
+    fs::rename(&part, &path).map_err(|source| io_error("name", &path, source))?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|source| io_error("sync", directory, source))
+}
+
+fn remove(path: &Path) -> Result<bool, DirectoryError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(io_error("remove", path, source)),
+    }
+}
+
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> DirectoryError {
+    DirectoryError::Io { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn it_is_written_once_and_removed_whole() {
+        let certs = tempfile::tempdir().unwrap();
+        let ours = Directory::new(certs.path(), "r.example.com", "ns/name");
+        assert!(ours.write("hosts", Some("ca")).unwrap());
+        assert!(!ours.write("hosts", Some("ca")).unwrap(), "nothing changed");
+        assert!(ours.write("hosts 2", None).unwrap());
+        assert!(!certs.path().join("r.example.com/ca.crt").exists());
+        ours.remove().unwrap();
+        ours.remove().unwrap();
+        assert_eq!(fs::read_dir(certs.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_never_touched() {
+        let certs = tempfile::tempdir().unwrap();
+        let theirs = certs.path().join("r.example.com");
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("hosts.toml"), "theirs").unwrap();
+        let ours = Directory::new(certs.path(), "r.example.com", "ns/name");
+        assert!(matches!(ours.write("hosts", None), Err(DirectoryError::NotOurs { .. })));
+        assert!(matches!(ours.remove(), Err(DirectoryError::NotOurs { .. })));
+        assert_eq!(fs::read_to_string(theirs.join("hosts.toml")).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn two_registries_do_not_share_a_host() {
+        let certs = tempfile::tempdir().unwrap();
+        Directory::new(certs.path(), "r.example.com", "ns/one").write("1", None).unwrap();
+        let two = Directory::new(certs.path(), "r.example.com", "ns/two").write("2", None);
+        assert!(matches!(two, Err(DirectoryError::OfAnother { whose, .. }) if whose == "ns/one"));
+    }
+
+    #[test]
+    fn a_file_that_somebody_put_there_stays() {
+        let certs = tempfile::tempdir().unwrap();
+        let ours = Directory::new(certs.path(), "r.example.com", "ns/name");
+        ours.write("hosts", Some("ca")).unwrap();
+        fs::write(certs.path().join("r.example.com/notes"), "theirs").unwrap();
+        ours.remove().unwrap();
+        assert_eq!(fs::read_dir(certs.path().join("r.example.com")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,221 @@
+//! What the operator makes so that nodes are told: in the namespace for nodes, which alone may hold pods that write on
+//! them. It cannot be owned by the Registry, which is in another namespace: whoever is without one is deleted.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::{REPORT, Report};
+use crate::crd::Registry;
+use crate::crd::status::{NodeStatus, NodesStatus};
+use crate::names::{MANAGER, Names, OF, OF_NAMESPACE};
+use crate::object::has;
+
+/// The most nodes that a status names.
+const NAMED: usize = 20;
+const CA_FILE: &str = "ca.crt";
+
+/// The name of what belongs to a registry, in the namespace for nodes.
+fn name(names: &Names) -> String {
+    let long = format!("trust-{}-{}", names.namespace, names.name);
+    // Two pairs of names may give one text with a dash between them.
+    let sum = crate::certificates::secrets::hash(format!("{}/{}", names.namespace, names.name).as_bytes());
+    format!("{}-{}", long.chars().take(44).collect::<String>().trim_end_matches('-'), &sum[..8])
+}
+
+fn selector(names: &Names) -> String {
+    format!("{OF}={},{OF_NAMESPACE}={}", names.name, names.namespace)
+}
+
+/// The DaemonSet and the ConfigMap of a registry.
+pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&str>) -> Vec<Value> {
+    let names = Names::of(registry);
+    let nodes = registry.spec.nodes.clone().unwrap_or_default();
+    let certs = nodes.certs_directory.trim_end_matches('/').to_owned();
+    let runtime = certs.rsplit_once('/').map_or("/etc/containerd", |(parent, _)| parent).to_owned();
+    let name = name(&names);
+    let labels = json!({
+        "app.kubernetes.io/name": "roadstead",
+        "app.kubernetes.io/component": "node-trust",
+        "app.kubernetes.io/managed-by": MANAGER,
+        OF: names.name,
+        OF_NAMESPACE: names.namespace,
+    });
+    let metadata = json!({ "name": name, "namespace": namespace, "labels": labels });
+    let mut args = vec![
+        "node-trust".to_owned(),
+        format!("--registry={}/{}", names.namespace, names.name),
+        format!("--host={}", registry.spec.hostname),
+        format!("--certs-directory={certs}"),
+    ];
+    // A certificate that is not ours is not for the address of the Service.
+    if registry.spec.tls.secret_name.is_none() && registry.spec.tls.cert_manager.is_none() {
+        args.push(format!("--service={}:{}", names.service_host(), registry.spec.exposure.service.port));
+    }
+    let mut mounts = vec![
+        json!({ "name": "certs", "mountPath": "/host/certs.d" }),
+        json!({ "name": "runtime", "mountPath": "/host/runtime", "readOnly": true }),
+    ];
+    let mut volumes = vec![
+        json!({ "name": "certs", "hostPath": { "path": certs, "type": "DirectoryOrCreate" } }),
+        json!({ "name": "runtime", "hostPath": { "path": runtime, "type": "DirectoryOrCreate" } }),
+    ];
+    let mut objects = Vec::new();
+    if let Some(trust) = trust {
+        args.push(format!("--ca=/trust/{CA_FILE}"));
+        mounts.push(json!({ "name": "trust", "mountPath": "/trust", "readOnly": true }));
+        volumes.push(json!({ "name": "trust", "configMap": { "name": name } }));
+        objects.push(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { CA_FILE: trust } }));
+    }
+    let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+    let pod = json!({
+        "serviceAccountName": "node-trust",
+        "enableServiceLinks": false,
+        "priorityClassName": "system-node-critical",
+        "terminationGracePeriodSeconds": 20,
+        // Every node pulls, whatever else may not run on it.
+        "tolerations": [{ "operator": "Exists" }],
+        "containers": [{
+            "name": "node-trust",
+            "image": image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["/usr/local/bin/roadstead-operator"],
+            "args": args,
+            "env": [
+                field("POD_NAME", "metadata.name"),
+                field("POD_NAMESPACE", "metadata.namespace"),
+                { "name": "DAEMON_SET", "value": name },
+            ],
+            "resources": { "requests": { "cpu": "5m", "memory": "16Mi" }, "limits": { "memory": "64Mi" } },
+            // Root, since the directory is root's; and nothing else.
+            "securityContext": {
+                "runAsUser": 0, "runAsGroup": 0, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "volumeMounts": mounts,
+        }],
+        "volumes": volumes,
+    });
+    let own = json!({ "app.kubernetes.io/component": "node-trust", OF: names.name, OF_NAMESPACE: names.namespace });
+    objects.push(json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata,
+        "spec": {
+            "selector": { "matchLabels": own },
+            "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "10%" } },
+            "template": { "metadata": { "labels": labels }, "spec": pod },
+        },
+    }));
+    objects
+}
+
+/// Makes what nodes are told as it should be. Gives the kinds that were written.
+pub async fn apply(client: &Client, namespace: &str, objects: &[Value]) -> kube::Result<Vec<&'static str>> {
+    let mut written = Vec::new();
+    for object in objects {
+        let object_name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let params = PatchParams::apply(MANAGER).force();
+        if object.get("kind").and_then(Value::as_str) == Some("DaemonSet") {
+            let api = Api::<DaemonSet>::namespaced(client.clone(), namespace);
+            if api.get_opt(object_name).await?.is_none_or(|live| !says(&live, object)) {
+                api.patch(object_name, &params, &Patch::Apply(object)).await?;
+                written.push("DaemonSet");
+            }
+        } else {
+            let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+            if api.get_opt(object_name).await?.is_none_or(|live| !says(&live, object)) {
+                api.patch(object_name, &params, &Patch::Apply(object)).await?;
+                written.push("ConfigMap");
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn says<K: serde::Serialize>(live: &K, wanted: &Value) -> bool {
+    serde_json::to_value(live).is_ok_and(|live| has(&live, wanted))
+}
+
+/// Takes back what nodes were told of a registry.
+pub async fn remove(client: &Client, namespace: &str, names: &Names) -> kube::Result<bool> {
+    let ours = ListParams::default().labels(&selector(names));
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
+    let mut is_removed = false;
+    for set in sets.list(&ours).await?.into_iter().filter(|set| set.metadata.deletion_timestamp.is_none()) {
+        is_removed = true;
+        gone(sets.delete(&set.name_any(), &DeleteParams::background()).await)?;
+    }
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    for map in maps.list(&ours).await? {
+        gone(maps.delete(&map.name_any(), &DeleteParams::default()).await)?;
+    }
+    Ok(is_removed)
+}
+
+fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes back what nodes were told of registries that are no more.
+pub async fn sweep(client: &Client, namespace: &str) -> kube::Result<()> {
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/component=node-trust,{OF}"));
+    let mut seen = BTreeSet::new();
+    for set in sets.list(&ours).await? {
+        let label = |label: &str| set.labels().get(label).cloned().unwrap_or_default();
+        let names = Names { name: label(OF), namespace: label(OF_NAMESPACE) };
+        if !seen.insert((names.namespace.clone(), names.name.clone())) {
+            continue;
+        }
+        let registries = Api::<Registry>::namespaced(client.clone(), &names.namespace);
+        // One that cannot be read is there all the same.
+        if matches!(registries.get_metadata_opt(&names.name).await, Ok(None)) {
+            remove(client, namespace, &names).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What agents say, and whether nodes trust `trust`.
+pub async fn reports(client: &Client, namespace: &str, names: &Names) -> kube::Result<Vec<(String, Option<Report>)>> {
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let list = pods.list(&ListParams::default().labels(&selector(names))).await?;
+    let there = list.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let mut reports: Vec<(String, Option<Report>)> = there
+        .map(|pod| {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_else(|| pod.name_any());
+            let report = pod.annotations().get(REPORT).and_then(|text| serde_json::from_str(text).ok());
+            (node, report)
+        })
+        .collect();
+    reports.sort_by(|one, two| one.0.cmp(&two.0));
+    Ok(reports)
+}
+
+/// The part of the status about nodes.
+pub fn status(reports: &[(String, Option<Report>)]) -> NodesStatus {
+    let failing: Vec<NodeStatus> = reports
+        .iter()
+        .filter_map(|(node, report)| {
+            let message = match report {
+                Some(report) if report.ok => return None,
+                Some(report) => report.message.clone(),
+                None => "nothing is reported yet".into(),
+            };
+            Some(NodeStatus { name: node.clone(), message, since: None })
+        })
+        .collect();
+    NodesStatus {
+        trusting: format!("{}/{}", reports.len() - failing.len(), reports.len()),
+        failing: failing.into_iter().take(NAMED).collect(),
+    }
+}

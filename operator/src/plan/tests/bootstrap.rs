@@ -1,0 +1,100 @@
+//! How a cluster begins, and that it does so once.
+
+use super::*;
+
+/// Every node of a volume is of this cluster, and has not begun unless said otherwise.
+fn of_cluster(seen: Seen, ordinal: u32, cluster: &str) -> Seen {
+    seen.node(ordinal, |status| status.cluster = Some(cluster.into()))
+}
+
+fn name(adopted: Option<&str>) -> Is {
+    Is::Step(Step::Name { adopted: adopted.map(str::to_owned) })
+}
+
+fn begin(nodes: u32) -> Is {
+    Is::Step(Step::Begin { ordinals: (0..nodes).collect() })
+}
+
+/// The cluster is named, and nothing more.
+fn named(nodes: u32) -> Seen {
+    fresh(nodes).with(|view| view.cluster = Some(OURS.into()))
+}
+
+#[test]
+fn a_cluster_is_named_when_every_node_has_said_what_its_volume_holds() {
+    check(vec![
+        ("all are empty", fresh(3), name(None)),
+        ("alone", fresh(1), name(None)),
+        ("no pod yet", fresh(3).absent(0).absent(1).absent(2), Is::Waits("node 0 does not answer yet")),
+        ("one is not there", fresh(3).absent(1), Is::Waits("node 1 does not answer yet")),
+        ("one does not answer", fresh(3).down(2), Is::Waits("node 2 does not answer yet")),
+        ("one that is not wanted does not count", fresh(3).wanted(1).down(2), name(None)),
+    ]);
+}
+
+#[test]
+fn the_cluster_that_volumes_have_is_adopted() {
+    check(vec![
+        ("all have it", (0..3).fold(fresh(3), |seen, ordinal| of_cluster(seen, ordinal, "01old")), name(Some("01old"))),
+        ("one has it, two volumes are new", of_cluster(fresh(3), 2, "01old"), name(Some("01old"))),
+    ]);
+}
+
+#[test]
+fn volumes_of_two_clusters_are_refused() {
+    let guard = Is::Refused("volumes_are_ours");
+    check(vec![
+        ("before it is named", of_cluster(of_cluster(fresh(3), 0, "01one"), 2, "01two"), guard.clone()),
+        ("after it was named", of_cluster(named(3), 1, "01other"), guard),
+    ]);
+    let plan = plan(&of_cluster(named(3), 1, "01other").view());
+    let why = plan.refused[0].1.to_string();
+    assert!(why.contains("node 1 belongs to cluster 01other"), "{why}");
+}
+
+#[test]
+fn a_cluster_begins_when_all_its_nodes_answer_and_then_only() {
+    check(vec![
+        ("all answer", named(3), begin(3)),
+        ("alone", named(1), begin(1)),
+        ("some have joined already", of_cluster(named(3), 1, OURS), begin(3)),
+        ("one does not answer", named(3).down(1), Is::Waits("node 1 does not answer yet: connection refused")),
+        ("one is not there", named(3).absent(2), Is::Waits("the pod of node 2 is not there yet")),
+        ("those beyond what is wanted do not count", named(3).wanted(1).down(1), begin(1)),
+    ]);
+}
+
+#[test]
+fn a_pod_without_a_machine_is_told_before_that_it_is_silent() {
+    let seen = named(3).down(1).pod(1, |pod| {
+        pod.unplaced = Some(Unplaced { reason: "0/3 nodes are available".into(), is_lost: false });
+    });
+    check(vec![("unplaced", seen, Is::Waits("0/3 nodes are available"))]);
+}
+
+#[test]
+fn that_a_cluster_has_begun_is_noted_also_when_the_answer_was_lost() {
+    let begun = || index(3).with(|view| view.begun = false);
+    check(vec![
+        ("it runs", begun(), Is::Step(Step::NoteBegun)),
+        ("it runs, and a node is away", begun().down(0), Is::Step(Step::NoteBegun)),
+        ("it runs, and another number is wanted by now", begun().wanted(1), Is::Step(Step::NoteBegun)),
+        // Beginning again with the same members changes nothing, and tells when somebody leads.
+        ("nobody leads yet", begun().led_by_nobody(), begin(3)),
+    ]);
+}
+
+#[test]
+fn a_cluster_that_has_begun_never_begins_again() {
+    let wiped = (0..3).fold(index(3), Seen::empty);
+    let plan = plan(&wiped.view());
+    assert!(!matches!(plan.step, Some(Step::Begin { .. } | Step::Name { .. })), "{plan:?}");
+    check(vec![("all volumes are empty", wiped, Is::Refused("somebody_leads"))]);
+}
+
+#[test]
+fn a_registry_that_took_over_volumes_has_pods_for_all_members_of_their_cluster() {
+    // Five volumes, of which the new Registry wants three.
+    let seen = index(5).wanted(3).with(|view| view.begun = false);
+    assert_eq!(index_pods(&seen.view()), 5);
+}
