@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
 use roadstead::config::{Log, LogFormat};
 
@@ -134,8 +135,8 @@ fn start(args: RunArgs) -> anyhow::Result<()> {
 
 async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // said twice it stays
-    let client = Client::try_default().await.context("could not find the way to the API server")?;
     let metrics = Metrics::new().context("could not set up the metrics")?;
+    let client = client(&metrics).await.context("could not find the way to the API server")?;
     let health = tokio::spawn(health::serve(args.listen, metrics.registry.clone()));
     let holder = Holder::new(client.clone(), &args.namespace, args.identity.clone());
     tracing::info!(identity = args.identity, "waiting for the lease");
@@ -183,6 +184,19 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         () = holder.keep() => anyhow::bail!("the lease was lost: another operator acts"),
         () = looking => Ok(()),
     }
+}
+
+/// The way to the API server, on which writes are counted.
+async fn client(metrics: &Metrics) -> anyhow::Result<Client> {
+    let config = kube::Config::infer().await?;
+    let writes = metrics.api_writes.clone();
+    let count = tower::util::MapRequestLayer::new(move |request: http::Request<_>| {
+        if request.method() != http::Method::GET && request.method() != http::Method::HEAD {
+            writes.with_label_values(&[request.method().as_str()]).inc();
+        }
+        request
+    });
+    Ok(ClientBuilder::try_from(config)?.with_layer(&count).build())
 }
 
 async fn terminated() {

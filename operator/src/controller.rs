@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::act::{ActError, Actor};
 use crate::apply::Applier;
+use crate::backups;
 use crate::build::{Decided, Surroundings, build};
 use crate::crd::{GROUP, Registry};
 use crate::keep::{self, Certificates};
@@ -76,10 +77,13 @@ pub enum PassError {
 /// Runs until the process is told to end.
 pub async fn run(operator: Operator, namespaces: &[String]) {
     let runs = if namespaces.is_empty() {
-        vec![watch(operator, None)]
+        vec![None]
     } else {
-        namespaces.iter().map(|namespace| watch(operator.clone(), Some(namespace.clone()))).collect()
+        namespaces.iter().map(|namespace| Some(namespace.clone())).collect()
     };
+    let runs = runs.into_iter().map(|namespace| async {
+        tokio::join!(watch(operator.clone(), namespace.clone()), backups::run(operator.clone(), namespace));
+    });
     futures::future::join_all(runs).await;
 }
 

@@ -54,6 +54,14 @@ pub fn keep(registry: &Registry, observed: &Observed, service: Option<IpAddr>, n
     Ok(kept)
 }
 
+/// The operator's own way to the nodes of a registry that is there.
+pub fn identity(registry: &Registry, observed: &Observed, now: i64) -> Result<Arc<Identity>, String> {
+    let name = Names::of(registry).peers_authority();
+    let authority = secrets::read_authority(observed.secrets.get(&name))?;
+    let authority = authority.ok_or_else(|| format!("the Secret {name} is not there yet"))?;
+    own_identity(&authority, now).map(Arc::new)
+}
+
 /// An authority and what is its.
 fn group(
     kept: &mut Certificates,

@@ -11,10 +11,11 @@ use kube::{Api, Client};
 use crate::names::MANAGER;
 
 /// How long a holder that says nothing keeps the lease; how often it says something; how long it tries.
-const LIFE: Duration = Duration::from_secs(15);
-const RENEW: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_secs(1);
-const LAST: Duration = Duration::from_secs(10);
+/// An operator at rest should write next to nothing, so it is not often.
+const LIFE: Duration = Duration::from_secs(45);
+const RENEW: Duration = Duration::from_secs(15);
+const RETRY: Duration = Duration::from_secs(2);
+const LAST: Duration = Duration::from_secs(30);
 
 /// The lease of the operators in one namespace.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@
 
 pub mod act;
 pub mod apply;
+pub mod backups;
 pub mod build;
 pub mod certificates;
 pub mod cli;
@@ -27,6 +28,7 @@ pub mod optional;
 pub mod plan;
 pub mod probe;
 pub mod quantity;
+pub mod schedule;
 pub mod scrape;
 pub mod status;
 pub mod validate;

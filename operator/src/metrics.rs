@@ -8,6 +8,8 @@ pub struct Metrics {
     pub registry: Registry,
     pub passes: HistogramVec,
     pub writes: IntCounterVec,
+    /// Everything that is no reading, as it leaves this process.
+    pub api_writes: IntCounterVec,
     pub steps: IntCounterVec,
     pub broken: IntCounter,
     pub leads: IntGauge,
@@ -27,6 +29,10 @@ impl Metrics {
                 Opts::new("roadstead_operator_writes_total", "Objects created, changed and deleted, by kind"),
                 &["kind"],
             )?,
+            api_writes: IntCounterVec::new(
+                Opts::new("roadstead_operator_api_writes_total", "Requests to the API server that write, by method"),
+                &["method"],
+            )?,
             steps: IntCounterVec::new(
                 Opts::new("roadstead_operator_steps_total", "Steps of the plan, by name and by what came of them"),
                 &["step", "result"],
@@ -41,6 +47,7 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(metrics.passes.clone()))?;
         metrics.registry.register(Box::new(metrics.writes.clone()))?;
+        metrics.registry.register(Box::new(metrics.api_writes.clone()))?;
         metrics.registry.register(Box::new(metrics.steps.clone()))?;
         metrics.registry.register(Box::new(metrics.broken.clone()))?;
         metrics.registry.register(Box::new(metrics.leads.clone()))?;

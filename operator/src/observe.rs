@@ -239,8 +239,15 @@ pub fn why_not_running(pod: &Pod) -> String {
     if let Some(why) = unschedulable(pod) {
         return why;
     }
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let waiting = statuses.and_then(|statuses| statuses.first()?.state.as_ref()?.waiting.clone());
+    let status = pod.status.as_ref();
+    let first = status.and_then(|status| status.init_container_statuses.as_ref());
+    let then = status.and_then(|status| status.container_statuses.as_ref());
+    let mut statuses = first.into_iter().flatten().chain(then.into_iter().flatten());
+    let waiting = statuses.find_map(|status| {
+        let waiting = status.state.as_ref()?.waiting.clone()?;
+        // That others are waited for says nothing.
+        (waiting.reason.as_deref() != Some("PodInitializing")).then_some(waiting)
+    });
     waiting.map_or_else(
         || "its pod does not run yet".into(),
         |waiting| {

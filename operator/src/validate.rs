@@ -190,3 +190,6 @@ fn container_context(context: &SecurityContext) -> Vec<&'static str> {
 fn is_unconfined(kind: Option<&str>) -> bool {
     kind == Some("Unconfined")
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Decided, Of, pods};
+use super::{Decided, Of, pods, restore};
 use crate::crd::index::Volume;
 use crate::names::Component;
 
@@ -11,6 +11,12 @@ pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
     let mut volume = of.registry.spec.index.volume.clone();
     if let Some(size) = &decided.set_size {
         volume.size = size.clone();
+    }
+    let mut template = pods::template(of, Component::Index);
+    if !decided.is_begun
+        && let Some(container) = restore::container(of, &template["spec"]["containers"][0])
+    {
+        template["spec"]["initContainers"] = json!([container]);
     }
     let body = json!({
         "spec": {
@@ -21,7 +27,7 @@ pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
             "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
             "revisionHistoryLimit": 3,
             "selector": { "matchLabels": of.names.selector(Component::Index) },
-            "template": pods::template(of, Component::Index),
+            "template": template,
             "volumeClaimTemplates": [claim(of, Component::Index, &volume)],
         }
     });

@@ -11,8 +11,11 @@ mod monitoring;
 mod network_policy;
 mod pods;
 mod registry;
+mod restore;
 mod services;
 mod single;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use environment::is_ours;

@@ -7,6 +7,8 @@
 pub mod authority;
 pub mod issue;
 pub mod secrets;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Last", type_ = "string", json_path = ".status.last.name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 63").message("the name may have at most 63 characters")
+    validation = Rule::new("size(self.metadata.name) <= 51").message("the name may have at most 51 characters: the time is added to it"),
+    validation = Rule::new("!self.metadata.name.contains('.')").message("the name may have no dots: the time is added to it behind one")
 )]
 #[x_kube(
     validation = Rule::new("self.registry == oldSelf.registry").message("a backup belongs to one registry: make another RegistryBackup").field_path(".registry"),

@@ -9,7 +9,7 @@ use super::{ConfigArgs, Failure, backup, directory};
 use crate::config::{Config, Role};
 use crate::index::archive::restore::{Restore, Restored, Wanted};
 use crate::index::metrics::IndexMetrics;
-use crate::index::raft::restore::occupied;
+use crate::index::raft::restore::{is_whole, occupied};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub(super) struct Arguments {
     /// The old cluster is gone for good: the store belongs to the restored one, which also deletes what the old one wrote.
     #[arg(long)]
     take_over: bool,
+    /// Do nothing if there is an index already: for a program that says the same again at each start.
+    #[arg(long, conflicts_with = "force")]
+    if_empty: bool,
+    /// Do nothing unless cluster.name is this: for a program that all nodes of a cluster start with the same words.
+    #[arg(long, value_name = "HOST:PORT")]
+    only_as: Option<String>,
     /// Set an index aside that is in the data directory.
     #[arg(long)]
     force: bool,
@@ -47,9 +53,19 @@ async fn restore(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     if config.server.role == Role::Registry {
         bail!("a process of role registry has no index: restore where an index node will run");
     }
+    if let Some(only) = &arguments.only_as
+        && config.cluster.name.as_ref() != Some(only)
+    {
+        println!("nothing is restored here: {only} restores");
+        return Ok(());
+    }
     let began = std::time::Instant::now();
     let _claim = directory::claim(&config.server.data)?;
     let directory = config.server.data.join("index");
+    if arguments.if_empty && is_there(&directory)? {
+        println!("nothing is restored: there is an index already");
+        return Ok(());
+    }
     // Asked before anything is set aside: a store that does not answer leaves the old index in its place.
     let (store, cluster) = backup::open(&config, arguments.from_cluster, "--from-cluster").await?;
     if arguments.force {
@@ -98,6 +114,11 @@ fn tell(restored: &Restored, take_over: bool, seconds: f64) {
         );
     }
     println!("start it with `roadstead serve`; add other index nodes with `roadstead index add`");
+}
+
+/// Whether there is an index, and not what is left of a restore that was cut short.
+fn is_there(directory: &Path) -> anyhow::Result<bool> {
+    is_whole(directory).with_context(|| format!("could not look into {}", directory.display()))
 }
 
 /// Moves an index out of the way, into a directory beside it.

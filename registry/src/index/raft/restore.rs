@@ -65,6 +65,11 @@ pub fn occupied(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether there is an index in `directory` whose restore, if it was restored, came to its end.
+pub fn is_whole(directory: &Path) -> io::Result<bool> {
+    Ok(!occupied(directory)?.is_empty() && !cut_short(directory)?)
+}
+
 /// Removes what a restore left that was cut short. Anything else that is in `directory` stays.
 pub fn begin_anew(directory: &Path) -> io::Result<()> {
     if !cut_short(directory)? {

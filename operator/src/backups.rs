@@ -1,0 +1,254 @@
+//! Looks after RegistryBackups: asks the node that leads for backups when they are due, deletes those that are no longer
+//! kept, and tells what there is. A backup itself is written by the registry into its bucket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::events::{Event, EventType};
+use kube::runtime::{Config, watcher};
+use kube::{Api, Resource, ResourceExt};
+use roadstead::index::archive::calls::{BackupNow, DELETE, LIST, NOW, WRITING};
+use roadstead::index::peers::connection::{CallError, Peer};
+use roadstead::index::peers::wire::Fault;
+use roadstead::index::query::PinnedBackup;
+use serde_json::json;
+
+use crate::controller::{Operator, PassError};
+use crate::crd::backup::{Backup, RegistryBackupStatus};
+use crate::crd::{GROUP, Registry, RegistryBackup};
+use crate::names::{MANAGER, Names};
+use crate::observe;
+use crate::{keep, look, schedule};
+
+/// Until a backup is looked at again: while one is written, when nothing can be done, and at rest at most.
+const WRITING_LOOK: Duration = Duration::from_secs(2);
+const STUCK: Duration = Duration::from_secs(10);
+const AT_REST: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Watched = DeserializeGuard<RegistryBackup>;
+
+/// Runs until the process is told to end.
+pub async fn run(operator: Operator, namespace: Option<String>) {
+    let client = operator.client.clone();
+    let api: Api<Watched> =
+        namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), &namespace));
+    Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(4))
+        .shutdown_on_signal()
+        .run(reconcile, failed, Arc::new(operator))
+        .for_each(|_| async {})
+        .await;
+}
+
+async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
+    let api = Api::<Watched>::namespaced(operator.client.clone(), &namespace);
+    let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else { return Ok(Action::await_change()) };
+    let backup = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
+    if backup.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change()); // what is in the bucket stays
+    }
+    let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator: &operator };
+    let action = match work.look().await {
+        Ok(action) => action,
+        Err(Trouble { reason, message, again }) => {
+            work.say("False", reason, &message);
+            Action::requeue(again)
+        }
+    };
+    work.write().await?;
+    Ok(action)
+}
+
+fn failed(watched: Arc<Watched>, error: &PassError, _: Arc<Operator>) -> Action {
+    tracing::warn!(backup = watched.name_any(), namespace = watched.namespace(), %error, "could not look after a backup");
+    Action::requeue(STUCK)
+}
+
+/// Why a backup cannot be looked after now.
+struct Trouble {
+    reason: &'static str,
+    message: String,
+    again: Duration,
+}
+
+fn trouble(reason: &'static str, message: impl Into<String>) -> Trouble {
+    Trouble { reason, message: message.into(), again: STUCK }
+}
+
+struct Work<'a> {
+    backup: &'a RegistryBackup,
+    operator: &'a Operator,
+    status: RegistryBackupStatus,
+}
+
+impl Work<'_> {
+    async fn look(&mut self) -> Result<Action, Trouble> {
+        let spec = &self.backup.spec;
+        let name = self.backup.name_any();
+        let cron = spec.schedule.as_ref().map(|text| schedule::read(text)).transpose();
+        let cron = cron.map_err(|error| trouble("InvalidSchedule", error))?;
+        let leader = self.leader().await?;
+        let now = Timestamp::now().as_second();
+        let all: Vec<PinnedBackup> = ask(&leader, LIST, &()).await?;
+        let ours = |pin: &&PinnedBackup| match cron {
+            Some(_) => schedule::is_of(&pin.name, &name),
+            None => pin.name == name,
+        };
+        let mut mine: Vec<&PinnedBackup> = all.iter().filter(ours).collect();
+        mine.sort_by(|one, two| two.time.0.cmp(&one.time.0));
+
+        // What is due: of a schedule the last time that passed, else the one backup, once.
+        let due = match &cron {
+            Some(cron) => {
+                let made = mine.first().map(|pin| (pin.time.0 / 1000) as i64);
+                let created = self.backup.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0.as_second());
+                let next = schedule::next(cron, now).and_then(|next| Timestamp::from_second(next).ok());
+                self.status.next = next.map(Time);
+                schedule::due(cron, made.unwrap_or(created).max(created), now).map(|time| schedule::name(&name, time))
+            }
+            None => (mine.is_empty() && self.status.last.is_none()).then(|| name.clone()),
+        };
+        if let Some(due) = due.filter(|due| !spec.suspend && mine.iter().all(|pin| pin.name != *due)) {
+            let days = if cron.is_none() { spec.retention.days } else { None };
+            let keep = days.map(|days| u64::from(days.unsigned_abs()) * 86_400_000);
+            let begun = ask::<_, String>(&leader, NOW, &BackupNow { name: Some(due.clone()), keep }).await?;
+            self.tell(EventType::Normal, "BackupBegun", &format!("the backup {begun} is being written")).await;
+            self.say("False", "Writing", &format!("the backup {begun} is being written"));
+            return Ok(Action::requeue(WRITING_LOOK));
+        }
+
+        let whole: Vec<Backup> = mine.iter().filter(|pin| pin.snapshot.is_some()).map(|pin| told(pin)).collect();
+        if let Some(newest) = whole.first()
+            && self.status.last.as_ref() != Some(newest)
+        {
+            self.tell(EventType::Normal, "BackupMade", &format!("the backup {} is whole", newest.name)).await;
+            self.status.last = Some(newest.clone());
+        }
+        if cron.is_some() {
+            let kept: Vec<(&str, i64)> =
+                mine.iter().filter(|pin| pin.snapshot.is_some()).map(|pin| (pin.name.as_str(), (pin.time.0 / 1000) as i64)).collect();
+            for gone in schedule::surplus(&kept, &spec.retention, now) {
+                ask::<_, ()>(&leader, DELETE, &gone.to_owned()).await?;
+                self.tell(EventType::Normal, "BackupDeleted", &format!("the backup {gone} is no longer kept")).await;
+            }
+            let gone = schedule::surplus(&kept, &spec.retention, now);
+            self.status.kept = whole.into_iter().filter(|backup| !gone.contains(&backup.name.as_str())).collect();
+        } else {
+            self.status.kept = whole;
+        }
+        self.verdict(&leader, &mine).await
+    }
+
+    /// Says how it is, and when to look again.
+    async fn verdict(&mut self, leader: &Peer, mine: &[&PinnedBackup]) -> Result<Action, Trouble> {
+        if let Some(unfinished) = mine.iter().find(|pin| pin.snapshot.is_none()) {
+            let writing: Vec<String> = ask(leader, WRITING, &()).await?;
+            if !writing.contains(&unfinished.name) {
+                // Whoever wrote it died: begun anew, since one under this name cannot be begun while it is there.
+                ask::<_, ()>(leader, DELETE, &unfinished.name).await?;
+            }
+            self.say("False", "Writing", &format!("the backup {} is being written", unfinished.name));
+            return Ok(Action::requeue(WRITING_LOOK));
+        }
+        if self.backup.spec.schedule.is_none() {
+            let is_kept = !self.status.kept.is_empty();
+            let (status, reason, message) = match (&self.status.last, is_kept) {
+                (Some(last), true) => ("True", "Made", format!("the backup {} is whole and kept", last.name)),
+                (Some(last), false) => ("False", "Gone", format!("the backup {} is kept no longer", last.name)),
+                (None, _) => ("False", "Suspended", "no backup is begun while spec.suspend is set".into()),
+            };
+            self.say(status, reason, &message);
+            return Ok(Action::requeue(AT_REST));
+        }
+        let (reason, message) = match (self.backup.spec.suspend, &self.status.last) {
+            (true, _) => ("Suspended", "no backup is begun while spec.suspend is set".to_owned()),
+            (false, Some(last)) => ("Scheduled", format!("the last backup is {}", last.name)),
+            (false, None) => ("Scheduled", "no backup was due yet".into()),
+        };
+        self.say("True", reason, &message);
+        let until_next = self.status.next.as_ref().map(|next| next.0.as_second() - Timestamp::now().as_second());
+        let wait = until_next.map_or(AT_REST, |seconds| Duration::from_secs(seconds.max(1) as u64).min(AT_REST));
+        Ok(Action::requeue(wait))
+    }
+
+    /// The node that leads the registry that is meant.
+    async fn leader(&self) -> Result<Peer, Trouble> {
+        let client = &self.operator.client;
+        let namespace = self.backup.namespace().unwrap_or_default();
+        let name = &self.backup.spec.registry;
+        let registry = Api::<Registry>::namespaced(client.clone(), &namespace).get_opt(name).await;
+        let registry = registry.map_err(|error| trouble("ReadFailed", error.to_string()))?;
+        let registry = registry.ok_or_else(|| trouble("RegistryMissing", format!("there is no Registry {name} in {namespace}")))?;
+        if registry.spec.storage.claim.is_some() {
+            return Err(trouble("NotPossible", "a registry on storage.claim has no backups: snapshot its volume instead"));
+        }
+        let names = Names::of(&registry);
+        let observed = observe::objects(client, &registry, &self.operator.optional).await;
+        let mut observed = observed.map_err(|error| trouble("ReadFailed", error.to_string()))?;
+        let identity = keep::identity(&registry, &observed, Timestamp::now().as_second());
+        let identity = identity.map_err(|error| trouble("CertificatesFailed", error))?;
+        let dialer = observe::dialer(&names, &observed.pods, identity);
+        observe::nodes(&names, &mut observed, &dialer).await;
+        let view = look::view(&registry, &observed, "");
+        let leader = view.leader().ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
+        Ok(Peer::new(&leader.name, dialer))
+    }
+
+    fn say(&mut self, status: &str, reason: &str, message: &str) {
+        let before = self.backup.status.as_ref().and_then(|status| status.conditions.first().cloned());
+        let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time);
+        self.status.conditions = vec![Condition {
+            type_: "Ready".into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.chars().take(1000).collect(),
+            observed_generation: self.backup.metadata.generation,
+            last_transition_time: since.unwrap_or_else(|| Time(Timestamp::now())),
+        }];
+        self.status.observed_generation = self.backup.metadata.generation;
+    }
+
+    async fn write(&self) -> Result<(), PassError> {
+        if self.backup.status.as_ref() == Some(&self.status) {
+            return Ok(());
+        }
+        let api = Api::<RegistryBackup>::namespaced(self.operator.client.clone(), &self.backup.namespace().unwrap_or_default());
+        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "RegistryBackup", "status": self.status });
+        let params = PatchParams::apply(MANAGER).force();
+        match api.patch_status(&self.backup.name_any(), &params, &Patch::Apply(patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(PassError::Status(error)),
+        }
+    }
+
+    async fn tell(&self, kind: EventType, reason: &str, note: &str) {
+        let event = Event { type_: kind, reason: reason.into(), note: Some(note.into()), action: "Backup".into(), secondary: None };
+        if let Err(error) = self.operator.recorder.publish(&event, &self.backup.object_ref(&())).await {
+            tracing::debug!(%error, "could not publish an event");
+        }
+    }
+}
+
+fn told(pin: &PinnedBackup) -> Backup {
+    Backup {
+        name: pin.name.clone(),
+        made: Timestamp::from_millisecond(pin.time.0 as i64).ok().map(Time),
+        position: pin.snapshot.as_ref().map(|snapshot| snapshot.position as i64),
+    }
+}
+
+async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(leader: &Peer, path: &str, message: &Q) -> Result<A, Trouble> {
+    leader.call(path, message, PATIENCE).await.map_err(|error| match &error {
+        CallError::Fault { fault: Fault::Refused { reason }, .. } => trouble("Refused", reason.clone()),
+        _ => trouble("CallFailed", error.to_string()),
+    })
+}

@@ -1,0 +1,105 @@
+//! When backups are due, and which are kept. Pure.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use croner::Cron;
+
+use crate::crd::backup::Retention;
+
+/// Kept of a schedule that says nothing about it.
+const KEPT: usize = 7;
+
+/// Reads a schedule; an error says what is wrong with it.
+pub fn read(schedule: &str) -> Result<Cron, String> {
+    Cron::from_str(schedule).map_err(|error| format!("spec.schedule: {schedule:?} is no schedule: {error}"))
+}
+
+/// The first time behind `after` (seconds since 1970); none: never.
+pub fn next(cron: &Cron, after: i64) -> Option<i64> {
+    let after: DateTime<Utc> = DateTime::from_timestamp(after, 0)?;
+    cron.find_next_occurrence(&after, false).ok().map(|time| time.timestamp())
+}
+
+/// The last time that is due at `now`, if any came behind `since`: what was missed is made up for once.
+pub fn due(cron: &Cron, since: i64, now: i64) -> Option<i64> {
+    let mut due = next(cron, since).filter(|time| *time <= now)?;
+    // A schedule that was asleep for long is not walked through minute by minute.
+    let skip = now - 40 * 86_400;
+    if due < skip {
+        due = next(cron, skip).filter(|time| *time <= now).unwrap_or(due);
+    }
+    while let Some(time) = next(cron, due).filter(|time| *time <= now) {
+        due = time;
+    }
+    Some(due)
+}
+
+/// What a backup of a schedule is called: the same when it is begun twice.
+pub fn name(of: &str, time: i64) -> String {
+    let moment = DateTime::<Utc>::from_timestamp(time, 0).unwrap_or_default();
+    format!("{of}.{}", moment.format("%Y%m%d%H%M"))
+}
+
+/// Whether a backup in the bucket is one of this schedule.
+pub fn is_of(backup: &str, of: &str) -> bool {
+    let time = backup.strip_prefix(of).and_then(|rest| rest.strip_prefix('.'));
+    time.is_some_and(|time| time.len() == 12 && time.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Which of the backups, the newest first and each with the time that it was made (seconds since 1970), are no longer kept.
+pub fn surplus<'a>(kept: &[(&'a str, i64)], retention: &Retention, now: i64) -> Vec<&'a str> {
+    let count = match (retention.count, retention.days) {
+        (Some(count), _) => count as usize,
+        (None, Some(_)) => usize::MAX,
+        (None, None) => KEPT,
+    };
+    let oldest = retention.days.map_or(i64::MIN, |days| now - i64::from(days) * 86_400);
+    let gone = kept.iter().enumerate().skip(1).filter(|(at, (_, made))| *at >= count || *made < oldest);
+    gone.map(|(_, (name, _))| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    // 2026-01-01 00:00 UTC, a Thursday.
+    const NEW_YEAR: i64 = 1_767_225_600;
+
+    #[test]
+    fn what_was_missed_is_made_up_for_once() {
+        let hourly = read("30 * * * *").unwrap();
+        assert_eq!(due(&hourly, NEW_YEAR, NEW_YEAR + 1799), None);
+        assert_eq!(due(&hourly, NEW_YEAR, NEW_YEAR + 1800), Some(NEW_YEAR + 1800));
+        assert_eq!(due(&hourly, NEW_YEAR, NEW_YEAR + 3 * 3600), Some(NEW_YEAR + 2 * 3600 + 1800));
+        assert_eq!(due(&hourly, NEW_YEAR + 2 * 3600 + 1800, NEW_YEAR + 3 * 3600), None);
+        let yearly = read("0 0 1 1 *").unwrap();
+        assert_eq!(due(&yearly, NEW_YEAR - 1, NEW_YEAR + 300 * 86_400), Some(NEW_YEAR));
+    }
+
+    #[test]
+    fn a_schedule_that_is_none_is_refused() {
+        for schedule in ["every day", "61 * * * *", "* * * *", ""] {
+            assert!(read(schedule).is_err(), "{schedule}");
+        }
+    }
+
+    #[test]
+    fn names_tell_the_time_and_whose_they_are() {
+        assert_eq!(name("nightly", NEW_YEAR), "nightly.202601010000");
+        assert!(is_of("nightly.202601010000", "nightly"));
+        assert!(!is_of("nightly.202601010000", "night") && !is_of("nightly", "nightly") && !is_of("nightly.x", "nightly"));
+    }
+
+    #[test]
+    fn the_newest_is_kept_whatever_is_said() {
+        let kept = [("c", NEW_YEAR), ("b", NEW_YEAR - 86_400), ("a", NEW_YEAR - 2 * 86_400)];
+        let of = |count, days| surplus(&kept, &Retention { count, days }, NEW_YEAR + 3 * 86_400);
+        assert_eq!(of(Some(2), None), ["a"]);
+        assert_eq!(of(None, Some(1)), ["b", "a"]);
+        assert_eq!(of(Some(3), Some(4)), ["a"]);
+        assert!(of(None, None).is_empty());
+    }
+}

@@ -1,0 +1,50 @@
+# A backup; then everything is deleted, volumes too; a new Registry begins from the backup and has what there was
+small_index | registry images registry.example.test
+rests images
+outside images
+push_app app registry.example.test/team/app:1
+traffic registry.example.test
+goes_on() { goes_on_from "$1"; }
+wait_for 60 goes_on 0
+traffic_ends
+k apply -f - >/dev/null <<'YAML'
+apiVersion: roadstead.dev/v1alpha1
+kind: RegistryBackup
+metadata: { name: before }
+spec: { registry: images }
+YAML
+k wait --for=condition=Ready registrybackup/before --timeout=120s
+note "the backup is $(k get registrybackup before -o 'jsonpath={.status.last.name}') at $(k get registrybackup before -o 'jsonpath={.status.last.position}')"
+# What is pushed behind it is not in it.
+push_app app registry.example.test/team/app:after
+digest=$(crane digest registry.example.test/team/app:1)
+cluster=$(field images .status.index.cluster)
+kill $(cat "$work/pids"); rm "$work/pids" "$work/images.port"
+k delete registrybackup before >/dev/null
+k delete registry images --timeout=120s >/dev/null
+none() { [ -z "$(k get pods -o name)" ]; }
+wait_for 120 none
+k delete persistentvolumeclaims --all --timeout=120s >/dev/null
+{ small_index; echo '  bootstrap: { backup: before, takeOver: true }'; } | registry images registry.example.test
+rests images 300
+expect "the cluster that was restored" "$(field images .status.index.cluster)" "$cluster"
+expect "nodes that are well" "$(field images .status.index.ready)" 3/3
+outside images
+expect "the image" "$(crane digest registry.example.test/team/app:1)" "$digest"
+! crane digest registry.example.test/team/app:after 2>/dev/null
+python3 "$stories/traffic.py" check --proxy "$proxy" --host registry.example.test --ca "$ca" --log "$work/pushed"
+push_app app registry.example.test/team/app:2
+# A schedule makes them by itself, and keeps as many as it is told.
+k apply -f - >/dev/null <<'YAML'
+apiVersion: roadstead.dev/v1alpha1
+kind: RegistryBackup
+metadata: { name: minutely }
+spec: { registry: images, schedule: "* * * * *", retention: { count: 1 } }
+YAML
+made() { [ -n "$(k get registrybackup minutely -o 'jsonpath={.status.last.name}')" ]; }
+wait_for 120 made
+first=$(k get registrybackup minutely -o 'jsonpath={.status.last.name}')
+another() { [ "$(k get registrybackup minutely -o 'jsonpath={.status.last.name}')" != "$first" ]; }
+wait_for 120 another
+one() { expect kept "$(k get registrybackup minutely -o 'jsonpath={.status.kept[*].name}' | wc -w)" 1; }
+wait_for 60 one

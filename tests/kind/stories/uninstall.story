@@ -1,0 +1,27 @@
+# Deleting a Registry and uninstalling the chart leave nothing but volumes, the bucket and the kinds
+{ small_index; echo '  nodes: { trust: true }'; echo '  deletionProtection: true'; } | registry images registry.example.test
+rests images
+trusted() { [ "$(condition images NodesTrust)" = True ]; }
+wait_for 90 trusted
+said=$(k delete registry images 2>&1) && { echo "a protected Registry was deleted"; exit 1; }
+grep -q deletionProtection <<<"$said"
+k patch registry images --type merge -p '{"spec":{"deletionProtection":false}}' >/dev/null
+"$tools/helm" uninstall roadstead --namespace $system --wait >/dev/null
+# Without an operator the registry goes on.
+expect "the registry" "$(k get pods -l app.kubernetes.io/component=index -o name | wc -l)" 3
+if [ -z "${KUBECONFIG_ONLY:-}" ]; then
+    forgotten() { for node in $(nodes); do [ -z "$(docker exec "$node" ls /etc/containerd/certs.d)" ] || return 1; done; }
+    wait_for 90 forgotten
+    note "nodes have forgotten it"
+fi
+k delete registry images --timeout=60s >/dev/null
+only_claims() { [ -z "$(k get all,secrets,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts -o name | grep -v 'configmap/kube-root-ca.crt\|serviceaccount/default\|secret/bucket')" ]; }
+wait_for 120 only_claims || { k get all,secrets,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts; exit 1; }
+expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 3
+left=$(kubectl get clusterroles,clusterrolebindings,validatingadmissionpolicies,namespaces -o name | grep -i roadstead | grep -v "namespace/$system\|namespace/$ns" || true)
+expect "what is left in the cluster" "$left" ""
+kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
+# Installed again, a Registry of the same name goes on with the volumes that stayed.
+chart
+small_index | registry images registry.example.test
+rests images 240
