@@ -1,5 +1,5 @@
 # Each target sets up what it needs; see CONTRIBUTING.md. `check` never writes to the tree.
-.PHONY: run test check torture build tools
+.PHONY: run test check torture e2e build image generate tools
 
 # Starts a registry on 127.0.0.1:5000 with its data in ./data.
 run:
@@ -16,8 +16,21 @@ test:
 torture:
 	TORTURE=1 tests/run
 
+# Every story of the operator, on a kind cluster.
+e2e:
+	tests/kind/stories/run --all
+
 check:
 	tests/check
+
+# The image of both binaries, as an archive: target/image/roadstead.tar
+image:
+	image/build
+
+# The kinds of the operator as YAML: crds/ and the chart's copy.
+generate:
+	cargo run --locked --quiet -p roadstead-operator -- crd --dir crds
+	cp crds/*.yaml charts/roadstead/files/crds/
 
 tools:
 	tests/tools

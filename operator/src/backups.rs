@@ -103,7 +103,7 @@ impl Work<'_> {
             None => pin.name == name,
         };
         let mut mine: Vec<&PinnedBackup> = all.iter().filter(ours).collect();
-        mine.sort_by(|one, two| two.time.0.cmp(&one.time.0));
+        mine.sort_by_key(|pin| std::cmp::Reverse(pin.time.0));
 
         // What is due: of a schedule the last time that passed, else the one backup, once.
         let due = match &cron {

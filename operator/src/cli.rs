@@ -24,6 +24,7 @@ use crate::nodes::objects;
 use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
 use crate::probe::{self, ProbeArgs};
+use crate::report::{self, ReportArgs};
 
 /// How often it is asked which optional kinds there are.
 const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
@@ -43,6 +44,8 @@ enum Verb {
     Crd(CrdArgs),
     /// Print what to tell nodes of a system that is configured by its vendor's way.
     Snippet(SnippetArgs),
+    /// Gather everything about a registry into one file, without secrets.
+    Report(ReportArgs),
     /// Push a small image to a registry and pull it again.
     Probe(ProbeArgs),
     /// Run on a node, and lead its container runtime to a registry.
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Verb::Run(args) => start(args),
         Verb::Crd(args) => crd(&args),
         Verb::Snippet(args) => snippet::text(&args).map(|text| print!("{text}")),
+        Verb::Report(args) => once(report::run(args)),
         Verb::Probe(args) => once(probe::run(args)),
         Verb::NodeTrust(args) => trust(args),
     };

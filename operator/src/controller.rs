@@ -1,7 +1,6 @@
 //! Watches Registries and what is made of them, and looks at each as often as it needs: the pass
 //! observe → validate → build → plan → apply → act → status.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,13 +88,6 @@ pub async fn run(operator: Operator, namespaces: &[String]) {
 
 async fn watch(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
-    fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
-    where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
-    }
     let within = namespace.as_ref();
     let ours = watcher::Config::default().labels(OF);
     Controller::new(api::<Watched>(&client, within), watcher::Config::default())
@@ -121,9 +113,18 @@ async fn watch(operator: Operator, namespace: Option<String>) {
         .await;
 }
 
+/// The objects of one namespace, or of all.
+fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+}
+
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
     let began = Instant::now();
-    let result = operator.pass(&watched).await;
+    let result = Box::pin(operator.pass(&watched)).await;
     let word = if result.is_ok() { "done" } else { "failed" };
     operator.metrics.passes.with_label_values(&[word]).observe(began.elapsed().as_secs_f64());
     result
@@ -172,7 +173,7 @@ impl Operator {
         {
             observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
         }
-        let service = self.service_address(&observed, &names);
+        let service = observed.service_address(&names);
         let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
         let certificates = kept.as_ref().cloned().unwrap_or_default();
         let dialer = certificates.identity.clone().map(|identity| observe::dialer(&names, &observed.pods, identity));
@@ -329,10 +330,6 @@ impl Operator {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(PassError::Status(error)),
         }
-    }
-
-    fn service_address(&self, observed: &Observed, names: &Names) -> Option<IpAddr> {
-        observed.service_address(names)
     }
 
     async fn tell(&self, registry: &Registry, kind: EventType, reason: &str, note: &str) {

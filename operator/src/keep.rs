@@ -75,12 +75,11 @@ fn group(
     let asked = registry.annotations().get(ROTATE).cloned();
     let sign = |error: issue::IssueError| format!("{error:?}");
     let purpose = format!("{purpose} {}/{}", registry.namespace().unwrap_or_default(), registry.name_any());
-    let mut authority = match secrets::read_authority(observed.secrets.get(name))? {
-        Some(authority) => authority,
-        None => {
-            kept.news.push(format!("a new authority in the Secret {name}"));
-            Authority::new(issue::authority(&purpose, now).map_err(sign)?, asked.clone())
-        }
+    let mut authority = if let Some(authority) = secrets::read_authority(observed.secrets.get(name))? {
+        authority
+    } else {
+        kept.news.push(format!("a new authority in the Secret {name}"));
+        Authority::new(issue::authority(&purpose, now).map_err(sign)?, asked.clone())
     };
     let facts = Facts {
         now,

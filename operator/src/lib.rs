@@ -28,6 +28,7 @@ pub mod optional;
 pub mod plan;
 pub mod probe;
 pub mod quantity;
+pub mod report;
 pub mod schedule;
 pub mod scrape;
 pub mod status;

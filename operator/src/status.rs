@@ -150,7 +150,7 @@ impl Say {
 
 fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready: i32, wanted: i32) -> Vec<Say> {
     let mut said = Vec::new();
-    let quorum = found.view.map(|view| quorum(view));
+    let quorum = found.view.map(quorum);
     let outdated = workload_is_moving(registry, observed);
     let refusals: Vec<String> =
         found.plan.refused.iter().map(|(wants, refusal)| format!("{wants}: {refusal}")).collect();

@@ -1,7 +1,7 @@
 //! The pods of every component: what the Pod Security Standard `restricted` demands, with what the Registry says laid over.
 
+use roadstead::metrics::sum_of;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
 use super::Of;
@@ -39,8 +39,7 @@ pub fn template_of(workload: &Value) -> Option<&str> {
 
 fn hash(value: &Value) -> String {
     // The fields of a map are in order.
-    let sum: [u8; 32] = Sha256::digest(value.to_string().as_bytes()).into();
-    sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    sum_of(value.to_string().as_bytes()).chars().take(16).collect()
 }
 
 fn spec(of: &Of<'_>, component: Component, pods: &Pods, selector: &std::collections::BTreeMap<String, String>) -> Value {
@@ -56,7 +55,7 @@ fn spec(of: &Of<'_>, component: Component, pods: &Pods, selector: &std::collecti
                 "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
                 "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": { "type": "RuntimeDefault" },
             }),
-            &pods.security_context,
+            pods.security_context.as_ref(),
         ),
         "containers": [container(of, component, pods)],
         "volumes": volumes(of, component),
@@ -140,7 +139,7 @@ fn container(of: &Of<'_>, component: Component, pods: &Pods) -> Value {
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
                 "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
             }),
-            &pods.container_security_context,
+            pods.container_security_context.as_ref(),
         ),
         "volumeMounts": mounts,
         // An index is opened and its log replayed: that may take a while, and is no reason to begin anew.
@@ -168,8 +167,8 @@ fn volumes(of: &Of<'_>, component: Component) -> Vec<Value> {
 }
 
 /// What the Registry says of a security context, laid over ours.
-fn laid_over<T: serde::Serialize>(ours: Value, theirs: &Option<T>) -> Value {
-    match (ours, theirs.as_ref().map(|theirs| json!(theirs))) {
+fn laid_over<T: serde::Serialize>(ours: Value, theirs: Option<&T>) -> Value {
+    match (ours, theirs.map(|theirs| json!(theirs))) {
         (Value::Object(mut ours), Some(Value::Object(theirs))) => {
             ours.extend(theirs.into_iter().filter(|(_, value)| !value.is_null()));
             Value::Object(ours)

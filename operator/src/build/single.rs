@@ -3,12 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Of, index, pods};
-use crate::crd::index::Volume;
 use crate::names::Component;
 
 pub(super) fn build(of: &Of<'_>) -> Value {
     let name = of.names.registry();
-    let volume = of.registry.spec.storage.claim.clone().unwrap_or_else(Volume::default);
+    let volume = of.registry.spec.storage.claim.clone().unwrap_or_default();
     let body = json!({
         "spec": {
             "replicas": 1,

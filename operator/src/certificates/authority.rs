@@ -105,11 +105,13 @@ impl Authority {
     }
 
     /// Has `pair` trusted from now on.
+    #[must_use]
     pub fn begin(self, pair: Pair, asked: Option<String>) -> Self {
         Self { stage: Stage::Trusting, current: self.current, other: Some(pair), asked: asked.or(self.asked) }
     }
 
     /// Lets the new one sign.
+    #[must_use]
     pub fn switch(self) -> Self {
         match self.other {
             Some(other) => Self { stage: Stage::Issuing, current: other, other: Some(self.current), ..self },
@@ -118,6 +120,7 @@ impl Authority {
     }
 
     /// Trusts the one that signs alone.
+    #[must_use]
     pub fn give_up(self) -> Self {
         Self { stage: Stage::Stable, other: None, ..self }
     }

@@ -6,7 +6,6 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::authority::{Authority, is_old};
 use super::issue::{self, IssueError};
@@ -109,8 +108,7 @@ fn whom(leaves: &[Leaf]) -> String {
 
 /// How a text is recognized.
 pub fn hash(bytes: &[u8]) -> String {
-    let sum: [u8; 32] = Sha256::digest(bytes).into();
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+    roadstead::metrics::sum_of(bytes)
 }
 
 fn secret(

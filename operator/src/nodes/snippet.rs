@@ -40,7 +40,10 @@ pub fn text(args: &SnippetArgs) -> anyhow::Result<String> {
 }
 
 fn write(system: System, host: &str, ca: Option<&str>) -> String {
-    let indented = |ca: &str, by: usize| ca.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect::<String>();
+    let indented = |ca: &str, by: usize| {
+        let lines: Vec<String> = ca.lines().map(|line| " ".repeat(by) + line).collect();
+        lines.join("\n") + "\n"
+    };
     match system {
         System::K3s => {
             let tls = ca.map_or(String::new(), |_| {

@@ -1,7 +1,9 @@
 //! The cluster begins: once, under an id that was written down before any node heard of it.
 
-use super::guards::Refusal;
+use super::guards::volumes_are_ours;
 use super::{Next, Step, View};
+
+const WANTS: &str = "the index to begin";
 
 pub(super) fn next(view: &View) -> Next {
     if view.begun {
@@ -25,9 +27,9 @@ pub(super) fn next(view: &View) -> Next {
                 let why = pod.unplaced.as_ref().map_or(why, |unplaced| &unplaced.reason);
                 return Next::Waiting(format!("node {ordinal} does not answer yet: {why}"));
             }
-            super::Said::Status(status) => {
-                if let Some(other) = status.cluster.as_ref().filter(|other| *other != cluster) {
-                    return not_ours(*ordinal, other);
+            super::Said::Status(_) => {
+                if let Err(refusal) = volumes_are_ours(Some(cluster), pod) {
+                    return Next::Refused { wants: WANTS.into(), refusal };
                 }
             }
         }
@@ -35,25 +37,32 @@ pub(super) fn next(view: &View) -> Next {
     Next::Step(Step::Begin { ordinals })
 }
 
-/// Volumes may be those of a Registry of the same name that was deleted: they stay, and so does what is on them.
+/// Volumes may be those of a Registry of the same name that was deleted: they stay, and so does what is on them. Those beyond
+/// what is wanted are asked too: the cluster may be on these alone.
 fn name(view: &View) -> Next {
-    let mut found: Option<(u32, &str)> = None;
-    for ordinal in 0..view.wanted {
-        let status = view.pod(ordinal).and_then(super::Pod::status);
-        let Some(status) = status else { return Next::Waiting(format!("node {ordinal} does not answer yet")) };
-        match (found, status.cluster.as_deref()) {
-            (_, None) => {}
-            (None, Some(cluster)) => found = Some((ordinal, cluster)),
-            (Some((_, first)), Some(cluster)) if first == cluster => {}
-            (Some(_), Some(cluster)) => return not_ours(ordinal, cluster),
+    let mut found: Option<String> = None;
+    for ordinal in 0..first_pods(view) {
+        let Some((pod, status)) = view.pod(ordinal).and_then(|pod| Some((pod, pod.status()?))) else {
+            if ordinal >= view.wanted && found.is_some() {
+                continue; // it is not needed to know the cluster
+            }
+            return Next::Waiting(format!("node {ordinal} does not answer yet"));
+        };
+        if found.is_none() {
+            found.clone_from(&status.cluster);
+        } else if let Err(refusal) = volumes_are_ours(found.as_ref(), pod) {
+            return Next::Refused { wants: WANTS.into(), refusal };
         }
     }
-    Next::Step(Step::Name { adopted: found.map(|(_, cluster)| cluster.to_owned()) })
+    Next::Step(Step::Name { adopted: found })
 }
 
-fn not_ours(ordinal: u32, other: &str) -> Next {
-    let why = format!(
-        "the volume of node {ordinal} belongs to cluster {other}: delete the claim for an empty one, or make the Registry that it is of"
-    );
-    Next::Refused { wants: "the index to begin".into(), refusal: Refusal { guard: "volumes_are_ours", why } }
+/// As many pods as there are volumes, until it is known what is on them.
+pub(super) fn first_pods(view: &View) -> u32 {
+    if view.begun || view.cluster.is_some() {
+        return view.wanted;
+    }
+    let claims = view.claims.iter().filter(|claim| !claim.terminating).map(|claim| claim.ordinal + 1);
+    let known = claims.filter(|pods| *pods <= view.addresses.len() as u32);
+    known.chain([view.wanted]).max().unwrap_or(view.wanted)
 }

@@ -96,9 +96,9 @@ pub fn leader_last(view: &View, ordinal: u32) -> Verdict {
     if leads && !alone { refuse("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
 }
 
-/// What a pod has found on its volume is of no other cluster.
-pub fn volumes_are_ours(view: &View, pod: &Pod) -> Verdict {
-    let other = pod.status().and_then(|status| status.cluster.as_ref()).filter(|other| view.cluster.as_ref() != Some(*other));
+/// What a pod has found on its volume is of no other cluster than this one.
+pub fn volumes_are_ours(cluster: Option<&String>, pod: &Pod) -> Verdict {
+    let other = pod.status().and_then(|status| status.cluster.as_ref()).filter(|other| cluster != Some(*other));
     match other {
         None => Ok(()),
         Some(other) => refuse(

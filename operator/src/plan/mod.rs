@@ -161,9 +161,18 @@ pub fn plan(view: &View) -> Plan {
 }
 
 /// How many pods the StatefulSet is to have: as many as are wanted, and those that are members until they have left.
+/// Before a pod comes back whose member has left, its volume must be gone, or a node that is refused for ever comes back.
 pub fn index_pods(view: &View) -> u32 {
     let members = view.members().iter().filter_map(|member| view.ordinal_of(&member.name)).map(|ordinal| ordinal + 1);
     // Without a word from any member, nobody is taken away.
     let silent = if view.leader().is_none() && view.begun { view.replicas } else { 0 };
-    members.chain([view.wanted, silent]).max().unwrap_or(view.wanted)
+    let wanted = bootstrap::first_pods(view).min(left_over(view));
+    members.chain([wanted, silent]).max().unwrap_or(wanted)
+}
+
+/// The first ordinal beyond the pods that has a volume of a member that left.
+fn left_over(view: &View) -> u32 {
+    let is_known = view.begun && view.replicas > 0;
+    let beyond = view.claims.iter().map(|claim| claim.ordinal).filter(|ordinal| is_known && *ordinal >= view.replicas);
+    beyond.min().unwrap_or(u32::MAX)
 }

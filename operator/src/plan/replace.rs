@@ -1,7 +1,7 @@
 //! A node whose volume is gone is made again: under a new id, in the place of the old one.
 
-use super::guards::{self, no_member_joining, quorum_kept_without, somebody_leads};
-use super::{Next, Step, View};
+use super::guards::{self, no_member_joining, quorum_kept_without, somebody_leads, volumes_are_ours};
+use super::{Next, Pod, Step, View};
 
 /// A volume that will not come back is given up; an empty node takes the place of the member that it was.
 pub(super) fn next(view: &View) -> Next {
@@ -23,10 +23,14 @@ pub(super) fn next(view: &View) -> Next {
             pod: Some(pod.uid.clone()),
         });
     }
-    for pod in view.pods.iter().filter(|pod| pod.is_empty() && !pod.terminating) {
+    // One that is a member already has only not heard of it yet.
+    let empty = |pod: &&Pod| pod.is_empty() && !pod.terminating && view.member_in(pod).is_none();
+    for pod in view.pods.iter().filter(empty) {
         let Some(old) = view.member_of(pod.ordinal) else { continue };
         let wants = format!("node {} to take the place of member {}", pod.ordinal, old.id);
-        let verdict = somebody_leads(view).and_then(|()| no_member_joining(view, Some(pod.ordinal)));
+        let verdict = somebody_leads(view)
+            .and_then(|()| volumes_are_ours(view.cluster.as_ref(), pod))
+            .and_then(|()| no_member_joining(view, Some(pod.ordinal)));
         if let Err(refusal) = verdict {
             return Next::Refused { wants, refusal };
         }
@@ -52,6 +56,10 @@ pub(super) fn joining(view: &View) -> Next {
         }
         if !view.has_caught_up(learner.id) {
             return Next::Waiting(format!("node {ordinal} catches up"));
+        }
+        // The voters are counted with it from then on.
+        if let Err(why) = view.is_well(learner) {
+            return Next::Waiting(format!("node {ordinal} joins: {why}"));
         }
         let old = view.members().iter().find(|member| member.voter && member.name == learner.name);
         let wants = format!("node {ordinal} to become a voter");

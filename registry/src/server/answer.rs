@@ -46,7 +46,8 @@ pub(super) async fn answer<H: Handler>(
         let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();
         return Ok(refuse(StatusCode::INTERNAL_SERVER_ERROR, text, version, running));
     };
-    if watch.is_astray() {
+    let must_go = version < Version::HTTP_2 && service.drain.is_begun();
+    if watch.is_astray() || must_go {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| AnswerBody::handler(body, running, version)))

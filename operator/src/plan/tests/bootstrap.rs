@@ -28,7 +28,6 @@ fn a_cluster_is_named_when_every_node_has_said_what_its_volume_holds() {
         ("no pod yet", fresh(3).absent(0).absent(1).absent(2), Is::Waits("node 0 does not answer yet")),
         ("one is not there", fresh(3).absent(1), Is::Waits("node 1 does not answer yet")),
         ("one does not answer", fresh(3).down(2), Is::Waits("node 2 does not answer yet")),
-        ("one that is not wanted does not count", fresh(3).wanted(1).down(2), name(None)),
     ]);
 }
 
@@ -38,6 +37,24 @@ fn the_cluster_that_volumes_have_is_adopted() {
         ("all have it", (0..3).fold(fresh(3), |seen, ordinal| of_cluster(seen, ordinal, "01old")), name(Some("01old"))),
         ("one has it, two volumes are new", of_cluster(fresh(3), 2, "01old"), name(Some("01old"))),
     ]);
+}
+
+#[test]
+fn a_cluster_on_volumes_beyond_what_is_wanted_is_found_too() {
+    // Otherwise another one would begin, and these volumes would be deleted as surplus.
+    let fewer = || fresh(3).wanted(1);
+    check(vec![
+        ("the last volume has it", of_cluster(fewer(), 2, "01old"), name(Some("01old"))),
+        ("the last one does not answer", fewer().down(2), Is::Waits("node 2 does not answer yet")),
+        ("one that is wanted has it", of_cluster(fewer(), 0, "01old").down(2), name(Some("01old"))),
+        ("there is no pod for it yet", fewer().absent(2), Is::Waits("node 2 does not answer yet")),
+        ("it goes", fewer().absent(2).claim_as(2, |claim| claim.terminating = true), name(None)),
+        ("there are no such volumes", fewer().down(2).with(|view| view.claims.truncate(1)), name(None)),
+    ]);
+    assert_eq!(index_pods(&fewer().absent(1).absent(2).view()), 3, "there are pods that can be asked");
+    assert_eq!(index_pods(&fewer().with(|view| view.cluster = Some(OURS.into())).view()), 1, "all were empty");
+    let strange = |view: &mut View| view.claims[2].ordinal = 7;
+    assert_eq!(index_pods(&fewer().with(strange).view()), 2, "no node has that address");
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Model {
             self.runs(ordinal)
                 && self.pods[&ordinal].phase == Phase::Running
                 && self.volumes[&ordinal].applied + 100 >= self.end
+                && !self.volumes[&ordinal].members.is_empty()
         })
     }
 
@@ -293,8 +294,10 @@ impl Model {
             if half && self.number() % 2 == 0 {
                 return; // they have joined, and nobody began it
             }
-            // One knows that it has begun, the others hear of it.
-            self.volumes.get_mut(&ordinals[0]).unwrap().members.clone_from(&members);
+            // One begins it, and a majority has heard of it when it answers.
+            for ordinal in &ordinals[..if half { 1 } else { ordinals.len() / 2 + 1 }] {
+                self.volumes.get_mut(ordinal).unwrap().members.clone_from(&members);
+            }
             self.formed.clone_from(&self.cluster);
             (self.end, self.leader, self.term) = (1, Some(members[0].id), 1);
             self.members = members;
@@ -348,8 +351,8 @@ impl Model {
         self.move_pods();
         self.elect();
         self.replicate();
-        let up: Vec<u32> = self.stopped.iter().copied().filter(|ordinal| !self.is_member(*ordinal) || self.is_ready(*ordinal)).collect();
-        up.iter().for_each(|ordinal| drop(self.stopped.remove(ordinal)));
+        let is_up = |ordinal: &u32| !self.is_member(*ordinal) || self.is_ready(*ordinal);
+        self.stopped = self.stopped.iter().copied().filter(|ordinal| !is_up(ordinal)).collect();
     }
 
     fn move_pods(&mut self) {
@@ -454,8 +457,10 @@ impl Model {
         }
     }
 
-    /// The Registry is deleted with all but its volumes, and made again.
+    /// The Registry is deleted with all but its volumes, and made again. Before it has begun nothing is given up: people
+    /// delete volumes that cannot be used.
     pub fn make_again(&mut self) {
+        self.volumes.retain(|_, volume| !volume.is_lost && !volume.is_refused);
         (self.cluster, self.begun, self.set, self.leader) = (None, false, None, None);
         self.pods.clear();
         self.stopped.clear();
