@@ -27,9 +27,10 @@ check:
 image:
 	image/build
 
-# The kinds of the operator as YAML: crds/ and the chart's copy.
+# The kinds of the operator as YAML, in crds/ and the chart, and their reference.
 generate:
 	cargo run --locked --quiet -p roadstead-operator -- crd --dir crds
+	cargo run --locked --quiet -p roadstead-operator -- crd --reference > docs/reference/kinds.md
 	cp crds/*.yaml charts/roadstead/files/crds/
 
 tools:

@@ -74,10 +74,12 @@ impl Actor<'_> {
             Step::Transfer { ordinal } => {
                 let leader = self.view.leader().ok_or(ActError::NoLeader)?;
                 // To one that stays: who is next is well, or the guards would have refused.
-                let stays = leader.members.iter().filter(|member| member.voter && member.id != leader.id).find(|member| {
-                    let at = self.view.ordinal_of(&member.name);
-                    at.is_some_and(|at| at < self.view.wanted && at != *ordinal) && self.view.is_well(member).is_ok()
-                });
+                let stays =
+                    leader.members.iter().filter(|member| member.voter && member.id != leader.id).find(|member| {
+                        let at = self.view.ordinal_of(&member.name);
+                        at.is_some_and(|at| at < self.view.wanted && at != *ordinal)
+                            && self.view.is_well(member).is_ok()
+                    });
                 let to: Option<u64> = stays.map(|member| member.id);
                 let _: Option<u64> = self.call(&leader.name, TRANSFER, &to, PATIENCE).await?;
                 Ok(())
@@ -105,7 +107,9 @@ impl Actor<'_> {
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
                 let claim = names.claim(*ordinal);
                 let patched = claims.patch(&claim, &PatchParams::default(), &Patch::Merge(patch)).await;
-                patched.map(|_| ()).map_err(|source| ActError::Api { what: format!("expand the claim {claim}"), source })
+                patched
+                    .map(|_| ())
+                    .map_err(|source| ActError::Api { what: format!("expand the claim {claim}"), source })
             }
             Step::RecreateSet => {
                 let sets = Api::<StatefulSet>::namespaced(self.client.clone(), &names.namespace);
@@ -147,7 +151,8 @@ impl Actor<'_> {
         message: &Q,
         patience: Duration,
     ) -> Result<A, ActError> {
-        let dialer = self.dialer.ok_or_else(|| ActError::NotNow("there is no certificate to call nodes with yet".into()))?;
+        let dialer =
+            self.dialer.ok_or_else(|| ActError::NotNow("there is no certificate to call nodes with yet".into()))?;
         Ok(Peer::new(node, Arc::clone(dialer)).call(path, message, patience).await?)
     }
 

@@ -107,7 +107,10 @@ impl Applier {
         let (uid, version) = (applied.uid().unwrap_or_default(), applied.resource_version().unwrap_or_default());
         let before = live.as_ref().and_then(|live| live.pointer("/metadata/resourceVersion")).and_then(Value::as_str);
         let is_same = before == Some(version.as_str());
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, (object.value.clone(), generation(&text_of(&applied))));
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid, (object.value.clone(), generation(&text_of(&applied))));
         let reason = if live.is_some() { "Updated" } else { "Created" };
         Ok((!is_same).then(|| Change { reason, kind: kind.kind, name: object.name.clone() }))
     }

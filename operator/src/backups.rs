@@ -133,8 +133,11 @@ impl Work<'_> {
             self.status.last = Some(newest.clone());
         }
         if cron.is_some() {
-            let kept: Vec<(&str, i64)> =
-                mine.iter().filter(|pin| pin.snapshot.is_some()).map(|pin| (pin.name.as_str(), (pin.time.0 / 1000) as i64)).collect();
+            let kept: Vec<(&str, i64)> = mine
+                .iter()
+                .filter(|pin| pin.snapshot.is_some())
+                .map(|pin| (pin.name.as_str(), (pin.time.0 / 1000) as i64))
+                .collect();
             for gone in schedule::surplus(&kept, &spec.retention, now) {
                 ask::<_, ()>(&leader, DELETE, &gone.to_owned()).await?;
                 self.tell(EventType::Normal, "BackupDeleted", &format!("the backup {gone} is no longer kept")).await;
@@ -186,9 +189,13 @@ impl Work<'_> {
         let name = &self.backup.spec.registry;
         let registry = Api::<Registry>::namespaced(client.clone(), &namespace).get_opt(name).await;
         let registry = registry.map_err(|error| trouble("ReadFailed", error.to_string()))?;
-        let registry = registry.ok_or_else(|| trouble("RegistryMissing", format!("there is no Registry {name} in {namespace}")))?;
+        let registry = registry
+            .ok_or_else(|| trouble("RegistryMissing", format!("there is no Registry {name} in {namespace}")))?;
         if registry.spec.storage.claim.is_some() {
-            return Err(trouble("NotPossible", "a registry on storage.claim has no backups: snapshot its volume instead"));
+            return Err(trouble(
+                "NotPossible",
+                "a registry on storage.claim has no backups: snapshot its volume instead",
+            ));
         }
         let names = Names::of(&registry);
         let observed = observe::objects(client, &registry, &self.operator.optional).await;
@@ -198,7 +205,9 @@ impl Work<'_> {
         let dialer = observe::dialer(&names, &observed.pods, identity);
         observe::nodes(&names, &mut observed, &dialer).await;
         let view = look::view(&registry, &observed, "");
-        let leader = view.leader().ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
+        let leader = view
+            .leader()
+            .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
         Ok(Peer::new(&leader.name, dialer))
     }
 
@@ -220,8 +229,12 @@ impl Work<'_> {
         if self.backup.status.as_ref() == Some(&self.status) {
             return Ok(());
         }
-        let api = Api::<RegistryBackup>::namespaced(self.operator.client.clone(), &self.backup.namespace().unwrap_or_default());
-        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "RegistryBackup", "status": self.status });
+        let api = Api::<RegistryBackup>::namespaced(
+            self.operator.client.clone(),
+            &self.backup.namespace().unwrap_or_default(),
+        );
+        let patch =
+            json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "RegistryBackup", "status": self.status });
         let params = PatchParams::apply(MANAGER).force();
         match api.patch_status(&self.backup.name_any(), &params, &Patch::Apply(patch)).await {
             Ok(_) => Ok(()),
@@ -231,7 +244,13 @@ impl Work<'_> {
     }
 
     async fn tell(&self, kind: EventType, reason: &str, note: &str) {
-        let event = Event { type_: kind, reason: reason.into(), note: Some(note.into()), action: "Backup".into(), secondary: None };
+        let event = Event {
+            type_: kind,
+            reason: reason.into(),
+            note: Some(note.into()),
+            action: "Backup".into(),
+            secondary: None,
+        };
         if let Err(error) = self.operator.recorder.publish(&event, &self.backup.object_ref(&())).await {
             tracing::debug!(%error, "could not publish an event");
         }
@@ -246,7 +265,11 @@ fn told(pin: &PinnedBackup) -> Backup {
     }
 }
 
-async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(leader: &Peer, path: &str, message: &Q) -> Result<A, Trouble> {
+async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
+    leader: &Peer,
+    path: &str,
+    message: &Q,
+) -> Result<A, Trouble> {
     leader.call(path, message, PATIENCE).await.map_err(|error| match &error {
         CallError::Fault { fault: Fault::Refused { reason }, .. } => trouble("Refused", reason.clone()),
         _ => trouble("CallFailed", error.to_string()),

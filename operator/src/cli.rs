@@ -14,7 +14,7 @@ use roadstead::config::{Log, LogFormat};
 use crate::apply::Applier;
 use crate::build::Surroundings;
 use crate::controller::{self, Operator};
-use crate::crd::schema;
+use crate::crd::{reference, schema};
 use crate::health;
 use crate::lease::Holder;
 use crate::metrics::Metrics;
@@ -85,6 +85,9 @@ struct CrdArgs {
     /// Write a file for each kind into this directory, instead of all to stdout.
     #[arg(long)]
     dir: Option<std::path::PathBuf>,
+    /// Print the reference of all fields instead.
+    #[arg(long, conflicts_with = "dir")]
+    reference: bool,
 }
 
 /// Does what the command line says.
@@ -107,6 +110,10 @@ pub fn run() -> ExitCode {
 }
 
 fn crd(args: &CrdArgs) -> anyhow::Result<()> {
+    if args.reference {
+        print!("{}", reference::page().context("could not write the reference")?);
+        return Ok(());
+    }
     for (name, text) in schema::files().context("could not write the kinds")? {
         match &args.dir {
             Some(dir) => {
@@ -127,7 +134,8 @@ fn trust(args: AgentArgs) -> anyhow::Result<()> {
 /// What needs no more than one thread.
 fn once(what: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // said twice it stays
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")?;
     runtime.block_on(what)
 }
 

@@ -24,13 +24,14 @@ use crate::act::{ActError, Actor};
 use crate::apply::Applier;
 use crate::backups;
 use crate::build::{Decided, Surroundings, build};
+use crate::certificates::secrets::until;
 use crate::crd::{GROUP, Registry};
 use crate::keep::{self, Certificates};
 use crate::look;
 use crate::metrics::Metrics;
-use crate::names::{MANAGER, Names, OF};
-use crate::object::text_of;
+use crate::names::{Component, MANAGER, Names, OF};
 use crate::nodes::objects;
+use crate::object::text_of;
 use crate::observe::{self, ObserveError, Observed};
 use crate::optional::Optional;
 use crate::plan::{self, View};
@@ -134,7 +135,12 @@ fn failed(watched: Arc<Watched>, error: &PassError, operator: Arc<Operator>) -> 
     let name = watched.name_any();
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let text: Vec<String> = chain.map(ToString::to_string).collect();
-    tracing::warn!(registry = name, namespace = watched.namespace(), error = text.join(": "), "could not look at a registry");
+    tracing::warn!(
+        registry = name,
+        namespace = watched.namespace(),
+        error = text.join(": "),
+        "could not look at a registry"
+    );
     if matches!(error, PassError::Unreadable(_)) {
         operator.metrics.broken.inc();
         return Action::requeue(AT_REST);
@@ -148,9 +154,10 @@ impl Operator {
         // Read anew: what was decided in the last pass stands in its status, and the watch may be behind.
         let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
         let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
-            let _ = self.metrics.ready.remove_label_values(&[&namespace, &name]);
+            let names = Names { name, namespace };
+            let secrets = [names.tls(), names.peers(Component::Index), names.peers(Component::Registry)];
+            self.metrics.forget(&names.namespace, &names.name, &secrets);
             if let Some(nodes) = &self.around.nodes {
-                let names = Names { name, namespace };
                 objects::remove(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
             }
             return Ok(Action::await_change());
@@ -200,7 +207,13 @@ impl Operator {
                     is_changed = !changes.is_empty();
                     for change in changes {
                         self.metrics.writes.with_label_values(&[change.kind]).inc();
-                        self.tell(registry, EventType::Normal, change.reason, &format!("{} {}", change.kind, change.name)).await;
+                        self.tell(
+                            registry,
+                            EventType::Normal,
+                            change.reason,
+                            &format!("{} {}", change.kind, change.name),
+                        )
+                        .await;
                     }
                     for news in &certificates.news {
                         self.tell(registry, EventType::Normal, "Certificates", news).await;
@@ -229,7 +242,12 @@ impl Operator {
     }
 
     /// The objects as they should be, and what the plan looks at.
-    fn design(&self, registry: &Registry, observed: &Observed, certificates: &Certificates) -> (Vec<crate::object::Object>, Option<View>) {
+    fn design(
+        &self,
+        registry: &Registry,
+        observed: &Observed,
+        certificates: &Certificates,
+    ) -> (Vec<crate::object::Object>, Option<View>) {
         let names = Names::of(registry);
         let is_single = registry.spec.storage.claim.is_some();
         let mut decided = Decided {
@@ -283,7 +301,12 @@ impl Operator {
             }
             Err(error) => {
                 let why = format!("{step}: {}", chain(&error));
-                tracing::warn!(registry = registry.name_any(), namespace = registry.namespace(), error = why, "a step failed");
+                tracing::warn!(
+                    registry = registry.name_any(),
+                    namespace = registry.namespace(),
+                    error = why,
+                    "a step failed"
+                );
                 self.tell(registry, EventType::Warning, "StepFailed", &why).await;
                 found.step_failed = Some(why);
                 false
@@ -310,14 +333,15 @@ impl Operator {
         let names = Names::of(registry);
         let mut now = status(registry, observed, found, &Time(Timestamp::now()));
         // What a step wrote into the status itself stays as it wrote it.
-        if let Some(crate::plan::Step::Name { .. } | crate::plan::Step::Begin { .. } | crate::plan::Step::NoteBegun) = found.plan.step
+        if let Some(crate::plan::Step::Name { .. } | crate::plan::Step::Begin { .. } | crate::plan::Step::NoteBegun) =
+            found.plan.step
             && let Some(index) = &mut now.index
         {
             index.cluster = None;
             index.bootstrapped = None;
         }
         let is_ready = now.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        self.metrics.ready.with_label_values(&[&names.namespace, &names.name]).set(i64::from(is_ready));
+        self.measure(&names, observed, found, is_ready);
         if registry.status.as_ref() == Some(&now) {
             return Ok(());
         }
@@ -332,15 +356,29 @@ impl Operator {
         }
     }
 
+    fn measure(&self, names: &Names, observed: &Observed, found: &Found<'_>, is_ready: bool) {
+        let of = [names.namespace.as_str(), names.name.as_str()];
+        self.metrics.ready.with_label_values(&of).set(i64::from(is_ready));
+        if let Some(view) = found.view {
+            let well = (0..view.wanted).filter(|ordinal| view.votes_well(*ordinal)).count();
+            self.metrics.index_wanted.with_label_values(&of).set(i64::from(view.wanted));
+            self.metrics.index_well.with_label_values(&of).set(well as i64);
+            self.metrics.index_led.with_label_values(&of).set(i64::from(view.leader().is_some()));
+        }
+        for (secret, until) in observed.secrets.iter().filter_map(|(name, secret)| Some((name, until(secret)?))) {
+            self.metrics.certificates_expire.with_label_values(&[of[0], of[1], secret]).set(until);
+        }
+    }
+
     async fn tell(&self, registry: &Registry, kind: EventType, reason: &str, note: &str) {
         let note: String = note.chars().take(1000).collect();
-        let event = Event { type_: kind, reason: reason.into(), note: Some(note), action: "Reconcile".into(), secondary: None };
+        let event =
+            Event { type_: kind, reason: reason.into(), note: Some(note), action: "Reconcile".into(), secondary: None };
         if let Err(error) = self.recorder.publish(&event, &registry.object_ref(&())).await {
             tracing::debug!(%error, "could not publish an event");
         }
     }
 }
-
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 
 /// Answers until the process ends.
 pub async fn serve(address: SocketAddr, metrics: Registry) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("could not listen on {address} (--listen)"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("could not listen on {address} (--listen)"))?;
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
         let metrics = metrics.clone();

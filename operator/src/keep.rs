@@ -14,8 +14,8 @@ use crate::certificates::authority::{Authority, Facts, Next};
 use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers, secrets};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
-use crate::object::Object;
 use crate::nodes::Report;
+use crate::object::Object;
 use crate::observe::Observed;
 
 /// On a Registry: asks for new authorities, once for each word.
@@ -36,7 +36,12 @@ pub struct Certificates {
 }
 
 /// Judges what there is, and makes what is missing.
-pub fn keep(registry: &Registry, observed: &Observed, service: Option<IpAddr>, now: i64) -> Result<Certificates, String> {
+pub fn keep(
+    registry: &Registry,
+    observed: &Observed,
+    service: Option<IpAddr>,
+    now: i64,
+) -> Result<Certificates, String> {
     let names = Names::of(registry);
     let mut kept = Certificates::default();
     let peers = of_peers(registry);
@@ -98,7 +103,9 @@ fn group(
             authority = authority.switch();
         }
         Next::GiveUp => {
-            kept.news.push(format!("the old authority in the Secret {name} is trusted no more, since nobody shows its certificates"));
+            kept.news.push(format!(
+                "the old authority in the Secret {name} is trusted no more, since nobody shows its certificates"
+            ));
             authority = authority.give_up();
         }
         Next::Wait(why) => kept.waiting = Some(format!("{name}: {why}")),
@@ -176,7 +183,8 @@ fn nodes_trust(registry: &Registry, observed: &Observed, authority: &Authority) 
 
 /// The operator issues a certificate to itself, which nobody keeps.
 fn own_identity(authority: &Authority, now: i64) -> Result<Identity, String> {
-    let leaf = Leaf { file: String::new(), hosts: vec!["operator".into()], addresses: Vec::new(), role: Some(Role::Admin) };
+    let leaf =
+        Leaf { file: String::new(), hosts: vec!["operator".into()], addresses: Vec::new(), role: Some(Role::Admin) };
     let (issued, _) = issue::leaf(&authority.current, &leaf, now).map_err(|error| format!("{error:?}"))?;
     let pem = Pem {
         certificate: issued.certificate.into_bytes(),

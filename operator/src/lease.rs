@@ -51,7 +51,8 @@ impl Holder {
 
     async fn try_acquire(&self, seen: &mut Seen) -> kube::Result<bool> {
         let Some(lease) = self.api.get_opt(MANAGER).await? else {
-            let mut lease = Lease { metadata: ObjectMeta { name: Some(MANAGER.into()), ..ObjectMeta::default() }, spec: None };
+            let mut lease =
+                Lease { metadata: ObjectMeta { name: Some(MANAGER.into()), ..ObjectMeta::default() }, spec: None };
             self.mark(&mut lease, true);
             return taken(self.api.create(&PostParams::default(), &lease).await);
         };

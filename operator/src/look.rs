@@ -68,7 +68,8 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
 }
 
 fn claims(names: &Names, observed: &Observed) -> Vec<Claim> {
-    let size = |map: Option<&BTreeMap<String, Quantity>>| map.and_then(|map| bytes(map.get("storage")?)).unwrap_or_default();
+    let size =
+        |map: Option<&BTreeMap<String, Quantity>>| map.and_then(|map| bytes(map.get("storage")?)).unwrap_or_default();
     let mut claims: Vec<Claim> = observed
         .claims
         .iter()
@@ -97,5 +98,7 @@ pub fn set_size(set: &Value) -> Option<Quantity> {
 
 pub fn is_ready(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+    conditions.is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })
 }

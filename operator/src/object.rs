@@ -82,9 +82,9 @@ impl Object {
 /// Whether `live` has everything that is `wanted`: the API server adds defaults, and others add what is theirs.
 pub fn has(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| {
-            live.get(name).map_or_else(|| is_nothing(wanted), |live| has(live, wanted))
-        }),
+        (Value::Object(live), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, wanted)| live.get(name).map_or_else(|| is_nothing(wanted), |live| has(live, wanted))),
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| has(live, wanted))
         }

@@ -77,9 +77,7 @@ impl Observed {
 
     pub fn pods_of(&self, names: &Names, component: Component) -> impl Iterator<Item = &Pod> {
         let selector = names.selector(component);
-        self.pods
-            .iter()
-            .filter(move |pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
+        self.pods.iter().filter(move |pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
     }
 }
 
@@ -171,7 +169,8 @@ async fn machines(client: &Client, observed: &mut Observed) {
 /// Why a pod has no machine.
 pub fn unschedulable(pod: &Pod) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let placed = conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let placed =
+        conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     Some(placed.message.clone().unwrap_or_else(|| "it cannot be placed".into()))
 }
 
@@ -263,7 +262,8 @@ pub async fn loaded(observed: &mut Observed) {
         let address: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
         let name = pod.name_any();
         Some(async move {
-            let text = crate::scrape::get(SocketAddr::new(address, ADMIN), "/metrics", PATIENCE).await.unwrap_or_default();
+            let text =
+                crate::scrape::get(SocketAddr::new(address, ADMIN), "/metrics", PATIENCE).await.unwrap_or_default();
             (name, crate::scrape::certificates(&text))
         })
     });

@@ -31,7 +31,8 @@ pub async fn run(args: ProbeArgs) -> anyhow::Result<()> {
     let mut builder = Client::builder().timeout(PATIENCE);
     if let Some(path) = args.ca.as_ref().filter(|path| path.exists()) {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let roots = Certificate::from_pem_bundle(&text).with_context(|| format!("{} holds no authorities", path.display()))?;
+        let roots =
+            Certificate::from_pem_bundle(&text).with_context(|| format!("{} holds no authorities", path.display()))?;
         builder = builder.tls_certs_merge(roots);
     }
     let client = builder.build().context("could not set up the client")?;
@@ -40,7 +41,8 @@ pub async fn run(args: ProbeArgs) -> anyhow::Result<()> {
     // Never pushed before: a blob that is known already would prove nothing.
     let layer = ulid::Ulid::new().to_string().into_bytes();
     let layer_digest = push_blob(&client, &base, layer.clone()).await?;
-    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer_digest] } });
+    let config =
+        json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer_digest] } });
     let config = config.to_string().into_bytes();
     let config_size = config.len();
     let config_digest = push_blob(&client, &base, config).await?;
@@ -52,8 +54,10 @@ pub async fn run(args: ProbeArgs) -> anyhow::Result<()> {
     });
     let manifest = manifest.to_string();
     let digest = format!("sha256:{}", hash(manifest.as_bytes()));
-    let put = client.put(format!("{base}/manifests/probe")).header(header::CONTENT_TYPE, MANIFEST).body(manifest.clone());
-    expect(put.send().await.context("could not push the manifest")?, StatusCode::CREATED, "pushing the manifest").await?;
+    let put =
+        client.put(format!("{base}/manifests/probe")).header(header::CONTENT_TYPE, MANIFEST).body(manifest.clone());
+    expect(put.send().await.context("could not push the manifest")?, StatusCode::CREATED, "pushing the manifest")
+        .await?;
     println!("pushed {}:probe, {digest}", args.name);
 
     for reference in ["probe", digest.as_str()] {

@@ -156,12 +156,8 @@ fn restarts(pod: &Pod) -> i32 {
 
 /// What a Secret is, and nothing of what is in it.
 fn outline(secret: &Secret) -> String {
-    let keys: Vec<Value> = secret
-        .data
-        .iter()
-        .flatten()
-        .map(|(key, value)| json!({ "key": key, "bytes": value.0.len() }))
-        .collect();
+    let keys: Vec<Value> =
+        secret.data.iter().flatten().map(|(key, value)| json!({ "key": key, "bytes": value.0.len() })).collect();
     let outline = json!({
         "name": secret.name_any(),
         "type": secret.type_,
@@ -194,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_report_tells_nothing_of_what_is_in_a_secret() {
-        let mut secret = Secret { data: Some([("tls.key".to_owned(), ByteString(b"hidden".to_vec()))].into()), ..Secret::default() };
+        let mut secret =
+            Secret { data: Some([("tls.key".to_owned(), ByteString(b"hidden".to_vec()))].into()), ..Secret::default() };
         secret.metadata.name = Some("images-tls".into());
         let text = outline(&secret);
         assert!(text.contains("tls.key") && text.contains("images-tls"), "{text}");

@@ -90,7 +90,9 @@ mod tests {
     fn names_tell_the_time_and_whose_they_are() {
         assert_eq!(name("nightly", NEW_YEAR), "nightly.202601010000");
         assert!(is_of("nightly.202601010000", "nightly"));
-        assert!(!is_of("nightly.202601010000", "night") && !is_of("nightly", "nightly") && !is_of("nightly.x", "nightly"));
+        assert!(
+            !is_of("nightly.202601010000", "night") && !is_of("nightly", "nightly") && !is_of("nightly.x", "nightly")
+        );
     }
 
     #[test]

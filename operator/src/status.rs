@@ -7,8 +7,8 @@ use crate::crd::Registry;
 use crate::crd::status::{Endpoint, IndexStatus, MemberStatus, RegistryStatus};
 use crate::look::is_ready;
 use crate::names::{Component, Names};
-use crate::object::text_of;
 use crate::nodes::objects;
+use crate::object::text_of;
 use crate::observe::Observed;
 use crate::plan::{Plan, Said, View};
 use crate::validate::Problem;
@@ -38,7 +38,8 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
     let before = registry.status.clone().unwrap_or_default();
     let single = found.view.is_none();
     let component = if single { Component::All } else { Component::Registry };
-    let pods: Vec<_> = observed.pods_of(&names, component).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
+    let pods: Vec<_> =
+        observed.pods_of(&names, component).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
     let ready = pods.iter().filter(|pod| is_ready(pod)).count() as i32;
     let wanted = if single { 1 } else { registry.spec.replicas };
     let selector: Vec<String> =
@@ -60,8 +61,7 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
 }
 
 fn index(registry: &Registry, view: &View) -> IndexStatus {
-    let well = |ordinal: u32| view.member_of(ordinal).is_some_and(|member| member.voter && view.is_well(member).is_ok());
-    let ready = (0..view.wanted).filter(|ordinal| well(*ordinal)).count();
+    let ready = (0..view.wanted).filter(|ordinal| view.votes_well(*ordinal)).count();
     let leader = view.leader();
     let before = registry.status.as_ref().and_then(|status| status.index.clone()).unwrap_or_default();
     let members = view.pods.iter().map(|pod| {
@@ -117,7 +117,11 @@ fn endpoints(registry: &Registry, names: &Names, has_trust: bool) -> Vec<Endpoin
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let ca_config_map = has_trust.then(|| names.trust());
     vec![
-        Endpoint { purpose: "Clients".into(), url: format!("https://{}", registry.spec.hostname), ca_config_map: ca_config_map.clone() },
+        Endpoint {
+            purpose: "Clients".into(),
+            url: format!("https://{}", registry.spec.hostname),
+            ca_config_map: ca_config_map.clone(),
+        },
         Endpoint { purpose: "Pods".into(), url: format!("https://{}{port}", names.service_host()), ca_config_map },
     ]
 }
@@ -143,7 +147,8 @@ impl Say {
             reason: self.reason,
             message: self.message,
             observed_generation: registry.metadata.generation,
-            last_transition_time: before.map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
+            last_transition_time: before
+                .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
         }
     }
 }
@@ -156,6 +161,7 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         found.plan.refused.iter().map(|(wants, refusal)| format!("{wants}: {refusal}")).collect();
     let mut troubles: Vec<(String, String)> =
         found.problems.iter().map(|problem| (problem.reason.to_owned(), problem.message.clone())).collect();
+    troubles.extend(found.view.and_then(unwell).map(|why| ("NodesUnwell".to_owned(), why)));
     troubles.extend(found.failed.iter().map(|why| ("ApplyFailed".to_owned(), why.clone())));
     troubles.extend(found.certificates.as_ref().err().map(|why| ("CertificatesFailed".to_owned(), why.clone())));
     troubles.extend(refusals.iter().map(|why| ("Refused".to_owned(), why.clone())));
@@ -184,7 +190,9 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         Say::new("Ready", "True", "Serving", format!("{ready} of {wanted} pods serve clients"))
     });
     said.push(match progress.first() {
-        Some(_) if registry.spec.paused => Say::new("Progressing", "False", "Paused", "nothing is changed while paused"),
+        Some(_) if registry.spec.paused => {
+            Say::new("Progressing", "False", "Paused", "nothing is changed while paused")
+        }
         Some(_) => Say::new("Progressing", "True", "Working", progress.join("; ")),
         None => Say::new("Progressing", "False", "AtRest", "everything is as the spec says"),
     });
@@ -224,10 +232,27 @@ fn nodes(observed: &Observed, found: &Found<'_>) -> Say {
     }
     let said = objects::status(&observed.reports);
     match said.failing.first() {
-        Some(node) => Say::new(kind, "False", "NodesFail", format!("{} nodes; {}: {}", said.trusting, node.name, node.message)),
-        None if observed.reports.is_empty() => Say::new(kind, "Unknown", "NothingReported", "no node has said anything yet"),
+        Some(node) => {
+            Say::new(kind, "False", "NodesFail", format!("{} nodes; {}: {}", said.trusting, node.name, node.message))
+        }
+        None if observed.reports.is_empty() => {
+            Say::new(kind, "Unknown", "NothingReported", "no node has said anything yet")
+        }
         None => Say::new(kind, "True", "NodesTold", format!("{} nodes are sent to the registry", said.trusting)),
     }
+}
+
+/// Nodes that are wanted and not well.
+fn unwell(view: &View) -> Option<String> {
+    if !view.begun || view.leader().is_none() {
+        return None; // there is a condition for that
+    }
+    let why = |ordinal: u32| match view.member_of(ordinal) {
+        Some(member) => view.is_well(member).err(),
+        None => Some(format!("node {ordinal} is no member yet")),
+    };
+    let all: Vec<String> = (0..view.wanted).filter_map(why).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn quorum(view: &View) -> Say {
@@ -245,7 +270,12 @@ fn quorum(view: &View) -> Say {
             Said::Nothing(why) => Some(why.as_str()),
             Said::Status(_) => None,
         });
-        return Say::new(kind, "Unknown", "NobodyAnswers", format!("no index node answers: {}", why.unwrap_or("there is none")));
+        return Say::new(
+            kind,
+            "Unknown",
+            "NobodyAnswers",
+            format!("no index node answers: {}", why.unwrap_or("there is none")),
+        );
     }
     Say::new(kind, "False", "NoLeader", "no majority of the index follows a leader")
 }

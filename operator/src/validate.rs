@@ -65,7 +65,10 @@ pub fn validate(registry: &Registry, secrets: &BTreeMap<String, Secret>) -> Vec<
 
 fn settings(registry: &Registry, problems: &mut Vec<Problem>) {
     let mut say = |message: String| problems.push(Problem { reason: "InvalidSettings", message });
-    let mut set = Vec::new();
+    // What a setting may be depends on where the bytes are.
+    let s3 = registry.spec.storage.s3.iter();
+    let mut set: Vec<String> =
+        s3.flat_map(|s3| ["storage.kind=s3".into(), format!("storage.s3.bucket={}", s3.bucket)]).collect();
     for (key, value) in &registry.spec.settings {
         // What stands before the `=` would be the key.
         if is_ours(key) || key.contains('=') {
@@ -89,10 +92,13 @@ fn endpoint(registry: &Registry, problems: &mut Vec<Problem>) {
     };
     let Some(host) = host(endpoint) else { return say("it is no address that everybody reads in the same way") };
     // The bucket becomes a part of the name.
-    let virtual_host = (!s3.path_style && host.parse::<IpAddr>().is_err()).then(|| format!("{}.{host}", s3.bucket.to_ascii_lowercase()));
+    let virtual_host = (!s3.path_style && host.parse::<IpAddr>().is_err())
+        .then(|| format!("{}.{host}", s3.bucket.to_ascii_lowercase()));
     for host in std::iter::once(host).chain(virtual_host) {
         if is_forbidden_host(&host) {
-            return say(&format!("{host} is an address of the machine or of the cluster itself, where credentials are told"));
+            return say(&format!(
+                "{host} is an address of the machine or of the cluster itself, where credentials are told"
+            ));
         }
     }
 }
@@ -116,7 +122,8 @@ fn host(endpoint: &str) -> Option<String> {
         return Some(host);
     }
     let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
     };
     let is_number = |part: &str| part.starts_with("0x") || part.bytes().all(|byte| byte.is_ascii_digit());
     let is_name = host.split('.').all(is_part) && !host.split('.').all(is_number);
@@ -212,7 +219,8 @@ fn references(registry: &Registry, secrets: &BTreeMap<String, Secret>, problems:
 /// What the Pod Security Standard `restricted` forbids.
 fn pods(field: &str, pods: &Pods, problems: &mut Vec<Problem>) {
     let mut say = |what: &str| {
-        let message = format!("{field}: {what} is more than pods of a registry may have (Pod Security Standard restricted)");
+        let message =
+            format!("{field}: {what} is more than pods of a registry may have (Pod Security Standard restricted)");
         problems.push(Problem { reason: "ForbiddenPods", message });
     };
     for (name, value) in &pods.annotations {
@@ -237,8 +245,14 @@ fn pod_context(context: &PodSecurityContext) -> Vec<&'static str> {
     when(context.sysctls.as_ref().is_some_and(|sysctls| !sysctls.is_empty()), "securityContext.sysctls");
     when(context.windows_options.is_some(), "securityContext.windowsOptions");
     when(context.se_linux_options.as_ref().is_some_and(is_forbidden_label), "securityContext.seLinuxOptions");
-    when(is_unconfined(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str())), "securityContext.seccompProfile: Unconfined");
-    when(is_unconfined(context.app_armor_profile.as_ref().map(|profile| profile.type_.as_str())), "securityContext.appArmorProfile: Unconfined");
+    when(
+        is_unconfined(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str())),
+        "securityContext.seccompProfile: Unconfined",
+    );
+    when(
+        is_unconfined(context.app_armor_profile.as_ref().map(|profile| profile.type_.as_str())),
+        "securityContext.appArmorProfile: Unconfined",
+    );
     found
 }
 
@@ -254,8 +268,14 @@ fn container_context(context: &SecurityContext) -> Vec<&'static str> {
     when(context.proc_mount.is_some(), "containerSecurityContext.procMount");
     when(context.windows_options.is_some(), "containerSecurityContext.windowsOptions");
     when(context.se_linux_options.as_ref().is_some_and(is_forbidden_label), "containerSecurityContext.seLinuxOptions");
-    when(is_unconfined(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str())), "containerSecurityContext.seccompProfile: Unconfined");
-    when(is_unconfined(context.app_armor_profile.as_ref().map(|profile| profile.type_.as_str())), "containerSecurityContext.appArmorProfile: Unconfined");
+    when(
+        is_unconfined(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str())),
+        "containerSecurityContext.seccompProfile: Unconfined",
+    );
+    when(
+        is_unconfined(context.app_armor_profile.as_ref().map(|profile| profile.type_.as_str())),
+        "containerSecurityContext.appArmorProfile: Unconfined",
+    );
     found
 }
 

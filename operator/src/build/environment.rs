@@ -23,7 +23,8 @@ pub fn is_ours(key: &str) -> bool {
 pub(super) fn build(of: &Of<'_>, component: Component) -> Vec<Value> {
     let spec = &of.registry.spec;
     let any = if of.around.is_ipv6 { "[::]" } else { "0.0.0.0" };
-    let mut variables = vec![json!({ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })];
+    let mut variables =
+        vec![json!({ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })];
     let mut set = |key: &str, value: &str| variables.push(json!({ "name": variable(key), "value": value }));
     set("server.role", component.word());
     set("server.data", DATA);

@@ -3,8 +3,8 @@
 use roadstead::metrics::sum_of;
 use serde_json::{Map, Value, json};
 
-use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
 use super::Of;
+use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
 use crate::crd::pods::Pods;
 use crate::names::{ADMIN, CLIENTS, Component, PEERS, TEMPLATE};
 
@@ -42,7 +42,12 @@ fn hash(value: &Value) -> String {
     sum_of(value.to_string().as_bytes()).chars().take(16).collect()
 }
 
-fn spec(of: &Of<'_>, component: Component, pods: &Pods, selector: &std::collections::BTreeMap<String, String>) -> Value {
+fn spec(
+    of: &Of<'_>,
+    component: Component,
+    pods: &Pods,
+    selector: &std::collections::BTreeMap<String, String>,
+) -> Value {
     let mut spec = json!({
         "serviceAccountName": of.names.workload(component),
         // The processes do not speak to the API server.
@@ -69,7 +74,11 @@ fn spec(of: &Of<'_>, component: Component, pods: &Pods, selector: &std::collecti
         // Two nodes of the index on one machine would be lost together.
         let term = json!({ "labelSelector": { "matchLabels": selector }, "topologyKey": "kubernetes.io/hostname" });
         let preferred = json!([{ "weight": 100, "podAffinityTerm": term }]);
-        set(&mut spec, "affinity", json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": preferred } }));
+        set(
+            &mut spec,
+            "affinity",
+            json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": preferred } }),
+        );
     }
     if !pods.topology_spread_constraints.is_empty() {
         set(&mut spec, "topologySpreadConstraints", json!(pods.topology_spread_constraints));
@@ -151,7 +160,8 @@ fn container(of: &Of<'_>, component: Component, pods: &Pods) -> Value {
 }
 
 fn volumes(of: &Of<'_>, component: Component) -> Vec<Value> {
-    let secret = |volume: &str, name: String| json!({ "name": volume, "secret": { "secretName": name, "defaultMode": 0o440 } });
+    let secret =
+        |volume: &str, name: String| json!({ "name": volume, "secret": { "secretName": name, "defaultMode": 0o440 } });
     let mut volumes = Vec::new();
     if component == Component::Registry {
         volumes.push(json!({ "name": "data", "emptyDir": { "sizeLimit": "64Mi" } }));

@@ -9,11 +9,7 @@ use crate::crd::registry::Bootstrap;
 /// The container that restores, before the first start of the index.
 pub(super) fn container(of: &Of<'_>, like: &Value) -> Option<Value> {
     let Bootstrap { backup, archive, take_over } = of.registry.spec.bootstrap.as_ref()?;
-    let mut args = vec![
-        "restore".to_owned(),
-        "--if-empty".into(),
-        format!("--only-as={}", of.names.node(0)),
-    ];
+    let mut args = vec!["restore".to_owned(), "--if-empty".into(), format!("--only-as={}", of.names.node(0))];
     args.extend(backup.iter().map(|name| format!("--backup={name}")));
     args.extend(archive.iter().filter_map(|archive| archive.position).map(|position| format!("--position={position}")));
     args.extend(take_over.then(|| "--take-over".into()));

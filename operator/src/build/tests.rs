@@ -21,7 +21,8 @@ use crate::object::KINDS;
 
 fn registry(spec: Value) -> Registry {
     let metadata = json!({ "name": "r", "namespace": "ns", "uid": "0a0b" });
-    let value = json!({ "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry", "metadata": metadata, "spec": spec });
+    let value =
+        json!({ "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry", "metadata": metadata, "spec": spec });
     serde_json::from_value(value).unwrap()
 }
 
@@ -120,7 +121,8 @@ fn all() -> [(&'static str, Registry); 3] {
 
 /// The workloads with what their pods are made from.
 fn workloads(registry: &Registry) -> Vec<(String, PodTemplateSpec)> {
-    let workloads = objects(registry).into_iter().filter(|object| ["StatefulSet", "Deployment"].contains(&object.kind.kind));
+    let workloads =
+        objects(registry).into_iter().filter(|object| ["StatefulSet", "Deployment"].contains(&object.kind.kind));
     let template = |object: Object| serde_json::from_value(object.value["spec"]["template"].clone()).unwrap();
     workloads.map(|object| (object.name.clone(), template(object))).collect()
 }
@@ -211,15 +213,21 @@ fn each_selector_finds_the_pods_that_are_meant_and_no_others() {
     for (name, registry) in all() {
         let workloads = workloads(&registry);
         let found = |selector: &Value| -> Vec<&str> {
-            let is_found = |template: &PodTemplateSpec| is_within(selector, template.metadata.as_ref().unwrap().labels.as_ref().unwrap());
+            let is_found = |template: &PodTemplateSpec| {
+                is_within(selector, template.metadata.as_ref().unwrap().labels.as_ref().unwrap())
+            };
             workloads.iter().filter(|(_, template)| is_found(template)).map(|(name, _)| name.as_str()).collect()
         };
         for object in objects(&registry) {
             let spec = &object.value["spec"];
             let (selector, meant) = match (object.kind.kind, object.name.as_str()) {
-                ("StatefulSet" | "Deployment" | "PodDisruptionBudget", name) => (&spec["selector"]["matchLabels"], vec![name]),
+                ("StatefulSet" | "Deployment" | "PodDisruptionBudget", name) => {
+                    (&spec["selector"]["matchLabels"], vec![name])
+                }
                 ("NetworkPolicy", name) => (&spec["podSelector"]["matchLabels"], vec![name]),
-                ("Service", "r-metrics") => (&spec["selector"], workloads.iter().map(|(name, _)| name.as_str()).collect()),
+                ("Service", "r-metrics") => {
+                    (&spec["selector"], workloads.iter().map(|(name, _)| name.as_str()).collect())
+                }
                 ("Service", "r-index") if name == "claim" => (&spec["selector"], vec!["r"]),
                 ("Service", name) => (&spec["selector"], vec![name]),
                 _ => continue,
@@ -270,7 +278,11 @@ fn no_setting_takes_the_place_of_what_the_operator_sets() {
     for (_, registry) in all() {
         for (workload, template) in workloads(&registry) {
             for (variable, _) in variables(&template) {
-                let set = registry.spec.settings.keys().any(|key| variable == format!("ROADSTEAD_{}", key.replace('.', "_").to_uppercase()));
+                let set = registry
+                    .spec
+                    .settings
+                    .keys()
+                    .any(|key| variable == format!("ROADSTEAD_{}", key.replace('.', "_").to_uppercase()));
                 let keys = roadstead::config::keys::known();
                 let key = keys.iter().find(|key| roadstead::config::keys::variable(key) == variable).unwrap();
                 assert!(set || is_ours(key), "{workload}: {key} could be set in spec.settings too");
@@ -299,7 +311,11 @@ fn pods_are_made_anew_when_what_they_are_made_from_changes_and_only_then() {
         ("their resources", with(|registry| registry.spec.index.pods.priority_class_name = Some("a".into())), true),
         ("more nodes", with(|registry| registry.spec.index.replicas = 5), false),
         ("more pods for clients", with(|registry| registry.spec.replicas = 9), false),
-        ("pods for clients elsewhere", with(|registry| registry.spec.pods.priority_class_name = Some("a".into())), false),
+        (
+            "pods for clients elsewhere",
+            with(|registry| registry.spec.pods.priority_class_name = Some("a".into())),
+            false,
+        ),
         ("larger volumes", with(|registry| registry.spec.index.volume.size = Quantity("20Gi".into())), false),
         ("who may pull", with(|registry| registry.spec.hostname = "b.example.com".into()), false),
         ("paused", with(|registry| registry.spec.paused = true), false),
@@ -324,7 +340,9 @@ fn the_plan_decides_how_many_nodes_there_are_and_when_clients_are_served() {
 
 #[test]
 fn a_budget_never_keeps_a_single_pod_where_it_is() {
-    let budgets = |registry: &Registry| objects(registry).iter().filter(|object| object.kind.kind == "PodDisruptionBudget").count();
+    let budgets = |registry: &Registry| {
+        objects(registry).iter().filter(|object| object.kind.kind == "PodDisruptionBudget").count()
+    };
     let with = |index: i32, replicas: i32| {
         let mut registry = s3();
         (registry.spec.index.replicas, registry.spec.replicas) = (index, replicas);
@@ -356,5 +374,8 @@ fn peers_are_reached_by_pods_of_the_registry_and_the_operator_alone() {
     let peers: Vec<_> = ingress.iter().filter(|rule| rule["ports"][0]["port"] == 5001).collect();
     assert_eq!(peers.len(), 1);
     assert_eq!(peers[0]["from"].as_array().unwrap().len(), 2);
-    assert!(ingress.iter().all(|rule| rule["from"].as_array().is_some_and(|from| !from.is_empty())), "anybody: {policy}");
+    assert!(
+        ingress.iter().all(|rule| rule["from"].as_array().is_some_and(|from| !from.is_empty())),
+        "anybody: {policy}"
+    );
 }

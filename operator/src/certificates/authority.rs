@@ -99,7 +99,9 @@ impl Authority {
             },
             Stage::Issuing => match (&facts.all_show, &facts.all_trust) {
                 (Ok(()), Ok(())) => Next::GiveUp,
-                (Err(who), _) | (_, Err(who)) => wait("not every pod shows a certificate of the new authority yet", who),
+                (Err(who), _) | (_, Err(who)) => {
+                    wait("not every pod shows a certificate of the new authority yet", who)
+                }
             },
         }
     }

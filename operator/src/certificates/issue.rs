@@ -46,7 +46,8 @@ pub fn leaf(pair: &Pair, leaf: &Leaf, now: i64) -> Result<(Issued, i64), IssueEr
     let name = |name: &str| Ia5String::try_from(name.to_owned()).map_err(|_| bad(name));
     let mut params = CertificateParams::default();
     // A common name holds 64 characters; the hosts are what counts.
-    params.distinguished_name = named(&leaf.hosts.first().map_or("", String::as_str).chars().take(64).collect::<String>());
+    params.distinguished_name =
+        named(&leaf.hosts.first().map_or("", String::as_str).chars().take(64).collect::<String>());
     for host in &leaf.hosts {
         params.subject_alt_names.push(SanType::DnsName(name(host)?));
     }

@@ -43,7 +43,8 @@ pub fn of_peers(registry: &Registry) -> Vec<Wanted> {
         return Vec::new();
     }
     let names = Names::of(registry);
-    let leaf = |file: String, host: String, role| Leaf { file, hosts: vec![host], addresses: Vec::new(), role: Some(role) };
+    let leaf =
+        |file: String, host: String, role| Leaf { file, hosts: vec![host], addresses: Vec::new(), role: Some(role) };
     let nodes = (0..MOST_NODES).map(|ordinal| leaf(names.pod(ordinal), names.host(ordinal), Role::Index)).collect();
     let processes = vec![leaf("registry".into(), "registry".into(), Role::Registry)];
     vec![

@@ -37,19 +37,28 @@ pub fn read_authority(secret: Option<&Secret>) -> Result<Option<Authority>, Stri
     let Some(secret) = secret else { return Ok(None) };
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get(AUTHORITY));
-    let bytes = bytes.ok_or_else(|| format!("the Secret {name} has no {AUTHORITY}: restore it, or delete it for a new authority"))?;
+    let bytes = bytes
+        .ok_or_else(|| format!("the Secret {name} has no {AUTHORITY}: restore it, or delete it for a new authority"))?;
     serde_json::from_slice(&bytes.0).map(Some).map_err(|error| {
-        format!("{AUTHORITY} of the Secret {name} cannot be read ({error}): restore it, or delete it for a new authority")
+        format!(
+            "{AUTHORITY} of the Secret {name} cannot be read ({error}): restore it, or delete it for a new authority"
+        )
     })
 }
 
 /// The Secret that keeps an authority.
 pub fn authority(registry: &Registry, name: &str, authority: &Authority) -> Result<Object, serde_json::Error> {
     let text = serde_json::to_string(authority)?;
-    Ok(secret(registry, name, "Opaque", &BTreeMap::new(), [(AUTHORITY.into(), text), (TRUST.into(), authority.trust())].into()))
+    Ok(secret(
+        registry,
+        name,
+        "Opaque",
+        &BTreeMap::new(),
+        [(AUTHORITY.into(), text), (TRUST.into(), authority.trust())].into(),
+    ))
 }
 
-/// When the certificates of a Secret were last issued, until when they hold, and what they should be made anew for.
+/// Until when the certificates of a Secret hold, in seconds since 1970; none: they are not ours.
 pub fn until(secret: &Secret) -> Option<i64> {
     note(secret).map(|note| note.until)
 }
@@ -67,7 +76,8 @@ pub fn leaves(
     now: i64,
 ) -> Result<Object, IssueError> {
     let whom = whom(&wanted.leaves);
-    let files: Vec<String> = wanted.leaves.iter().flat_map(|leaf| [certificate(wanted, leaf), key(wanted, leaf)]).collect();
+    let files: Vec<String> =
+        wanted.leaves.iter().flat_map(|leaf| [certificate(wanted, leaf), key(wanted, leaf)]).collect();
     let kept = live.and_then(|secret| Some((note(secret)?, secret.data.as_ref()?))).filter(|(note, data)| {
         note.issuer == authority.current.name
             && note.whom == whom
@@ -119,7 +129,8 @@ fn secret(
     data: BTreeMap<String, String>,
 ) -> Object {
     let names = Names::of(registry);
-    let data: BTreeMap<String, ByteString> = data.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))).collect();
+    let data: BTreeMap<String, ByteString> =
+        data.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))).collect();
     let mut value = json!({
         "apiVersion": "v1",
         "kind": "Secret",

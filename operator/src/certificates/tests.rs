@@ -176,7 +176,11 @@ fn every_certificate_that_may_be_shown_is_trusted_by_all_at_every_stage() {
     }
     let issuer = |authority: &Authority| authority.current.certificate.trim_end().to_owned();
     for authority in [&stable, &trusting, &issuing, &over] {
-        assert!(authority.trust().contains(&issuer(authority)), "{:?} does not trust whom it lets sign", authority.stage);
+        assert!(
+            authority.trust().contains(&issuer(authority)),
+            "{:?} does not trust whom it lets sign",
+            authority.stage
+        );
     }
 }
 
@@ -252,7 +256,8 @@ fn shake_hands(server: &Identity, client: &Identity, host: &str) -> Result<Role,
 fn peers_shake_hands_and_know_each_others_roles() {
     let [authority, ..] = stages(now());
     let process = of_peers(&registry(&json!({})))[1].leaves[0].clone();
-    let operator = Leaf { file: String::new(), hosts: vec!["operator".into()], addresses: Vec::new(), role: Some(Role::Admin) };
+    let operator =
+        Leaf { file: String::new(), hosts: vec!["operator".into()], addresses: Vec::new(), role: Some(Role::Admin) };
     let node = identity(&node_leaf(0), &authority);
     for (leaf, role) in [(node_leaf(1), Role::Index), (process, Role::Registry), (operator, Role::Admin)] {
         assert_eq!(shake_hands(&node, &identity(&leaf, &authority), &host(0)), Ok(role));

@@ -8,6 +8,7 @@ pub mod exposure;
 pub mod index;
 pub mod nodes;
 pub mod pods;
+pub mod reference;
 pub mod registry;
 pub mod schema;
 pub mod status;

@@ -54,7 +54,10 @@ use super::tls::Tls;
 #[serde(rename_all = "camelCase")]
 pub struct RegistrySpec {
     /// The name by which clients and nodes reach the registry, without a port. The same inside and outside of the cluster.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub hostname: String,
     /// The image of all pods; without it the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -98,7 +98,8 @@ async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report>
     if let Some(service) = &args.service {
         let port = service.rsplit_once(':').map_or("443", |(_, port)| port);
         let found = tokio::net::lookup_host(service).await;
-        let found = found.map_err(|error| anyhow::anyhow!("the name {service} is not known to the cluster's DNS: {error}"))?;
+        let found =
+            found.map_err(|error| anyhow::anyhow!("the name {service} is not known to the cluster's DNS: {error}"))?;
         targets = found.map(|address| format!("https://{}:{port}", bracketed(address.ip()))).collect();
         targets.sort();
         targets.dedup();

@@ -82,7 +82,9 @@ impl Directory {
         match fs::read_to_string(self.path.join(MARK)) {
             Ok(whose) if whose.trim() == self.owner => Ok(()),
             Ok(whose) => Err(DirectoryError::OfAnother { path: self.path.clone(), whose: whose.trim().to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DirectoryError::NotOurs { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(DirectoryError::NotOurs { path: self.path.clone() })
+            }
             Err(source) => Err(io_error("read", &self.path.join(MARK), source)),
         }
     }
@@ -106,7 +108,9 @@ fn put(directory: &Path, name: &str, text: &str) -> Result<(), DirectoryError> {
     });
     written.map_err(|source| io_error("write", &part, source))?;
     fs::rename(&part, &path).map_err(|source| io_error("name", &path, source))?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|source| io_error("sync", directory, source))
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| io_error("sync", directory, source))
 }
 
 fn remove(path: &Path) -> Result<bool, DirectoryError> {

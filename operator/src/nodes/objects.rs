@@ -69,7 +69,8 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
         args.push(format!("--ca=/trust/{CA_FILE}"));
         mounts.push(json!({ "name": "trust", "mountPath": "/trust", "readOnly": true }));
         volumes.push(json!({ "name": "trust", "configMap": { "name": name } }));
-        objects.push(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { CA_FILE: trust } }));
+        objects
+            .push(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { CA_FILE: trust } }));
     }
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let pod = json!({

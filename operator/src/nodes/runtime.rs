@@ -17,7 +17,9 @@ pub enum Listens {
 /// Judges the text of containerd's `config.toml`; none: there is no such file.
 pub fn listens(config: Option<&str>, certs_directory: &str) -> Listens {
     let Some(config) = config else {
-        return Listens::Unknown("there is no config.toml beside certs.d: nothing says whether the runtime looks there".into());
+        return Listens::Unknown(
+            "there is no config.toml beside certs.d: nothing says whether the runtime looks there".into(),
+        );
     };
     let table: Table = match config.parse() {
         Ok(table) => table,
@@ -29,7 +31,9 @@ pub fn listens(config: Option<&str>, certs_directory: &str) -> Listens {
         return Listens::Yes;
     }
     if table.get("imports").and_then(Value::as_array).is_some_and(|imports| !imports.is_empty()) {
-        return Listens::Unknown(format!("config.toml of containerd imports other files, which may set config_path to {certs_directory}"));
+        return Listens::Unknown(format!(
+            "config.toml of containerd imports other files, which may set config_path to {certs_directory}"
+        ));
     }
     Listens::No(if paths.iter().all(|path| path.is_empty()) {
         format!(
@@ -59,7 +63,8 @@ mod tests {
 
     #[test]
     fn both_names_of_the_plugin_are_known_and_lists_are_read() {
-        let old = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/etc/containerd/certs.d\"";
+        let old =
+            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/etc/containerd/certs.d\"";
         let new = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/docker/certs.d:/etc/containerd/certs.d/'";
         assert_eq!(listens(Some(old), CERTS), Listens::Yes);
         assert_eq!(listens(Some(new), CERTS), Listens::Yes);

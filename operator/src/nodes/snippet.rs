@@ -49,7 +49,9 @@ fn write(system: System, host: &str, ca: Option<&str>) -> String {
             let tls = ca.map_or(String::new(), |_| {
                 format!("configs:\n  \"{host}\":\n    tls:\n      ca_file: /etc/rancher/k3s/{host}.crt\n")
             });
-            let file = ca.map_or(String::new(), |ca| format!("# /etc/rancher/k3s/{host}.crt on each node:\n{}", indented(ca, 0)));
+            let file = ca.map_or(String::new(), |ca| {
+                format!("# /etc/rancher/k3s/{host}.crt on each node:\n{}", indented(ca, 0))
+            });
             format!(
                 "# /etc/rancher/k3s/registries.yaml on each node (RKE2: /etc/rancher/rke2); then restart k3s.\nmirrors:\n  \"{host}\":\n    endpoint:\n      - \
                  \"https://{host}\"\n{tls}{file}"
@@ -57,7 +59,10 @@ fn write(system: System, host: &str, ca: Option<&str>) -> String {
         }
         System::Talos => {
             let tls = ca.map_or(String::new(), |ca| {
-                format!("---\napiVersion: v1alpha1\nkind: TrustedRootsConfig\nname: {host}\ncertificates: |-\n{}", indented(ca, 2))
+                format!(
+                    "---\napiVersion: v1alpha1\nkind: TrustedRootsConfig\nname: {host}\ncertificates: |-\n{}",
+                    indented(ca, 2)
+                )
             });
             format!(
                 "# A machine configuration patch: talosctl patch machineconfig --patch @FILE\nmachine:\n  registries:\n    mirrors:\n      {host}:\n        \
@@ -74,11 +79,16 @@ fn write(system: System, host: &str, ca: Option<&str>) -> String {
             } else {
                 format!("# The certificate of {host} is publicly trusted: nothing is to be done.\n")
             };
-            format!("# gcloud container node-pools update POOL --cluster CLUSTER --containerd-config-from-file FILE\n{body}")
+            format!(
+                "# gcloud container node-pools update POOL --cluster CLUSTER --containerd-config-from-file FILE\n{body}"
+            )
         }
         System::Bottlerocket => {
             let trust = ca.map_or(String::new(), |ca| {
-                format!("\n[settings.pki.roadstead]\ntrusted = true\n# The authority, in base64:\ndata = \"{}\"\n", base64(format!("{ca}\n").as_bytes()))
+                format!(
+                    "\n[settings.pki.roadstead]\ntrusted = true\n# The authority, in base64:\ndata = \"{}\"\n",
+                    base64(format!("{ca}\n").as_bytes())
+                )
             });
             format!(
                 "# User data of the nodes, or: apiclient apply\n[[settings.container-registry.mirrors]]\nregistry = \"{host}\"\nendpoint = [\"https://{host}\"]\n{trust}"
@@ -105,7 +115,10 @@ fn write(system: System, host: &str, ca: Option<&str>) -> String {
                 ca: ca.map(|_| format!("{path}/ca.crt")),
             };
             let file = ca.map_or(String::new(), |ca| format!("\n# {path}/ca.crt on each node:\n{}", indented(ca, 0)));
-            format!("# {path}/hosts.toml on each node; config_path of containerd must be /etc/containerd/certs.d.\n{}{file}", hosts.text())
+            format!(
+                "# {path}/hosts.toml on each node; config_path of containerd must be /etc/containerd/certs.d.\n{}{file}",
+                hosts.text()
+            )
         }
     }
 }

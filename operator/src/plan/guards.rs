@@ -1,5 +1,7 @@
 //! What may speak against a step. Each guard has a name, which is told together with the reason when it refuses.
 
+use roadstead::index::peers::wire::Member;
+
 use super::{Pod, View};
 
 /// A guard that said no, and why.
@@ -39,7 +41,10 @@ pub fn quorum_kept_without(view: &View, ordinal: u32) -> Verdict {
     if well * 2 > voters.len() || is_alone {
         return Ok(());
     }
-    refuse("quorum_kept_without", format!("without node {ordinal}, {well} of {} voters would be well: no majority", voters.len()))
+    refuse(
+        "quorum_kept_without",
+        format!("without node {ordinal}, {well} of {} voters would be well: no majority", voters.len()),
+    )
 }
 
 /// When this voter has left, those that stay and are well are a majority of those that stay.
@@ -61,12 +66,19 @@ pub fn all_caught_up(view: &View, but: Option<u32>) -> Verdict {
     }
 }
 
+/// Every member that is wanted answers and has nearly all that the leader has; those that are to leave need not.
+pub fn all_wanted_caught_up(view: &View) -> Verdict {
+    let stay = |member: &&Member| view.ordinal_of(&member.name).is_some_and(|ordinal| ordinal < view.wanted);
+    match view.members().iter().filter(stay).map(|member| view.is_well(member)).find_map(Result::err) {
+        None => Ok(()),
+        Some(why) => refuse("all_wanted_caught_up", why),
+    }
+}
+
 /// No node is on its way in, but this one.
 pub fn no_member_joining(view: &View, but: Option<u32>) -> Verdict {
-    let learner = view
-        .members()
-        .iter()
-        .find(|member| !member.voter && (but.is_none() || view.ordinal_of(&member.name) != but));
+    let learner =
+        view.members().iter().find(|member| !member.voter && (but.is_none() || view.ordinal_of(&member.name) != but));
     match learner {
         None => Ok(()),
         Some(member) => refuse("no_member_joining", format!("{} has not caught up yet", member.name)),
@@ -87,6 +99,20 @@ pub fn one_pod_at_a_time(view: &View, ordinal: u32) -> Verdict {
         return refuse("one_pod_at_a_time", format!("{there} of {} pods are there", view.replicas));
     }
     Ok(())
+}
+
+/// The pods that were made anew answer. Otherwise what they were made from is perhaps the mistake, and one that is down for a
+/// moment comes back by itself from what it was made from before.
+pub fn new_pods_answer(view: &View) -> Verdict {
+    // What a machine took with it says nothing.
+    let is_lost = |pod: &Pod| pod.unplaced.as_ref().is_some_and(|unplaced| unplaced.is_lost);
+    let is_new = |pod: &&Pod| pod.template.as_ref() == Some(&view.template) && !is_lost(pod);
+    match view.pods.iter().filter(is_new).find(|pod| !pod.ready && pod.status().is_none()) {
+        None => Ok(()),
+        Some(pod) => {
+            refuse("new_pods_answer", format!("the pod of node {}, which was made anew, does not answer", pod.ordinal))
+        }
+    }
 }
 
 /// The node does not lead.
@@ -115,14 +141,20 @@ pub fn volumes_are_ours(cluster: Option<&String>, pod: &Pod) -> Verdict {
 pub fn class_allows_expansion(view: &View) -> Verdict {
     match view.can_expand {
         Some(true) => Ok(()),
-        Some(false) => refuse("class_allows_expansion", "the storage class does not allow volumes to grow (allowVolumeExpansion)".into()),
-        None => refuse("class_allows_expansion", "it is not known whether the storage class allows volumes to grow".into()),
+        Some(false) => refuse(
+            "class_allows_expansion",
+            "the storage class does not allow volumes to grow (allowVolumeExpansion)".into(),
+        ),
+        None => {
+            refuse("class_allows_expansion", "it is not known whether the storage class allows volumes to grow".into())
+        }
     }
 }
 
 /// Every member knows the level.
 pub fn all_know_the_level(view: &View, level: u32) -> Verdict {
-    let behind = view.pods.iter().find_map(|pod| pod.status().filter(|status| status.level < level).map(|status| (pod, status)));
+    let behind =
+        view.pods.iter().find_map(|pod| pod.status().filter(|status| status.level < level).map(|status| (pod, status)));
     match behind {
         None => Ok(()),
         Some((pod, status)) => {

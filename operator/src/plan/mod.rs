@@ -82,7 +82,9 @@ impl std::fmt::Display for Step {
             Self::Begin { ordinals } => write!(f, "the index begins with {} nodes", ordinals.len()),
             Self::NoteBegun => f.write_str("the index has begun"),
             Self::Add { ordinal } => write!(f, "node {ordinal} joins as a learner"),
-            Self::Promote { ordinal, replace: None, .. } => write!(f, "node {ordinal} has caught up and becomes a voter"),
+            Self::Promote { ordinal, replace: None, .. } => {
+                write!(f, "node {ordinal} has caught up and becomes a voter")
+            }
             Self::Promote { ordinal, replace: Some(old), .. } => {
                 write!(f, "node {ordinal} has caught up and takes the place of member {old}, whose volume is gone")
             }
@@ -104,7 +106,10 @@ pub enum Next {
     Done,
     Step(Step),
     /// It wants something, and a guard speaks against it.
-    Refused { wants: String, refusal: Refusal },
+    Refused {
+        wants: String,
+        refusal: Refusal,
+    },
     /// It waits for something that goes on by itself.
     Waiting(String),
 }
@@ -165,14 +170,21 @@ pub fn plan(view: &View) -> Plan {
 pub fn index_pods(view: &View) -> u32 {
     let members = view.members().iter().filter_map(|member| view.ordinal_of(&member.name)).map(|ordinal| ordinal + 1);
     // Without a word from any member, nobody is taken away.
-    let silent = if view.leader().is_none() && view.begun { view.replicas } else { 0 };
+    let silent = if view.leader().is_none() && view.cluster.is_some() { there(view) } else { 0 };
     let wanted = bootstrap::first_pods(view).min(left_over(view));
     members.chain([wanted, silent]).max().unwrap_or(wanted)
 }
 
+/// The pods that the StatefulSet has; while it is made anew, those that it left behind.
+fn there(view: &View) -> u32 {
+    let pods = view.pods.iter().map(|pod| pod.ordinal + 1).max().unwrap_or_default();
+    if view.replicas > 0 { view.replicas } else { pods }
+}
+
 /// The first ordinal beyond the pods that has a volume of a member that left.
 fn left_over(view: &View) -> u32 {
-    let is_known = view.begun && view.replicas > 0;
-    let beyond = view.claims.iter().map(|claim| claim.ordinal).filter(|ordinal| is_known && *ordinal >= view.replicas);
+    let there = there(view);
+    let is_known = view.begun && there > 0;
+    let beyond = view.claims.iter().map(|claim| claim.ordinal).filter(|ordinal| is_known && *ordinal >= there);
     beyond.min().unwrap_or(u32::MAX)
 }

@@ -3,12 +3,15 @@
 use super::guards::{self, no_member_joining, quorum_kept_without, somebody_leads, volumes_are_ours};
 use super::{Next, Pod, Step, View};
 
-/// A volume that will not come back is given up; an empty node takes the place of the member that it was.
+/// A volume that will not come back is given up, and so is one of a member that left while its ordinal is wanted; an empty
+/// node takes the place of the member that it was.
 pub(super) fn next(view: &View) -> Next {
     if !view.begun {
         return Next::Done;
     }
-    for pod in &view.pods {
+    // One that is to leave need not come back.
+    let wanted = || view.pods.iter().filter(|pod| pod.ordinal < view.wanted);
+    for pod in wanted() {
         let Some(unplaced) = pod.unplaced.as_ref().filter(|unplaced| unplaced.is_lost) else { continue };
         let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal && !claim.terminating) else {
             continue;
@@ -23,9 +26,14 @@ pub(super) fn next(view: &View) -> Next {
             pod: Some(pod.uid.clone()),
         });
     }
+    for pod in wanted().filter(|pod| !pod.terminating && view.has_left(pod)) {
+        let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal) else { continue };
+        let (ordinal, uid) = (pod.ordinal, claim.uid.clone());
+        return Next::Step(Step::DeleteClaim { ordinal, uid, pod: Some(pod.uid.clone()) });
+    }
     // One that is a member already has only not heard of it yet.
     let empty = |pod: &&Pod| pod.is_empty() && !pod.terminating && view.member_in(pod).is_none();
-    for pod in view.pods.iter().filter(empty) {
+    for pod in wanted().filter(empty) {
         let Some(old) = view.member_of(pod.ordinal) else { continue };
         let wants = format!("node {} to take the place of member {}", pod.ordinal, old.id);
         let verdict = somebody_leads(view)
@@ -43,7 +51,7 @@ pub(super) fn next(view: &View) -> Next {
 pub(super) fn joining(view: &View) -> Next {
     for learner in view.members().iter().filter(|member| !member.voter) {
         let Some(ordinal) = view.ordinal_of(&learner.name) else { continue };
-        if ordinal >= view.wanted && view.members().iter().all(|member| !member.voter || member.name != learner.name) {
+        if ordinal >= view.wanted {
             continue; // it is to leave: `scale` sees to that
         }
         let is_there = view.pod(ordinal).and_then(|pod| pod.status()).is_some_and(|status| status.id == learner.id);

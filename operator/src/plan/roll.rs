@@ -1,7 +1,10 @@
 //! Pods that were made from what is no longer wanted are made again, one after the other, the leader's last. A broken one
-//! comes first and waits for nobody: it is how a mistake is mended.
+//! comes first and needs no majority: it is how a mistake is mended.
 
-use super::guards::{all_caught_up, leader_last, no_member_joining, one_pod_at_a_time, quorum_kept_without, somebody_leads};
+use super::guards::{
+    all_caught_up, leader_last, new_pods_answer, no_member_joining, one_pod_at_a_time, quorum_kept_without,
+    somebody_leads,
+};
 use super::{Next, Pod, Step, View};
 
 fn is_outdated(view: &View, pod: &Pod) -> bool {
@@ -11,10 +14,11 @@ fn is_outdated(view: &View, pod: &Pod) -> bool {
 /// A pod that does not run and would not be made so any more.
 pub(super) fn broken(view: &View) -> Next {
     let broken = |pod: &&Pod| is_outdated(view, pod) && !pod.ready && !pod.terminating && pod.status().is_none();
-    match view.pods.iter().find(broken) {
-        Some(pod) => restart(pod, "it does not run, and what it was made from has changed"),
-        None => Next::Done,
+    let Some(pod) = view.pods.iter().find(broken) else { return Next::Done };
+    if let Err(refusal) = new_pods_answer(view) {
+        return Next::Refused { wants: format!("the pod of node {} to be made again", pod.ordinal), refusal };
     }
+    restart(pod, "it does not run, and what it was made from has changed")
 }
 
 pub(super) fn outdated(view: &View) -> Next {

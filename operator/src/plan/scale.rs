@@ -1,7 +1,9 @@
 //! More nodes or fewer: a member joins before anything counts on it, and leaves before its pod goes.
 
-use super::guards::{all_caught_up, leader_last, quorum_stays, somebody_leads, volumes_are_ours};
-use super::{Next, Pod, Said, Step, View, index_pods};
+use roadstead::index::peers::wire::Member;
+
+use super::guards::{all_caught_up, all_wanted_caught_up, leader_last, quorum_stays, somebody_leads, volumes_are_ours};
+use super::{Next, Said, Step, View, index_pods};
 
 pub(super) fn next(view: &View) -> Next {
     if !view.begun {
@@ -19,7 +21,9 @@ fn grow(view: &View) -> Next {
             continue;
         }
         let wants = format!("node {ordinal} to join");
-        let Some(pod) = view.pod(ordinal) else { return Next::Waiting(format!("the pod of node {ordinal} is not there yet")) };
+        let Some(pod) = view.pod(ordinal) else {
+            return Next::Waiting(format!("the pod of node {ordinal} is not there yet"));
+        };
         if let Said::Nothing(why) = &pod.said {
             return Next::Waiting(format!("node {ordinal} cannot join yet: {why}"));
         }
@@ -28,7 +32,7 @@ fn grow(view: &View) -> Next {
             return Next::Refused { wants, refusal };
         }
         if !pod.is_empty() {
-            return left(view, pod);
+            return Next::Waiting(format!("node {ordinal} cannot join yet: its volume is that of a member that left"));
         }
         let verdict = all_caught_up(view, Some(ordinal));
         return match verdict {
@@ -39,32 +43,23 @@ fn grow(view: &View) -> Next {
     Next::Done
 }
 
-/// The node was a member and left, and its ordinal is wanted again: its id is refused for ever, so an empty volume is needed.
-fn left(view: &View, pod: &Pod) -> Next {
-    let ordinal = pod.ordinal;
-    match view.claims.iter().find(|claim| claim.ordinal == ordinal) {
-        Some(claim) if !pod.terminating && view.member_in(pod).is_none() => {
-            Next::Step(Step::DeleteClaim { ordinal, uid: claim.uid.clone(), pod: Some(pod.uid.clone()) })
-        }
-        _ => Next::Waiting(format!("the volume of node {ordinal}, which left, goes")),
-    }
-}
-
+/// The highest leaves first; but one that is not well, if without it those that stay are a majority and otherwise not.
 fn shrink(view: &View) -> Next {
-    let surplus = view.members().iter().filter_map(|member| Some((view.ordinal_of(&member.name)?, member)));
-    let highest = surplus.filter(|(ordinal, _)| *ordinal >= view.wanted).max_by_key(|(ordinal, _)| *ordinal);
-    if let Some((ordinal, member)) = highest {
-        let wants = format!("node {ordinal} to leave");
+    let mut refused = None;
+    for (ordinal, member) in surplus(view) {
         let verdict = somebody_leads(view)
             .and_then(|()| if member.voter { quorum_stays(view, ordinal) } else { Ok(()) })
-            .and_then(|()| all_caught_up(view, Some(ordinal)));
-        if let Err(refusal) = verdict {
-            return Next::Refused { wants, refusal };
+            .and_then(|()| if member.voter { all_wanted_caught_up(view) } else { Ok(()) });
+        match verdict {
+            Err(refusal) => {
+                refused = refused.or(Some(Next::Refused { wants: format!("node {ordinal} to leave"), refusal }));
+            }
+            Ok(()) if leader_last(view, ordinal).is_err() => return Next::Step(Step::Transfer { ordinal }),
+            Ok(()) => return Next::Step(Step::Remove { id: member.id, name: member.name.clone() }),
         }
-        if leader_last(view, ordinal).is_err() {
-            return Next::Step(Step::Transfer { ordinal });
-        }
-        return Next::Step(Step::Remove { id: member.id, name: member.name.clone() });
+    }
+    if let Some(refused) = refused {
+        return refused;
     }
     // Volumes of those that left: their ids are refused for ever, so nobody may find them.
     let pods = index_pods(view);
@@ -79,4 +74,12 @@ fn shrink(view: &View) -> Next {
         return Next::Step(Step::DeleteClaim { ordinal: claim.ordinal, uid: claim.uid.clone(), pod: None });
     }
     Next::Done
+}
+
+/// Members that are to leave, in that order: learners first, since nobody counts on them and others wait for them.
+fn surplus(view: &View) -> Vec<(u32, &Member)> {
+    let ordinals = view.members().iter().filter_map(|member| Some((view.ordinal_of(&member.name)?, member)));
+    let mut surplus: Vec<_> = ordinals.filter(|(ordinal, _)| *ordinal >= view.wanted).collect();
+    surplus.sort_by_key(|(ordinal, member)| (member.voter, std::cmp::Reverse(*ordinal)));
+    surplus
 }

@@ -115,7 +115,8 @@ fn index(nodes: u32) -> Seen {
 
 /// Pods of a Registry that was just made.
 fn fresh(nodes: u32) -> Seen {
-    let mut seen = index(nodes).each(|status| *status = NodeStatus { name: status.name.clone(), ..empty_node(status.id, 0) });
+    let mut seen =
+        index(nodes).each(|status| *status = NodeStatus { name: status.name.clone(), ..empty_node(status.id, 0) });
     (seen.view.cluster, seen.view.begun, seen.leader) = (None, false, None);
     seen
 }
@@ -196,6 +197,14 @@ impl Seen {
         })
     }
 
+    /// The node answers again, and its pod is not ready.
+    fn node_again(self, ordinal: u32) -> Self {
+        let status = self.view.pods.iter().find_map(Pod::status).unwrap().clone();
+        self.pod(ordinal, |pod| {
+            pod.said = Said::Status(Box::new(NodeStatus { id: id(ordinal), name: address(ordinal), ..status }))
+        })
+    }
+
     fn unready(self, ordinal: u32) -> Self {
         self.pod(ordinal, |pod| pod.ready = false)
     }
@@ -247,6 +256,11 @@ impl Seen {
                 status.members.retain(|member| member.id != gone);
             }
         })
+    }
+
+    /// And itself has heard of it.
+    fn left_everywhere(self, gone: u64) -> Self {
+        self.each(|status| status.members.retain(|member| member.id != gone))
     }
 
     /// The node on the empty volume of a pod becomes a learner that has nothing yet.
@@ -301,7 +315,9 @@ fn check(rows: Rows) {
         let plan = plan(&seen.view());
         let is_so = match &expected {
             Is::Step(step) => plan.step.as_ref() == Some(step),
-            Is::Refused(guard) => plan.step.is_none() && plan.refused.iter().any(|(_, refusal)| refusal.guard == *guard),
+            Is::Refused(guard) => {
+                plan.step.is_none() && plan.refused.iter().any(|(_, refusal)| refusal.guard == *guard)
+            }
             Is::Waits(text) => plan.step.is_none() && plan.waiting.iter().any(|waiting| waiting.contains(text)),
             Is::Quiet => plan.is_quiet(),
         };

@@ -135,6 +135,14 @@ impl View {
         self.members().iter().find(|member| member.id == status.id)
     }
 
+    /// Whether the node of a pod was a member and left: its id is refused for ever.
+    pub fn has_left(&self, pod: &Pod) -> bool {
+        let (Some(leader), Some(status)) = (self.leader(), pod.status()) else { return false };
+        // Who joined after the leader was asked knows more entries than it told of.
+        let is_known = status.end <= leader.end;
+        is_known && self.is_ours(status) && !pod.is_empty() && self.member_in(pod).is_none()
+    }
+
     /// Whether a member answers, follows the leader and has nearly all.
     pub fn is_well(&self, member: &Member) -> Result<(), String> {
         let Some(leader) = self.leader() else { return Err("nobody leads".into()) };
@@ -152,6 +160,11 @@ impl View {
             return Err(format!("node {} is behind: at {} of {}", pod.ordinal, status.applied, leader.end));
         }
         Ok(())
+    }
+
+    /// Whether the node of a pod is a voter, and well.
+    pub fn votes_well(&self, ordinal: u32) -> bool {
+        self.member_of(ordinal).is_some_and(|member| member.voter && self.is_well(member).is_ok())
     }
 
     /// What the leader knows a member to have, is nearly all.

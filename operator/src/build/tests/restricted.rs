@@ -9,7 +9,10 @@ pub(super) fn violations(template: &PodTemplateSpec) -> Vec<String> {
     let mut when = |is: bool, what: &str| found.extend(is.then(|| what.to_owned()));
     let Some(spec) = &template.spec else { return vec!["no pod".into()] };
     let pod = spec.security_context.clone().unwrap_or_default();
-    when(spec.host_network == Some(true) || spec.host_pid == Some(true) || spec.host_ipc == Some(true), "host namespaces");
+    when(
+        spec.host_network == Some(true) || spec.host_pid == Some(true) || spec.host_ipc == Some(true),
+        "host namespaces",
+    );
     when(!spec.volumes.iter().flatten().all(is_volume_allowed), "volumes");
     when(pod.windows_options.is_some(), "windows");
     when(pod.sysctls.is_some_and(|sysctls| !sysctls.is_empty()), "sysctls");
@@ -24,7 +27,10 @@ pub(super) fn violations(template: &PodTemplateSpec) -> Vec<String> {
     let is_confined = |kind: Option<&str>| matches!(kind, Some("RuntimeDefault" | "Localhost"));
     let pod_seccomp = pod.seccomp_profile.as_ref().map(|profile| profile.type_.as_str());
     when(pod_seccomp.is_some_and(|kind| !is_confined(Some(kind))), "seccompProfile of the pod");
-    when(pod.app_armor_profile.as_ref().is_some_and(|profile| !is_confined(Some(&profile.type_))), "AppArmor of the pod");
+    when(
+        pod.app_armor_profile.as_ref().is_some_and(|profile| !is_confined(Some(&profile.type_))),
+        "AppArmor of the pod",
+    );
     when(pod.se_linux_options.as_ref().is_some_and(is_se_linux_forbidden), "SELinux of the pod");
     let all: Vec<&Container> = spec.init_containers.iter().flatten().chain(&spec.containers).collect();
     for container in all {
@@ -107,7 +113,11 @@ fn each_rule_of_the_standard_is_one_that_a_pod_can_break() {
         ("/spec/containers/0/securityContext", "seLinuxOptions", json!({ "role": "a" })),
         ("/spec/containers/0/securityContext", "windowsOptions", json!({})),
         ("/spec/containers/0", "ports", json!([{ "containerPort": 1, "hostPort": 1 }])),
-        ("", "metadata", json!({ "annotations": { "container.apparmor.security.beta.kubernetes.io/a": "unconfined" } })),
+        (
+            "",
+            "metadata",
+            json!({ "annotations": { "container.apparmor.security.beta.kubernetes.io/a": "unconfined" } }),
+        ),
     ] {
         let mut bad = good.clone();
         bad.pointer_mut(pointer).unwrap()[name] = value.clone();

@@ -52,7 +52,8 @@ fn a_cluster_on_volumes_beyond_what_is_wanted_is_found_too() {
         ("there are no such volumes", fewer().down(2).with(|view| view.claims.truncate(1)), name(None)),
     ]);
     assert_eq!(index_pods(&fewer().absent(1).absent(2).view()), 3, "there are pods that can be asked");
-    assert_eq!(index_pods(&fewer().with(|view| view.cluster = Some(OURS.into())).view()), 1, "all were empty");
+    let adopted = of_cluster(fewer(), 2, OURS).with(|view| view.cluster = Some(OURS.into()));
+    assert_eq!(index_pods(&adopted.view()), 3, "who is a member is not known before somebody leads");
     let strange = |view: &mut View| view.claims[2].ordinal = 7;
     assert_eq!(index_pods(&fewer().with(strange).view()), 2, "no node has that address");
 }

@@ -91,7 +91,16 @@ fn a_volume_of_a_member_that_left_is_given_up_before_its_ordinal_joins_again() {
     check(vec![
         ("it still runs", again(), give_up(2, true)),
         ("nobody leads: who is a member is not known", again().led_by_nobody(), Is::Quiet),
-        ("it goes", again().claim_as(2, |claim| claim.terminating = true), Is::Waits("the volume of node 2 goes")),
+        (
+            "the operator ended before it deleted the pod",
+            again().claim_as(2, |claim| claim.terminating = true),
+            give_up(2, true),
+        ),
+        (
+            "its pod goes",
+            again().stopping(2),
+            Is::Waits("node 2 cannot join yet: its volume is that of a member that left"),
+        ),
     ]);
     // The pods had gone already: they do not come back before the volume is no more.
     let gone = || index(3).led_by(0).left(id(2)).absent(2).with(|view| view.replicas = 2);

@@ -1,6 +1,10 @@
 //! A cluster as it behaves: pods, their volumes and the members of the index, and what steps do to them. Time passes in
 //! [`Model::pass_time`]; what goes wrong is done from outside.
 
+mod act;
+mod happen;
+mod time;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use roadstead::index::peers::wire::Member;
@@ -178,10 +182,11 @@ impl Model {
             ready: self.is_ready(*ordinal),
             terminating: pod.phase == Phase::Stopping,
             template: Some(name(pod.template)),
-            unplaced: self.volumes.get(ordinal).filter(|volume| volume.is_lost).map(|_| Unplaced {
-                reason: "lost".into(),
-                is_lost: true,
-            }),
+            unplaced: self
+                .volumes
+                .get(ordinal)
+                .filter(|volume| volume.is_lost)
+                .map(|_| Unplaced { reason: "lost".into(), is_lost: true }),
             // What is silent and not ready does not run: so the plan may judge.
             said: if self.runs(*ordinal) && !(pod.is_muted && self.is_ready(*ordinal)) {
                 Said::Status(Box::new(self.status(*ordinal)))
@@ -235,244 +240,8 @@ impl Model {
         }
     }
 
-    /// What is written before a step is taken.
-    pub fn apply(&mut self, replicas: u32) {
-        let size = self.set.as_ref().map_or(self.size, |set| set.size);
-        self.set = Some(Set { replicas, template: self.template, size });
-    }
-
-    /// Takes a step; `half`: as far as it comes when the operator ends in it.
-    pub fn act(&mut self, step: &Step, half: bool) {
-        match step {
-            Step::Name { adopted } => {
-                let new = format!("cluster {}", self.number());
-                self.cluster = Some(adopted.clone().unwrap_or(new));
-            }
-            Step::NoteBegun => self.begun = true,
-            Step::Begin { ordinals } => self.begin(ordinals, half),
-            Step::Add { ordinal } => self.add(*ordinal, half),
-            Step::Promote { id, replace, .. } => {
-                self.members.iter_mut().filter(|member| member.id == *id).for_each(|member| member.voter = true);
-                self.forget(*replace, half);
-            }
-            Step::Remove { id, .. } => {
-                assert!(self.voters() != [*id], "the last voter is not removed");
-                self.forget(Some(*id), half);
-            }
-            Step::Transfer { ordinal } => {
-                let is_other = |id: &u64| self.ordinal(*id) != Some(*ordinal);
-                let stays = |id: &&u64| self.ordinal(**id).is_some_and(|at| at < self.wanted) && self.is_well(**id);
-                let others: Vec<u64> = self.voters().into_iter().filter(is_other).collect();
-                let to = others.iter().find(stays).or_else(|| others.iter().find(|id| self.is_well(**id)));
-                if let Some(to) = to.copied() {
-                    (self.leader, self.term) = (Some(to), self.term + 1);
-                }
-            }
-            Step::Restart { ordinal, uid, .. } => self.stop(*ordinal, uid),
-            Step::DeleteClaim { ordinal, uid, pod } => {
-                self.volumes.get_mut(ordinal).filter(|volume| volume.uid == *uid).unwrap().terminating = true;
-                if let Some(uid) = pod.as_ref().filter(|_| !half) {
-                    self.stop(*ordinal, uid);
-                }
-            }
-            Step::Expand { ordinal } => self.volumes.get_mut(ordinal).unwrap().asked = self.size,
-            Step::RecreateSet => self.set = None,
-            Step::Raise { level } => self.level = *level,
-        }
-    }
-
-    fn begin(&mut self, ordinals: &[u32], half: bool) {
-        assert!(ordinals.iter().all(|ordinal| self.runs(*ordinal)), "all are asked");
-        for ordinal in ordinals {
-            let volume = self.volumes.get_mut(ordinal).unwrap();
-            assert!(volume.cluster.is_none() || volume.cluster == self.cluster, "it joins one cluster");
-            volume.cluster.clone_from(&self.cluster);
-        }
-        let member = |ordinal: &u32| Member { id: self.volumes[ordinal].id, name: address(*ordinal), voter: true };
-        let members: Vec<Member> = ordinals.iter().map(member).collect();
-        if self.formed.is_none() {
-            if half && self.number() % 2 == 0 {
-                return; // they have joined, and nobody began it
-            }
-            // One begins it, and a majority has heard of it when it answers.
-            for ordinal in &ordinals[..if half { 1 } else { ordinals.len() / 2 + 1 }] {
-                self.volumes.get_mut(ordinal).unwrap().members.clone_from(&members);
-            }
-            self.formed.clone_from(&self.cluster);
-            (self.end, self.leader, self.term) = (1, Some(members[0].id), 1);
-            self.members = members;
-        } else if members.iter().any(|member| !self.members.contains(member)) || members.len() != self.members.len() {
-            return; // refused: it has begun with others
-        }
-        self.begun |= !half;
-    }
-
-    fn add(&mut self, ordinal: u32, half: bool) {
-        assert!(self.runs(ordinal), "it is asked");
-        let volume = self.volumes.get_mut(&ordinal).unwrap();
-        if volume.cluster.is_some() && volume.cluster != self.cluster {
-            return;
-        }
-        volume.cluster.clone_from(&self.cluster);
-        let id = volume.id;
-        if !half && self.members.iter().all(|member| member.id != id) {
-            self.members.push(Member { id, name: address(ordinal), voter: false });
-        }
-    }
-
-    /// A voter that leaves is a learner for a moment.
-    fn forget(&mut self, id: Option<u64>, half: bool) {
-        if half {
-            self.members.iter_mut().filter(|member| Some(member.id) == id).for_each(|member| member.voter = false);
-        } else {
-            self.members.retain(|member| Some(member.id) != id);
-        }
-        if self.leader.is_some_and(|leader| !self.voters().contains(&leader)) {
-            self.leader = None;
-        }
-    }
-
-    fn stop(&mut self, ordinal: u32, uid: &str) {
-        let was_up = self.has_majority() && self.volumes.get(&ordinal).is_some_and(|volume| self.is_well(volume.id)) && self.is_member(ordinal);
-        if let Some(pod) = self.pods.get_mut(&ordinal).filter(|pod| pod.uid == uid) {
-            if was_up && pod.phase == Phase::Running {
-                self.stopped.insert(ordinal);
-            }
-            pod.phase = Phase::Stopping;
-        }
-    }
-
     pub fn is_member(&self, ordinal: u32) -> bool {
         self.volumes.get(&ordinal).is_some_and(|volume| self.members.iter().any(|member| member.id == volume.id))
-    }
-
-    /// Everything that goes on by itself goes on a little.
-    pub fn pass_time(&mut self) {
-        self.move_pods();
-        self.elect();
-        self.replicate();
-        let is_up = |ordinal: &u32| !self.is_member(*ordinal) || self.is_ready(*ordinal);
-        self.stopped = self.stopped.iter().copied().filter(|ordinal| !is_up(ordinal)).collect();
-    }
-
-    fn move_pods(&mut self) {
-        // A pod without a machine does not hold its volume.
-        self.pods.retain(|_, pod| pod.phase != Phase::Stopping);
-        let holds = |ordinal: &u32, volume: &Volume| self.pods.contains_key(ordinal) && !volume.is_lost;
-        let gone: Vec<u32> =
-            self.volumes.iter().filter(|(ordinal, volume)| volume.terminating && !holds(ordinal, volume)).map(|(ordinal, _)| *ordinal).collect();
-        gone.iter().for_each(|ordinal| drop(self.volumes.remove(ordinal)));
-        let starting: Vec<u32> = self.pods.keys().copied().collect();
-        for ordinal in starting {
-            let can_run = self.volumes.get(&ordinal).is_some_and(|volume| !volume.is_lost && !volume.is_refused);
-            let pod = self.pods.get_mut(&ordinal).unwrap();
-            if can_run && pod.template.kind != Kind::Crashes {
-                pod.phase = Phase::Running;
-            }
-        }
-        let Some(set) = self.set.clone() else { return };
-        for ordinal in 0..set.replicas {
-            if !self.volumes.contains_key(&ordinal) {
-                let volume = self.volume(set.size);
-                self.volumes.insert(ordinal, volume);
-            } else if self.volumes[&ordinal].terminating {
-                continue;
-            }
-            if !self.pods.contains_key(&ordinal) {
-                let uid = format!("pod {}", self.number());
-                self.pods.insert(ordinal, ModelPod { uid, template: set.template, phase: Phase::Starting, is_muted: false });
-            }
-        }
-        for (_, pod) in self.pods.iter_mut().filter(|(ordinal, _)| **ordinal >= set.replicas) {
-            pod.phase = Phase::Stopping;
-        }
-    }
-
-    fn elect(&mut self) {
-        let running = |id: &u64| self.ordinal(*id).is_some_and(|ordinal| self.runs(ordinal));
-        let voters = self.voters();
-        let up: Vec<u64> = voters.iter().copied().filter(running).collect();
-        if up.len() * 2 <= voters.len() {
-            self.leader = None;
-        } else if self.leader.is_none_or(|leader| !up.contains(&leader)) {
-            // The one that has most: it has all that was agreed upon.
-            let best = up.into_iter().max_by_key(|id| self.volumes[&self.ordinal(*id).unwrap()].applied);
-            (self.leader, self.term) = (best, self.term + 1);
-        }
-    }
-
-    fn replicate(&mut self) {
-        let (members, end) = (self.members.clone(), self.end);
-        let ordinals: Vec<u32> = self.pods.keys().copied().filter(|ordinal| self.runs(*ordinal)).collect();
-        for ordinal in ordinals {
-            let is_ours = self.formed.is_some() && self.volumes[&ordinal].cluster == self.formed;
-            let leads = self.leader == Some(self.volumes[&ordinal].id);
-            let volume = self.volumes.get_mut(&ordinal).unwrap();
-            let is_member = members.iter().any(|member| member.id == volume.id);
-            if self.leader.is_some() && is_member && (!volume.is_slow || leads) {
-                volume.members.clone_from(&members);
-                volume.applied = end;
-            } else if self.leader.is_some() && is_ours && !is_member && !volume.members.is_empty() {
-                // It asks for votes, and is told. While its pod is to stay, nobody could tell its silence from that of a node
-                // that starts: that it is wanted again within such a moment is not modelled.
-                volume.is_refused = self.set.as_ref().is_some_and(|set| set.replicas <= ordinal);
-            }
-        }
-    }
-
-    /// Something is written.
-    pub fn write(&mut self, entries: u64) {
-        if let Some(ordinal) = self.leader.and_then(|leader| self.ordinal(leader)) {
-            self.end += entries;
-            self.volumes.get_mut(&ordinal).unwrap().applied = self.end;
-        }
-    }
-
-    /// The volume is empty from now on, with another node on it.
-    pub fn wipe(&mut self, ordinal: u32) {
-        let asked = self.volumes[&ordinal].asked;
-        let volume = self.volume(asked);
-        self.forget_leader(ordinal);
-        self.volumes.insert(ordinal, volume);
-    }
-
-    /// The machine of a volume is no more: its pod cannot be placed.
-    pub fn lose(&mut self, ordinal: u32) {
-        self.forget_leader(ordinal);
-        self.volumes.get_mut(&ordinal).unwrap().is_lost = true;
-        let uid = format!("pod {}", self.number());
-        if let Some(pod) = self.pods.get_mut(&ordinal) {
-            (pod.uid, pod.phase) = (uid, Phase::Starting);
-        }
-    }
-
-    fn forget_leader(&mut self, ordinal: u32) {
-        self.leader = self.leader.filter(|leader| *leader != self.volumes[&ordinal].id);
-    }
-
-    pub fn elect_if_well(&mut self, ordinal: u32) {
-        let id = self.volumes.get(&ordinal).map(|volume| volume.id);
-        if let Some(id) = id.filter(|id| self.leader.is_some() && self.voters().contains(id) && self.is_well(*id)) {
-            (self.leader, self.term) = (Some(id), self.term + 1);
-        }
-    }
-
-    /// The Registry is deleted with all but its volumes, and made again. Before it has begun nothing is given up: people
-    /// delete volumes that cannot be used.
-    pub fn make_again(&mut self) {
-        self.volumes.retain(|_, volume| !volume.is_lost && !volume.is_refused);
-        (self.cluster, self.begun, self.set, self.leader) = (None, false, None, None);
-        self.pods.clear();
-        self.stopped.clear();
-    }
-
-    /// What goes wrong by itself goes right again.
-    pub fn calm_down(&mut self) {
-        self.pods.values_mut().for_each(|pod| pod.is_muted = false);
-        self.volumes.values_mut().for_each(|volume| volume.is_slow = false);
-        if self.template.kind != Kind::Good {
-            self.template = Template { number: self.template.number + 1, kind: Kind::Good };
-        }
     }
 
     /// Whether nothing has moved.

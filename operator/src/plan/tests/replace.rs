@@ -25,7 +25,11 @@ fn nothing_takes_a_place_without_a_leader_or_beside_another_that_joins() {
         ("two of three volumes are empty", index(3).empty(0).empty(1), Is::Refused("somebody_leads")),
         ("the only volume is empty", index(1).empty(0), Is::Refused("somebody_leads")),
         ("two of five are empty, the first joins", index(5).empty(0).empty(1), add(0)),
-        ("the second waits until the first has caught up", index(5).learner(0).empty(1), Is::Waits("node 0 catches up")),
+        (
+            "the second waits until the first has caught up",
+            index(5).learner(0).empty(1),
+            Is::Waits("node 0 catches up"),
+        ),
         ("its pod is on its way out", index(3).empty(1).stopping(1), Is::Quiet),
     ]);
     let plan = plan(&index(5).learner(0).empty(1).view());
@@ -72,6 +76,23 @@ fn a_node_that_lost_its_volume_twice_takes_the_place_of_the_first() {
     check(vec![
         ("the third one joins", twice(), add(1)),
         ("the second one leaves", twice().member(300, 1, false), remove_id(new_id(1), 1)),
+    ]);
+}
+
+#[test]
+fn a_learner_that_was_removed_makes_room_for_one_that_takes_the_place() {
+    // It was to take the place of node 1, and was removed: its id is refused for ever.
+    let removed = || index(3).learner(1).caught_up(1).left_everywhere(new_id(1));
+    check(vec![
+        ("its volume is given up", removed(), give_up(1, true)),
+        ("nobody leads: who is a member is not known", removed().led_by_nobody(), Is::Quiet),
+        ("it goes", removed().stopping(1), Is::Quiet),
+        (
+            "it knows more than the leader told: it has joined just now",
+            removed().node(1, |status| status.end = END + 1),
+            Is::Quiet,
+        ),
+        ("it is of another cluster", removed().node(1, |status| status.cluster = Some("01other".into())), Is::Quiet),
     ]);
 }
 

@@ -37,13 +37,62 @@ fn no_pod_goes_before_its_member_has_left() {
 }
 
 #[test]
+fn no_pod_goes_while_the_set_is_made_anew() {
+    // It would be made with fewer pods, and take the others away.
+    let without_set = |seen: Seen| seen.wanted(1).with(|view| view.replicas = 0);
+    assert_eq!(index_pods(&without_set(index(5)).view()), 5);
+    assert_eq!(index_pods(&without_set(index(5).led_by_nobody()).view()), 5);
+    assert_eq!(index_pods(&without_set((0..5).fold(index(5), Seen::down)).view()), 5, "nobody answers just now");
+    // And none comes back whose member has left.
+    let left = index(5).led_by(0).left(id(4)).absent(4).with(|view| view.replicas = 0);
+    assert_eq!(index_pods(&left.view()), 4);
+}
+
+#[test]
 fn nobody_leaves_when_those_that_stay_would_be_no_majority() {
     check(vec![
-        ("one of the two that stay is down", index(3).led_by(0).wanted(1).down(1), Is::Refused("quorum_stays")),
-        ("one of the two that stay is behind", index(3).led_by(0).wanted(1).behind(1), Is::Refused("quorum_stays")),
+        ("the one that stays at last is down", index(3).led_by(2).wanted(1).down(0), Is::Refused("quorum_stays")),
+        ("the one that stays at last is behind", index(3).led_by(2).wanted(1).behind(0), Is::Refused("quorum_stays")),
         ("nobody leads", index(3).led_by_nobody().wanted(1), Is::Refused("somebody_leads")),
-        ("a majority stays, and one of them is not well", index(5).led_by(0).wanted(3).down(1), Is::Refused("all_caught_up")),
+        (
+            "a majority stays, and one of them is not well",
+            index(5).led_by(0).wanted(3).down(1),
+            Is::Refused("all_wanted_caught_up"),
+        ),
         ("the one that leaves need not be well", index(5).led_by(0).wanted(3).down(4), remove(4)),
+    ]);
+}
+
+#[test]
+fn members_that_are_not_well_do_not_keep_others_from_leaving() {
+    check(vec![
+        (
+            "the lower one is down: without the higher one there would be no majority",
+            index(3).led_by(0).wanted(1).down(1),
+            remove(1),
+        ),
+        ("the lower one is behind", index(3).led_by(0).wanted(1).behind(1), remove(1)),
+        ("two of five are down, the higher one leaves", index(5).led_by(0).wanted(1).down(3).down(4), remove(4)),
+        (
+            "a lower one is down, and a majority stays without the higher one",
+            index(5).led_by(0).wanted(1).down(3),
+            remove(4),
+        ),
+        ("its volume is empty: it need not come back first", index(5).led_by(0).wanted(3).empty(4), remove(4)),
+        ("its machine is lost", index(5).led_by(0).wanted(3).lost(4), remove(4)),
+        ("it was coming back", index(5).led_by(0).wanted(3).learner(4), remove_id(new_id(4), 4)),
+    ]);
+}
+
+#[test]
+fn a_learner_that_is_dead_and_not_wanted_keeps_nobody_from_coming_back() {
+    // Nobody takes a place while it joins, and nobody leaves while a place is not taken.
+    let seen = || index(3).learner(3).down(3).wanted(1);
+    check(vec![
+        ("the volume of another is empty", seen().empty(0), remove_id(new_id(3), 3)),
+        ("then that one comes back", index(3).wanted(1).empty(0), add(0)),
+        ("another is down", seen().down(0), remove_id(new_id(3), 3)),
+        ("a higher voter is down", index(5).learner(3).down(3).down(4).wanted(3).led_by(0), remove_id(new_id(3), 3)),
     ]);
 }
 

@@ -195,9 +195,8 @@ pub fn caller(chain: Option<&[CertificateDer<'_>]>) -> Result<Caller, IdentityEr
 
 fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let pem = |reason: String| IdentityError::Pem { path: path.to_owned(), reason };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| pem(error.to_string()))?;
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|error| pem(error.to_string()))?;
     if found.is_empty() { Err(pem("there is no certificate in it".into())) } else { Ok(found) }
 }
 
