@@ -219,12 +219,16 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
     let asked = observed.pods_of(names, Component::Index).filter_map(|pod| {
         let ordinal = ordinal(&names.index(), &pod.name_any())?;
         let has_address = pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
-        let why = if has_address { None } else { Some(why_not_running(pod)) };
+        let not_running = why_not_running(pod);
+        let why = (!has_address).then(|| not_running.clone().unwrap_or_else(|| "its pod does not run yet".into()));
         let peer = Peer::new(&names.node(ordinal), Arc::clone(dialer));
         Some(async move {
             let said = match why {
                 Some(why) => Err(why),
-                None => peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await.map_err(|error| error.to_string()),
+                None => {
+                    let said = peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await;
+                    said.map_err(|error| not_running.unwrap_or_else(|| error.to_string()))
+                }
             };
             (ordinal, said)
         })
@@ -233,27 +237,33 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
     observed.said = said.into_iter().collect();
 }
 
-/// Why a pod does not run, as kubelet or the scheduler say it.
-pub fn why_not_running(pod: &Pod) -> String {
+/// Why a pod does not run, as kubelet or the scheduler say it; with its last words, if it ended.
+pub fn why_not_running(pod: &Pod) -> Option<String> {
     if let Some(why) = unschedulable(pod) {
-        return why;
+        return Some(why);
     }
-    let status = pod.status.as_ref();
-    let first = status.and_then(|status| status.init_container_statuses.as_ref());
-    let then = status.and_then(|status| status.container_statuses.as_ref());
-    let mut statuses = first.into_iter().flatten().chain(then.into_iter().flatten());
-    let waiting = statuses.find_map(|status| {
+    let status = pod.status.as_ref()?;
+    let first = status.init_container_statuses.iter().flatten();
+    let mut statuses = first.chain(status.container_statuses.iter().flatten());
+    statuses.find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.clone()?;
+        let reason = waiting.reason.unwrap_or_default();
         // That others are waited for says nothing.
-        (waiting.reason.as_deref() != Some("PodInitializing")).then_some(waiting)
-    });
-    waiting.map_or_else(
-        || "its pod does not run yet".into(),
-        |waiting| {
-            let reason = waiting.reason.unwrap_or_default();
-            waiting.message.map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
-        },
-    )
+        if reason == "PodInitializing" || reason == "ContainerCreating" {
+            return None;
+        }
+        let last = status.last_state.as_ref().and_then(|state| state.terminated.clone());
+        let last_words = last.and_then(|ended| ended.message).map(|words| last_line(&words));
+        Some(match last_words.or(waiting.message) {
+            Some(words) => format!("{reason}: {words}"),
+            None => reason,
+        })
+    })
+}
+
+/// The last line of a log, which says why it ended; of a line of JSON what it says.
+fn last_line(log: &str) -> String {
+    log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
 /// Asks every pod which certificates it has loaded.
@@ -269,4 +279,31 @@ pub async fn loaded(observed: &mut Observed) {
     });
     let loaded = join_all(asked.collect::<Vec<_>>()).await;
     observed.loaded = loaded.into_iter().collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{
+        ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_ends_again_and_again_tells_its_last_words() {
+        let waiting =
+            ContainerStateWaiting { reason: Some("CrashLoopBackOff".into()), message: Some("back-off".into()) };
+        let words = "starting\nroadstead: the store belongs to another cluster\n\n";
+        let ended = ContainerStateTerminated { message: Some(words.into()), ..ContainerStateTerminated::default() };
+        let container = ContainerStatus {
+            state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
+            last_state: Some(ContainerState { terminated: Some(ended), ..ContainerState::default() }),
+            ..ContainerStatus::default()
+        };
+        let status = PodStatus { container_statuses: Some(vec![container]), ..PodStatus::default() };
+        let pod = Pod { status: Some(status), ..Pod::default() };
+        let why = why_not_running(&pod);
+        assert_eq!(why.as_deref(), Some("CrashLoopBackOff: roadstead: the store belongs to another cluster"));
+        assert_eq!(why_not_running(&Pod::default()), None);
+    }
 }

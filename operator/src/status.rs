@@ -9,7 +9,7 @@ use crate::look::is_ready;
 use crate::names::{Component, Names};
 use crate::nodes::objects;
 use crate::object::text_of;
-use crate::observe::Observed;
+use crate::observe::{Observed, why_not_running};
 use crate::plan::{Plan, Said, View};
 use crate::validate::Problem;
 
@@ -183,7 +183,10 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         let (reason, why) = quorum.map_or(("", ""), |quorum| (quorum.reason.as_str(), quorum.message.as_str()));
         Say::new("Ready", "False", reason, why)
     } else if ready < wanted.min(1) {
-        Say::new("Ready", "False", "NoPodsReady", format!("{ready} of {wanted} pods that serve clients are ready"))
+        let component = if found.view.is_some() { Component::Registry } else { Component::All };
+        let why = observed.pods_of(&Names::of(registry), component).find_map(why_not_running);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        Say::new("Ready", "False", "NoPodsReady", format!("{ready} of {wanted} pods that serve clients are ready{why}"))
     } else if ready < wanted {
         Say::new("Ready", "True", "SomePodsReady", format!("{ready} of {wanted} pods that serve clients are ready"))
     } else {
@@ -266,10 +269,7 @@ fn quorum(view: &View) -> Say {
         return Say::new(kind, "False", "NotBegun", "the index has not begun yet");
     }
     if view.pods.iter().all(|pod| pod.status().is_none()) {
-        let why = view.pods.iter().find_map(|pod| match &pod.said {
-            Said::Nothing(why) => Some(why.as_str()),
-            Said::Status(_) => None,
-        });
+        let why = view.pods.iter().find_map(silence);
         return Say::new(
             kind,
             "Unknown",
@@ -277,7 +277,18 @@ fn quorum(view: &View) -> Say {
             format!("no index node answers: {}", why.unwrap_or("there is none")),
         );
     }
-    Say::new(kind, "False", "NoLeader", "no majority of the index follows a leader")
+    let silent: Vec<String> =
+        view.pods.iter().filter_map(|pod| Some(format!("node {}: {}", pod.ordinal, silence(pod)?))).collect();
+    let why = if silent.is_empty() { String::new() } else { format!(": {}", silent.join("; ")) };
+    Say::new(kind, "False", "NoLeader", format!("no majority of the index follows a leader{why}"))
+}
+
+/// Why a node says nothing.
+fn silence(pod: &crate::plan::Pod) -> Option<&str> {
+    match &pod.said {
+        Said::Nothing(why) => Some(why),
+        Said::Status(_) => None,
+    }
 }
 
 /// The Deployment rolls, or has pods that are not there yet.

@@ -151,6 +151,8 @@ fn container(of: &Of<'_>, component: Component, pods: &Pods) -> Value {
             pods.container_security_context.as_ref(),
         ),
         "volumeMounts": mounts,
+        // The last lines of a log stand in the status of the pod, and from there in that of the Registry.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         // An index is opened and its log replayed: that may take a while, and is no reason to begin anew.
         "startupProbe": probe("/livez", 2, 300),
         "livenessProbe": probe("/livez", 10, 6),

@@ -24,5 +24,6 @@ pub(super) fn container(of: &Of<'_>, like: &Value) -> Option<Value> {
         "resources": pick("resources"),
         "securityContext": pick("securityContext"),
         "volumeMounts": pick("volumeMounts"),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }))
 }

@@ -201,7 +201,7 @@ impl Seen {
     fn node_again(self, ordinal: u32) -> Self {
         let status = self.view.pods.iter().find_map(Pod::status).unwrap().clone();
         self.pod(ordinal, |pod| {
-            pod.said = Said::Status(Box::new(NodeStatus { id: id(ordinal), name: address(ordinal), ..status }))
+            pod.said = Said::Status(Box::new(NodeStatus { id: id(ordinal), name: address(ordinal), ..status }));
         })
     }
 

@@ -4,6 +4,8 @@
 stories=$here/stories
 image=roadstead.test/roadstead:1
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/roadstead/bin"
+# Nobody owned it before: a registry refuses a bucket, or a prefix, that belongs to another.
+prefix=$(date +%s)-$$
 system=roadstead-system
 nodes_ns=roadstead-nodes
 
@@ -33,7 +35,7 @@ spec:
   storage:
     s3:
       bucket: registry
-      prefix: $ns-$1
+      prefix: $prefix/$ns-$1
       endpoint: http://s3.s3.svc:7070
       region: us-east-1
       pathStyle: true

@@ -44,11 +44,12 @@ say_no "$(spec '{"storage":{"s3":{"endpoint":"ftp://a"}}}')" spec.storage.s3.end
 say_no "$(spec '{"nodes":{"certsDirectory":"/etc"}}')" spec.nodes.certsDirectory
 
 # What may change, and what may not.
+kind=registry
 k create -f - >/dev/null <<<"$(merged "$(spec '{"storage":{"s3":{"prefix":"p"}},"index":{"volume":{"size":"2Gi","storageClassName":"standard"}}}')")"
-may() { k patch registry a --type merge --dry-run=server -p "$(spec "$1")" >/dev/null; }
+may() { k patch $kind a --type merge --dry-run=server -p "$(spec "$1")" >/dev/null; }
 may_not() { # CHANGE SENTENCE
     local said
-    said=$(k patch registry a --type merge --dry-run=server -p "$(spec "$1")" 2>&1) && { echo "accepted: $1"; return 1; }
+    said=$(k patch $kind a --type merge --dry-run=server -p "$(spec "$1")" 2>&1) && { echo "accepted: $1"; return 1; }
     grep -qF "$2" <<<"$said" || { echo "$1: $said"; return 1; }
     checked=$((checked + 1))
 }
@@ -76,11 +77,9 @@ say_no '{"metadata":{"name":"a.b"}}' "the name may have no dots"
 say_no '{"metadata":{"name":"a123456789012345678901234567890123456789012345678901"}}' "the name may have at most 51 characters"
 say_no '{"spec":{"retention":{"count":0}}}' spec.retention.count
 k create -f - >/dev/null <<<"$base"
-for change in '{"registry":"other"} a backup belongs to one registry' '{"schedule":"0 3 * * *"} one backup does not become a schedule'; do
-    said=$(k patch registrybackup a --type merge --dry-run=server -p "$(spec "${change%% *}")" 2>&1) && { echo "accepted: $change"; exit 1; }
-    grep -qF "${change#* }" <<<"$said" || { echo "$change: $said"; exit 1; }
-    checked=$((checked + 1))
-done
+kind=registrybackup
+may_not '{"registry":"other"}' "a backup belongs to one registry"
+may_not '{"schedule":"0 3 * * *"}' "one backup does not become a schedule"
 # Every sentence of the schema was seen here.
 kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev -o json |
     jq -r '.. | .["x-kubernetes-validations"]? // empty | .[].message' | sort -u >"$work/sentences"

@@ -79,7 +79,6 @@ impl Run {
         }
         let may_lose = |ordinal| self.may_lose(ordinal);
         match happens {
-            Happens::Nothing => {}
             Happens::Want(wanted) => self.model.wanted = wanted,
             Happens::Template(kind) => {
                 self.model.template = Template { number: self.model.template.number + 1, kind };
@@ -111,7 +110,7 @@ impl Run {
             }
             Happens::Wipe(ordinal) if may_lose(ordinal) => self.model.wipe(ordinal),
             Happens::LoseMachine(ordinal) if may_lose(ordinal) => self.model.lose(ordinal),
-            Happens::Wipe(_) | Happens::LoseMachine(_) => {}
+            Happens::Nothing | Happens::Wipe(_) | Happens::LoseMachine(_) => {}
             Happens::Half => self.half = true,
             Happens::Elect(ordinal) => self.model.elect_if_well(ordinal),
             Happens::MakeAgain => self.model.make_again(),

@@ -59,7 +59,7 @@ impl Model {
         let member = |ordinal: &u32| Member { id: self.volumes[ordinal].id, name: address(*ordinal), voter: true };
         let members: Vec<Member> = ordinals.iter().map(member).collect();
         if self.formed.is_none() {
-            if half && self.number() % 2 == 0 {
+            if half && self.number().is_multiple_of(2) {
                 return; // they have joined, and nobody began it
             }
             // One begins it, and a majority has heard of it when it answers.

@@ -15,14 +15,9 @@ impl Model {
     fn move_pods(&mut self) {
         // A pod without a machine does not hold its volume.
         self.pods.retain(|_, pod| pod.phase != Phase::Stopping);
-        let holds = |ordinal: &u32, volume: &Volume| self.pods.contains_key(ordinal) && !volume.is_lost;
-        let gone: Vec<u32> = self
-            .volumes
-            .iter()
-            .filter(|(ordinal, volume)| volume.terminating && !holds(ordinal, volume))
-            .map(|(ordinal, _)| *ordinal)
-            .collect();
-        gone.iter().for_each(|ordinal| drop(self.volumes.remove(ordinal)));
+        let pods = &self.pods;
+        let is_held = |ordinal: &u32, volume: &Volume| pods.contains_key(ordinal) && !volume.is_lost;
+        self.volumes.retain(|ordinal, volume| !volume.terminating || is_held(ordinal, volume));
         let starting: Vec<u32> = self.pods.keys().copied().collect();
         for ordinal in starting {
             let can_run = self.volumes.get(&ordinal).is_some_and(|volume| !volume.is_lost && !volume.is_refused);
