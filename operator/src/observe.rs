@@ -223,12 +223,11 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
         let why = (!has_address).then(|| not_running.clone().unwrap_or_else(|| "its pod does not run yet".into()));
         let peer = Peer::new(&names.node(ordinal), Arc::clone(dialer));
         Some(async move {
-            let said = match why {
-                Some(why) => Err(why),
-                None => {
-                    let said = peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await;
-                    said.map_err(|error| not_running.unwrap_or_else(|| error.to_string()))
-                }
+            let said = if let Some(why) = why {
+                Err(why)
+            } else {
+                let said = peer.call::<(), NodeStatus>(STATUS, &(), PATIENCE).await;
+                said.map_err(|error| not_running.unwrap_or_else(|| error.to_string()))
             };
             (ordinal, said)
         })

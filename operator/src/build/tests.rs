@@ -339,6 +339,29 @@ fn the_plan_decides_how_many_nodes_there_are_and_when_clients_are_served() {
 }
 
 #[test]
+fn a_registry_from_a_backup_restores_before_its_index_begins_and_never_again() {
+    let mut registry = s3();
+    let set = |registry: &Registry, is_begun: bool| {
+        let decided = Decided { is_begun, ..decided(registry) };
+        let objects = build(registry, &around(), &decided);
+        objects.into_iter().find(|object| object.kind.kind == "StatefulSet").unwrap().value
+    };
+    assert_eq!(set(&registry, false)["spec"]["template"]["spec"].get("initContainers"), None);
+    registry.spec.bootstrap = serde_json::from_value(json!({ "backup": "monday", "takeOver": true })).unwrap();
+    let (before, after) = (set(&registry, false), set(&registry, true));
+    assert_eq!(read_back::<StatefulSet>(&before), before);
+    let restores = &before["spec"]["template"]["spec"]["initContainers"][0];
+    let args = ["restore", "--if-empty", "--only-as=r-index-0.r-index.ns.svc:5001", "--backup=monday", "--take-over"];
+    assert_eq!(restores["args"], json!(args));
+    let template = serde_json::from_value(before["spec"]["template"].clone()).unwrap();
+    assert_eq!(restricted::violations(&template), Vec::<String>::new());
+    assert_eq!(after["spec"]["template"]["spec"].get("initContainers"), None);
+    assert_eq!(template_of(&before), template_of(&after), "no pod is made again for that");
+    registry.spec.bootstrap = serde_json::from_value(json!({ "archive": { "position": 7 } })).unwrap();
+    assert_eq!(set(&registry, false)["spec"]["template"]["spec"]["initContainers"][0]["args"][3], "--position=7");
+}
+
+#[test]
 fn a_budget_never_keeps_a_single_pod_where_it_is() {
     let budgets = |registry: &Registry| {
         objects(registry).iter().filter(|object| object.kind.kind == "PodDisruptionBudget").count()

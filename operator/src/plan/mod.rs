@@ -184,7 +184,7 @@ fn there(view: &View) -> u32 {
 /// The first ordinal beyond the pods that has a volume of a member that left.
 fn left_over(view: &View) -> u32 {
     let there = there(view);
-    let is_known = view.begun && there > 0;
+    let is_known = (view.begun || view.leader().is_some()) && there > 0;
     let beyond = view.claims.iter().map(|claim| claim.ordinal).filter(|ordinal| is_known && *ordinal >= there);
     beyond.min().unwrap_or(u32::MAX)
 }

@@ -7,7 +7,7 @@ id() { k get registry images -o json | jq -r '.status.index.members[] | select(.
 old=$(id)
 k delete persistentvolumeclaim data-images-index-1 --wait=false >/dev/null
 k delete pod images-index-1 --grace-period=0 --force 2>/dev/null
-replaced() { [ "$(id)" != null ] && [ "$(id)" != "$old" ] && at_rest images; }
+replaced() { [[ $(id) =~ ^[0-9]+$ ]] && [ "$(id)" != "$old" ] && at_rest images; }
 wait_for 240 replaced || { tell_about images; exit 1; }
 note "node 1 was $old and is $(id)"
 expect "voters" "$(field images .status.index.ready)" 3/3

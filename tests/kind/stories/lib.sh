@@ -50,9 +50,11 @@ small_index() { echo '  index: { volume: { size: 1Gi } }'; }
 field() { k get registry "$1" -o "jsonpath={$2}"; }
 condition() { field "$1" ".status.conditions[?(@.type=='$2')].${3:-status}"; }
 # Everything is as the spec says, and the status is about this spec.
-at_rest() { # NAME
-    [ "$(condition "$1" Ready)" = True ] && [ "$(condition "$1" Progressing)" = False ] && [ "$(condition "$1" Degraded)" = False ] &&
-        [ "$(field "$1" .status.observedGeneration)" = "$(field "$1" .metadata.generation)" ]
+at_rest() { # NAME; in one reading, since what it says changes from moment to moment
+    k get registry "$1" -o json | jq -e '
+        def is(kind; what): any(.status.conditions[]?; .type == kind and .status == what);
+        is("Ready"; "True") and is("Progressing"; "False") and is("Degraded"; "False")
+            and .status.observedGeneration == .metadata.generation' >/dev/null
 }
 rests() { # NAME [SECONDS]
     wait_for "${2:-180}" at_rest "$1" || { tell_about "$1"; return 1; }

@@ -12,6 +12,7 @@ say_no() { # CHANGE SENTENCE
     said=$(create "$(merged "$1")") && { echo "accepted: $1"; return 1; }
     grep -qF "$2" <<<"$said" || { echo "$1: $said"; return 1; }
     checked=$((checked + 1))
+    echo "$said" >>"$work/said"
 }
 spec() { jq -c '{spec: .}' <<<"$1"; }
 with_claim() { jq -c --argjson claim "$claim" '{spec: ($claim * .)}' <<<"$1"; }
@@ -52,6 +53,7 @@ may_not() { # CHANGE SENTENCE
     said=$(k patch $kind a --type merge --dry-run=server -p "$(spec "$1")" 2>&1) && { echo "accepted: $1"; return 1; }
     grep -qF "$2" <<<"$said" || { echo "$1: $said"; return 1; }
     checked=$((checked + 1))
+    echo "$said" >>"$work/said"
 }
 may '{"hostname":"b.example.test"}'
 k patch registry a --type merge -p '{"spec":{"nodes":{"trust":true}}}' >/dev/null
@@ -68,6 +70,7 @@ may '{"index":{"replicas":5}}'
 k create -f - >/dev/null <<<"$(merged '{"metadata":{"name":"b"},"spec":{"bootstrap":{"backup":"x"}}}')"
 said=$(k patch registry b --type merge --dry-run=server -p '{"spec":{"bootstrap":{"backup":"y"}}}' 2>&1) && { echo "bootstrap was changed"; exit 1; }
 grep -qF "it cannot be changed later" <<<"$said"
+echo "$said" >>"$work/said"
 checked=$((checked + 1))
 
 base='{"apiVersion":"roadstead.dev/v1alpha1","kind":"RegistryBackup","metadata":{"name":"a"},"spec":{"registry":"none"}}'
@@ -84,8 +87,6 @@ may_not '{"schedule":"0 3 * * *"}' "one backup does not become a schedule"
 kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev -o json |
     jq -r '.. | .["x-kubernetes-validations"]? // empty | .[].message' | sort -u >"$work/sentences"
 while read -r sentence; do
-    grep -qF -- "$(cut -c1-30 <<<"$sentence")" "$stories/schema_rules.story" ||
-        grep -oF "$(sed 's/.*: //' <<<"$sentence")" "$stories/schema_rules.story" >/dev/null ||
-        { echo "no test of: $sentence"; exit 1; }
+    grep -qF -- "$sentence" "$work/said" || { echo "no object was refused with: $sentence"; exit 1; }
 done <"$work/sentences"
 note "$checked refusals, each with its sentence"

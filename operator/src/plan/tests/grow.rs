@@ -106,6 +106,8 @@ fn a_volume_of_a_member_that_left_is_given_up_before_its_ordinal_joins_again() {
     let gone = || index(3).led_by(0).left(id(2)).absent(2).with(|view| view.replicas = 2);
     assert_eq!(index_pods(&gone().view()), 2);
     check(vec![("its pod is gone", gone(), give_up(2, false))]);
+    let not_noted = gone().with(|view| view.begun = false);
+    assert_eq!(index_pods(&not_noted.view()), 2, "it has begun, whether that is noted or not");
     let deleted = gone().with(|view| view.claims.retain(|claim| claim.ordinal != 2));
     assert_eq!(index_pods(&deleted.view()), 3);
 }
