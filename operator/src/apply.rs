@@ -6,12 +6,16 @@ use std::sync::{Mutex, PoisonError};
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
+use roadstead::metrics::sum_of;
 use serde_json::Value;
 
 use crate::names::{MANAGER, Names};
 use crate::object::{KINDS, Kind, Object, has, text_of};
 use crate::observe::Observed;
 use crate::optional::Optional;
+
+/// On each object: what it was made from.
+const APPLIED: &str = "roadstead.dev/applied";
 
 /// What was done to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +90,7 @@ impl Applier {
     }
 
     async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
+        let object = &marked(object);
         let kind = object.kind;
         let live = if kind.kind == "Secret" {
             observed.secrets.get(&object.name).map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null))
@@ -138,6 +143,17 @@ impl Applier {
     }
 }
 
+/// The object with a sum of itself: what is no longer wanted of it is not to be seen by what is there, but by this.
+fn marked(object: &Object) -> Object {
+    let mut marked = object.clone();
+    let sum = sum_of(object.value.to_string().as_bytes());
+    if let Some(metadata) = marked.value.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(serde_json::Map::new()));
+        annotations[APPLIED] = Value::String(sum.chars().take(16).collect());
+    }
+    marked
+}
+
 /// Grows when somebody changes what an object says. Kinds without one change their version with every write.
 fn generation(live: &Value) -> String {
     let metadata = live.get("metadata");
@@ -153,4 +169,20 @@ fn without_type(value: &Value) -> Value {
         fields.remove("kind");
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_no_longer_wanted_makes_an_object_differ() {
+        let metadata = json!({ "name": "a", "annotations": { "role": "x" } });
+        let with = marked(&Object::new(json!({ "kind": "ServiceAccount", "metadata": metadata })));
+        let without = marked(&Object::new(json!({ "kind": "ServiceAccount", "metadata": { "name": "a" } })));
+        assert!(has(&with.value, &with.value));
+        assert!(!has(&with.value, &without.value), "what is there has all that is wanted, and more than that");
+    }
 }

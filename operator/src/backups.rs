@@ -95,8 +95,10 @@ impl Work<'_> {
         let name = self.backup.name_any();
         let cron = spec.schedule.as_ref().map(|text| schedule::read(text)).transpose();
         let cron = cron.map_err(|error| trouble("InvalidSchedule", error))?;
-        let leader = self.leader().await?;
+        let (leader, theirs) = self.leader().await?;
         let now = Timestamp::now().as_second();
+        // One clock alone does not decide what is no longer kept.
+        let kept_by = now.min(theirs);
         let all: Vec<PinnedBackup> = ask(&leader, LIST, &()).await?;
         let ours = |pin: &&PinnedBackup| match cron {
             Some(_) => schedule::is_of(&pin.name, &name),
@@ -138,11 +140,11 @@ impl Work<'_> {
                 .filter(|pin| pin.snapshot.is_some())
                 .map(|pin| (pin.name.as_str(), (pin.time.0 / 1000) as i64))
                 .collect();
-            for gone in schedule::surplus(&kept, &spec.retention, now) {
+            for gone in schedule::surplus(&kept, &spec.retention, kept_by) {
                 ask::<_, ()>(&leader, DELETE, &gone.to_owned()).await?;
                 self.tell(EventType::Normal, "BackupDeleted", &format!("the backup {gone} is no longer kept")).await;
             }
-            let gone = schedule::surplus(&kept, &spec.retention, now);
+            let gone = schedule::surplus(&kept, &spec.retention, kept_by);
             self.status.kept = whole.into_iter().filter(|backup| !gone.contains(&backup.name.as_str())).collect();
         } else {
             self.status.kept = whole;
@@ -182,8 +184,8 @@ impl Work<'_> {
         Ok(Action::requeue(wait))
     }
 
-    /// The node that leads the registry that is meant.
-    async fn leader(&self) -> Result<Peer, Trouble> {
+    /// The node that leads the registry that is meant, and its clock in seconds since 1970.
+    async fn leader(&self) -> Result<(Peer, i64), Trouble> {
         let client = &self.operator.client;
         let namespace = self.backup.namespace().unwrap_or_default();
         let name = &self.backup.spec.registry;
@@ -208,7 +210,7 @@ impl Work<'_> {
         let leader = view
             .leader()
             .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
-        Ok(Peer::new(&leader.name, dialer))
+        Ok((Peer::new(&leader.name, dialer), (leader.wall / 1000) as i64))
     }
 
     fn say(&mut self, status: &str, reason: &str, message: &str) {

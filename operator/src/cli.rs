@@ -69,6 +69,9 @@ struct RunArgs {
     /// The namespace for pods that write on nodes; without it nodes are told nothing.
     #[arg(long, env = "NODES_NAMESPACE")]
     nodes: Option<String>,
+    /// Host names that registries may have nodes sent to; `.example.com` stands for all below.
+    #[arg(long, env = "NODES_HOSTNAMES", value_delimiter = ',')]
+    nodes_hostnames: Vec<String>,
     /// Namespaces whose Registries are run; without it all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     watch: Vec<String>,
@@ -172,6 +175,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
             image: args.image,
             namespace: args.namespace,
             nodes: nodes.clone(),
+            hostnames: args.nodes_hostnames,
             is_ipv6: args.address.contains(':'),
         },
         client: client.clone(),

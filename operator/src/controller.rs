@@ -44,6 +44,9 @@ const WORKING: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(5);
 const AT_REST: Duration = Duration::from_secs(30);
 
+/// A look that takes longer hangs.
+const LONGEST: Duration = Duration::from_mins(4);
+
 /// An object that cannot be read must not stop the watch of the others.
 type Watched = DeserializeGuard<Registry>;
 
@@ -68,6 +71,8 @@ pub enum PassError {
     Status(#[source] kube::Error),
     #[error("could not make what nodes are told")]
     Nodes(#[source] kube::Error),
+    #[error("the API server or the nodes did not answer in time")]
+    Slow,
     #[error("could not read the Registry")]
     Read(#[source] kube::Error),
     #[error("the Registry cannot be read: {0}")]
@@ -125,7 +130,8 @@ where
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
     let began = Instant::now();
-    let result = Box::pin(operator.pass(&watched)).await;
+    let pass = tokio::time::timeout(LONGEST, Box::pin(operator.pass(&watched))).await;
+    let result = pass.unwrap_or(Err(PassError::Slow));
     let word = if result.is_ok() { "done" } else { "failed" };
     operator.metrics.passes.with_label_values(&[word]).observe(began.elapsed().as_secs_f64());
     result
@@ -198,7 +204,7 @@ impl Operator {
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
             has_trust: certificates.clients_trust.is_some(),
-            may_tell_nodes: self.around.nodes.is_some(),
+            may_tell_nodes: self.around.may_tell_nodes(registry).map(drop),
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
@@ -254,7 +260,11 @@ impl Operator {
             index_pods: registry.spec.index.replicas.max(1) as u32,
             clients_trust: certificates.clients_trust.clone(),
             is_begun: false,
-            set_size: observed.object("StatefulSet", &names.index()).map(text_of).as_ref().and_then(look::set_size),
+            set_size: observed
+                .object("StatefulSet", &if is_single { names.registry() } else { names.index() })
+                .map(text_of)
+                .as_ref()
+                .and_then(look::set_size),
         };
         let view = (!is_single).then(|| {
             let objects = build(registry, &self.around, &decided);
@@ -317,7 +327,9 @@ impl Operator {
     /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
     async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> kube::Result<bool> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust) {
+        if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
+            || self.around.may_tell_nodes(registry).is_err()
+        {
             return objects::remove(&self.client, nodes, &Names::of(registry)).await;
         }
         let wanted = objects::build(registry, nodes, &self.around.image, certificates.clients_trust.as_deref());
@@ -346,7 +358,7 @@ impl Operator {
             return Ok(());
         }
         let api = Api::<Registry>::namespaced(self.client.clone(), &names.namespace);
-        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "Registry", "status": now });
+        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "Registry", "metadata": { "uid": registry.metadata.uid }, "status": now });
         let params = PatchParams::apply(MANAGER).force();
         match api.patch_status(&names.name, &params, &Patch::Apply(patch)).await {
             Ok(_) => Ok(()),

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use roadstead::index::peers::Role;
 use roadstead::index::peers::identity::{Identity, Pem};
 
-use crate::certificates::authority::{Authority, Facts, Next};
+use crate::certificates::authority::{Authority, DAY, Facts, Next};
 use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers, secrets};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
@@ -20,6 +20,13 @@ use crate::observe::Observed;
 
 /// On a Registry: asks for new authorities, once for each word.
 pub const ROTATE: &str = "roadstead.dev/rotate";
+
+/// How long clients outside have to learn of a new authority: when it is due, and when somebody asked for it. Files that
+/// pods mount are up to date within two minutes.
+const PATIENCE: i64 = 14 * DAY;
+const ASKED_PATIENCE: i64 = 120;
+/// So long before the end of an authority nobody is waited for any more.
+const PRESSED: i64 = 7 * DAY;
 
 /// The certificates of a registry.
 #[derive(Clone, Debug, Default)]
@@ -86,17 +93,21 @@ fn group(
         kept.news.push(format!("a new authority in the Secret {name}"));
         Authority::new(issue::authority(&purpose, now).map_err(sign)?, asked.clone())
     };
-    let facts = Facts {
-        now,
-        asked: asked.as_deref(),
-        all_trust: everybody(registry, observed, wanted, &authority, true),
-        all_show: everybody(registry, observed, wanted, &authority, false),
+    // Before nobody trusts anything any more, those who do not answer are waited for no longer.
+    let is_pressed = now > authority.current.until - PRESSED;
+    let wait_for = |is_trust: bool| {
+        if is_pressed { Ok(()) } else { everybody(registry, observed, wanted, &authority, is_trust) }
     };
+    let facts = Facts { now, asked: asked.as_deref(), all_trust: wait_for(true), all_show: wait_for(false) };
     match authority.next(&facts) {
         Next::Nothing => {}
         Next::Begin => {
             kept.news.push(format!("a new authority in the Secret {name}, which everybody is to trust first"));
+            let is_asked = asked.is_some() && asked != authority.asked;
             authority = authority.begin(issue::authority(&purpose, now).map_err(sign)?, asked);
+            if wanted.iter().any(|wanted| wanted.is_web) {
+                authority = authority.waiting_until(now + if is_asked { ASKED_PATIENCE } else { PATIENCE });
+            }
         }
         Next::Switch => {
             kept.news.push(format!("the new authority in the Secret {name} signs, since everybody trusts it"));
@@ -148,7 +159,7 @@ fn everybody(
         if wanted.is_web && is_trust {
             nodes_trust(registry, observed, authority)?;
         }
-        for pod in observed.pods_of(&names, component) {
+        for pod in observed.pods_of(&names, component).filter(|pod| is_running(pod)) {
             let pod_name = pod.name_any();
             let file = match (is_trust, wanted.is_web, component) {
                 // Whom clients trust is not known of them: nodes say so themselves.
@@ -166,6 +177,12 @@ fn everybody(
         }
     }
     Ok(())
+}
+
+/// One that does not run takes what there is when it does.
+fn is_running(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// Whether every node that is told of the registry trusts what the authority says.

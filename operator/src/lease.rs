@@ -73,10 +73,12 @@ impl Holder {
         let mut last = Instant::now();
         loop {
             tokio::time::sleep(if last.elapsed() < RENEW { RENEW } else { RETRY }).await;
-            match self.renew().await {
-                Ok(true) => last = Instant::now(),
-                Ok(false) => return,
-                Err(error) => tracing::warn!(%error, "could not renew the lease"),
+            // A call that hangs must not make the lease look kept.
+            match tokio::time::timeout(LAST.saturating_sub(last.elapsed()), self.renew()).await {
+                Ok(Ok(true)) => last = Instant::now(),
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!(%error, "could not renew the lease"),
+                Err(_) => tracing::warn!("the API server does not answer: the lease could not be renewed"),
             }
             if last.elapsed() > LAST {
                 return;

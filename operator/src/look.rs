@@ -15,7 +15,7 @@ use crate::plan::view::Unplaced;
 use crate::plan::{Claim, Pod, Said, View};
 use crate::quantity::bytes;
 
-/// On a Registry: the ordinal of an index node whose volume somebody says is lost.
+/// On a Registry: the PersistentVolume of an index node of which somebody says that it is lost.
 pub const GIVE_UP: &str = "roadstead.dev/give-up-volume";
 
 /// What the plan looks at. `template` is what pods of the index should be made from.
@@ -24,7 +24,13 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
     let spec = &registry.spec;
     let index = registry.status.as_ref().and_then(|status| status.index.as_ref());
     let set = observed.object("StatefulSet", &names.index()).map(text_of);
-    let given_up = registry.annotations().get(GIVE_UP).and_then(|text| text.trim().parse::<u32>().ok());
+    let given_up = registry.annotations().get(GIVE_UP).map(|volume| volume.trim());
+    // By the name of the volume, so that the next one is not meant.
+    let is_given_up = |claim: &str| {
+        let claim = observed.claims.iter().find(|found| found.name_any() == claim);
+        let volume = claim.and_then(|claim| claim.spec.as_ref()?.volume_name.as_deref());
+        volume.is_some() && volume == given_up
+    };
     let mut pods: Vec<Pod> = observed
         .pods_of(&names, Component::Index)
         .filter_map(|pod| {
@@ -32,7 +38,7 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
             let lost = observed.lost.get(&names.claim(ordinal));
             let unplaced = unschedulable(pod).map(|reason| Unplaced {
                 reason: lost.cloned().unwrap_or(reason),
-                is_lost: lost.is_some() || given_up == Some(ordinal),
+                is_lost: lost.is_some() || is_given_up(&names.claim(ordinal)),
             });
             let said = match observed.said.get(&ordinal) {
                 Some(Ok(status)) => Said::Status(Box::new(status.clone())),

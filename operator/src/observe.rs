@@ -24,6 +24,8 @@ use crate::optional::Optional;
 
 /// How long one node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// By which machines and their volumes belong together.
+const HOST: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What there is.
@@ -152,12 +154,13 @@ async fn machines(client: &Client, observed: &mut Observed) {
         }
         let mut gone = Vec::new();
         for host in &hosts {
-            match Api::<Node>::all(client.clone()).get_opt(host).await {
-                Ok(None) => gone.push(format!("the machine {host} of its volume is no more")),
-                Ok(Some(node)) if is_out_of_service(&node) => {
-                    gone.push(format!("the machine {host} of its volume was declared out of service"));
-                }
-                Ok(Some(_)) | Err(_) => {}
+            // By the label, as volumes have it: a machine may be called otherwise.
+            let of_host = ListParams::default().labels(&format!("{HOST}={host}"));
+            let Ok(nodes) = Api::<Node>::all(client.clone()).list(&of_host).await else { continue };
+            if nodes.items.is_empty() {
+                gone.push(format!("the machine {host} of its volume is no more"));
+            } else if nodes.items.iter().all(is_out_of_service) {
+                gone.push(format!("the machine {host} of its volume was declared out of service"));
             }
         }
         if gone.len() == hosts.len() {
@@ -185,7 +188,7 @@ fn bound_to(volume: &PersistentVolume) -> Vec<String> {
     let terms = required.map(|required| required.node_selector_terms.as_slice()).unwrap_or_default();
     let expressions = terms.iter().flat_map(|term| term.match_expressions.iter().flatten());
     expressions
-        .filter(|expression| expression.key == "kubernetes.io/hostname" && expression.operator == "In")
+        .filter(|expression| expression.key == HOST && expression.operator == "In")
         .flat_map(|expression| expression.values.clone().unwrap_or_default())
         .collect()
 }

@@ -28,8 +28,8 @@ pub struct Found<'a> {
     pub certificates: Result<Option<String>, String>,
     /// Whether clients need to be told whom to trust.
     pub has_trust: bool,
-    /// Whether there is a place for pods that write on nodes.
-    pub may_tell_nodes: bool,
+    /// Whether nodes may be told of the registry, or why not.
+    pub may_tell_nodes: Result<(), String>,
 }
 
 /// The status of a registry now.
@@ -229,9 +229,8 @@ fn is_told(registry: &Registry) -> bool {
 
 fn nodes(observed: &Observed, found: &Found<'_>) -> Say {
     let kind = "NodesTrust";
-    if !found.may_tell_nodes {
-        let why = "nodes.trust is set, and the operator may not write on nodes: install the chart with nodes.enabled";
-        return Say::new(kind, "False", "NotInstalled", why);
+    if let Err(why) = &found.may_tell_nodes {
+        return Say::new(kind, "False", "NotAllowed", why);
     }
     let said = objects::status(&observed.reports);
     match said.failing.first() {

@@ -31,7 +31,7 @@ var nodeRules = []rule{
 		}
 	}},
 	{"pods on nodes may report on themselves and look for their DaemonSet, and nothing else", func(c *chart, r *report) {
-		wanted := []string{"/pods get", "/pods patch", "apps/daemonsets get"}
+		wanted := []string{"/pods/status patch", "apps/daemonsets get"}
 		for _, set := range []string{"everything", "everything in two namespaces"} {
 			rolesOf(c, r, set, "node-trust", func(role object) {
 				if role.kind() != "Role" || !slices.Equal(rights(role), wanted) {

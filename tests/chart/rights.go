@@ -122,7 +122,7 @@ var rightsRules = []rule{
 					found = rights(bound(objects, binding))
 				}
 			}
-			wanted := []string{"/nodes get", "/persistentvolumes get", "storage.k8s.io/storageclasses get"}
+			wanted := []string{"/nodes list", "/persistentvolumes get", "storage.k8s.io/storageclasses get"}
 			if set == "bare" {
 				wanted = nil
 			}

@@ -37,8 +37,31 @@ pub struct Surroundings {
     pub namespace: String,
     /// Where pods may be that write on nodes; none: nowhere.
     pub nodes: Option<String>,
+    /// Host names that nodes may be sent to; `.example.com` stands for all below.
+    pub hostnames: Vec<String>,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
+}
+
+impl Surroundings {
+    /// Whether nodes may be told of a registry, or why not. Nodes pull everything that is under its host name from it then, so
+    /// the host is not for whoever makes a Registry to choose.
+    pub fn may_tell_nodes(&self, registry: &Registry) -> Result<&str, String> {
+        let Some(namespace) = &self.nodes else {
+            return Err(
+                "nodes.trust is set, and the operator may not write on nodes: install the chart with nodes.enabled"
+                    .into(),
+            );
+        };
+        let host = &registry.spec.hostname;
+        let fits = |allowed: &String| host == allowed || (allowed.starts_with('.') && host.ends_with(allowed.as_str()));
+        if self.hostnames.iter().any(fits) {
+            return Ok(namespace);
+        }
+        Err(format!(
+            "nodes may not be sent to {host}: whoever installed the chart allows host names by nodes.hostnames"
+        ))
+    }
 }
 
 /// What the plan decides of the objects.
@@ -64,7 +87,7 @@ pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> V
     values.extend(services::build(&of));
     values.extend(disruption::build(&of));
     if of.is_single() {
-        values.push(single::build(&of));
+        values.push(single::build(&of, decided));
     } else {
         values.push(index::build(&of, decided));
         values.push(registry::build(&of, decided.is_begun));

@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Of, index, pods};
+use super::{Decided, Of, index, pods};
 use crate::names::Component;
 
-pub(super) fn build(of: &Of<'_>) -> Value {
+pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
     let name = of.names.registry();
-    let volume = of.registry.spec.storage.claim.clone().unwrap_or_default();
+    let mut volume = of.registry.spec.storage.claim.clone().unwrap_or_default();
+    if let Some(size) = &decided.set_size {
+        volume.size = size.clone();
+    }
     let body = json!({
         "spec": {
             "replicas": 1,

@@ -95,6 +95,7 @@ fn everything() -> Registry {
 
 fn around() -> Surroundings {
     Surroundings {
+        hostnames: vec![".example.com".into()],
         image: "ghcr.io/roadstead-registry/roadstead:1".into(),
         namespace: "roadstead-system".into(),
         nodes: None,
@@ -401,4 +402,19 @@ fn peers_are_reached_by_pods_of_the_registry_and_the_operator_alone() {
         ingress.iter().all(|rule| rule["from"].as_array().is_some_and(|from| !from.is_empty())),
         "anybody: {policy}"
     );
+}
+
+#[test]
+fn nodes_are_sent_only_to_hosts_that_whoever_installed_it_allows() {
+    let may = |host: &str, allowed: &[&str]| {
+        let mut registry = s3();
+        host.clone_into(&mut registry.spec.hostname);
+        let hostnames = allowed.iter().map(ToString::to_string).collect();
+        Surroundings { hostnames, nodes: Some("nodes".into()), ..around() }.may_tell_nodes(&registry).is_ok()
+    };
+    assert!(may("registry.example.com", &["registry.example.com"]) && may("registry.example.com", &[".example.com"]));
+    assert!(!may("registry.example.com", &[]) && !may("docker.io", &[".example.com"]));
+    assert!(!may("badexample.com", &["example.com", ".example.com"]) && !may("example.com", &[".example.com"]));
+    let nowhere = Surroundings { nodes: None, ..around() };
+    assert!(nowhere.may_tell_nodes(&s3()).is_err());
 }

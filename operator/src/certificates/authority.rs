@@ -8,6 +8,8 @@ pub const AUTHORITY_DAYS: i64 = 365;
 pub const LEAF_DAYS: i64 = 90;
 /// Seconds of a day.
 pub const DAY: i64 = 86_400;
+/// Clocks may differ by so many seconds.
+pub const SKEW: i64 = 3600;
 
 /// A certificate that signs others, with its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct Authority {
     /// The word by which a renewal was last asked for: it is done once a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
+    /// Until then the next one is only to be trusted: those who cannot be asked need time to learn of it. Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch_after: Option<i64>,
 }
 
 /// What a renewal depends on.
@@ -76,7 +81,7 @@ pub enum Next {
 
 impl Authority {
     pub fn new(pair: Pair, asked: Option<String>) -> Self {
-        Self { stage: Stage::Stable, current: pair, other: None, asked }
+        Self { stage: Stage::Stable, current: pair, other: None, asked, switch_after: None }
     }
 
     /// Whom to trust, as PEM. The order does not change in a renewal but where it must.
@@ -93,6 +98,10 @@ impl Authority {
                 let is_asked = facts.asked.is_some() && facts.asked != self.asked.as_deref();
                 if is_asked || is_due(&self.current, facts.now) { Next::Begin } else { Next::Nothing }
             }
+            Stage::Trusting if self.switch_after.is_some_and(|after| facts.now < after) => wait(
+                "the new authority is trusted, and signs later",
+                "clients that cannot be asked have time to learn of it",
+            ),
             Stage::Trusting => match &facts.all_trust {
                 Ok(()) => Next::Switch,
                 Err(who) => wait("not every pod trusts the new authority yet", who),
@@ -109,7 +118,14 @@ impl Authority {
     /// Has `pair` trusted from now on.
     #[must_use]
     pub fn begin(self, pair: Pair, asked: Option<String>) -> Self {
-        Self { stage: Stage::Trusting, current: self.current, other: Some(pair), asked: asked.or(self.asked) }
+        let asked = asked.or(self.asked);
+        Self { stage: Stage::Trusting, current: self.current, other: Some(pair), asked, switch_after: None }
+    }
+
+    /// Gives those who cannot be asked whom they trust this long to learn of the new one.
+    #[must_use]
+    pub fn waiting_until(self, time: i64) -> Self {
+        Self { switch_after: Some(time), ..self }
     }
 
     /// Lets the new one sign.
@@ -133,6 +149,7 @@ pub fn is_due(pair: &Pair, now: i64) -> bool {
     is_old(pair.from, pair.until, now)
 }
 
+/// The same of anything that holds for a time. What holds only later was made by a clock that was wrong.
 pub fn is_old(from: i64, until: i64, now: i64) -> bool {
-    now >= from + (until - from) / 3 * 2
+    now >= from + (until - from) / 3 * 2 || now + SKEW < from
 }

@@ -7,10 +7,7 @@ use rcgen::{
 };
 
 use super::Leaf;
-use super::authority::{AUTHORITY_DAYS, DAY, LEAF_DAYS, Pair};
-
-/// Clocks may differ by so much.
-const SKEW: i64 = 3600;
+use super::authority::{AUTHORITY_DAYS, DAY, LEAF_DAYS, Pair, SKEW};
 
 /// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]

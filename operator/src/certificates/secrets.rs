@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::authority::{Authority, is_old};
+use super::authority::{Authority, DAY, LEAF_DAYS, is_old};
 use super::issue::{self, IssueError};
 use super::{Leaf, Wanted};
 use crate::build::owner;
@@ -30,6 +30,9 @@ struct Note {
     whom: String,
     from: i64,
     until: i64,
+    /// Of the certificates and keys: others are not ours.
+    #[serde(default)]
+    sum: String,
 }
 
 /// The authority in a Secret; an error says that it is there and cannot be read.
@@ -81,8 +84,10 @@ pub fn leaves(
     let kept = live.and_then(|secret| Some((note(secret)?, secret.data.as_ref()?))).filter(|(note, data)| {
         note.issuer == authority.current.name
             && note.whom == whom
-            && !is_old(note.from, note.until, now)
+            // One that would not hold any longer is not worth it.
+            && (!is_old(note.from, note.until, now) || note.until >= (now + LEAF_DAYS * DAY).min(authority.current.until))
             && files.iter().all(|file| data.contains_key(file))
+            && note.sum == sum(files.iter().filter_map(|file| data.get(file)).map(|file| file.0.as_slice()))
     });
     let (note, mut data) = if let Some((note, data)) = kept {
         let text = |bytes: &ByteString| String::from_utf8_lossy(&bytes.0).into_owned();
@@ -96,12 +101,17 @@ pub fn leaves(
             data.insert(certificate(wanted, leaf), issued.certificate);
             data.insert(key(wanted, leaf), issued.key);
         }
-        (Note { issuer: authority.current.name.clone(), whom, from: now, until }, data)
+        let sum = sum(files.iter().filter_map(|file| data.get(file)).map(String::as_bytes));
+        (Note { issuer: authority.current.name.clone(), whom, from: now, until, sum }, data)
     };
     data.insert(if wanted.is_web { TRUST } else { "ca.pem" }.into(), authority.trust());
     let kind = if wanted.is_web { "kubernetes.io/tls" } else { "Opaque" };
     let annotations = [(ISSUED.to_owned(), json!(note).to_string())].into();
     Ok(secret(registry, &wanted.secret, kind, &annotations, data))
+}
+
+fn sum<'a>(files: impl Iterator<Item = &'a [u8]>) -> String {
+    hash(&files.flat_map(|file| hash(file).into_bytes()).collect::<Vec<u8>>())
 }
 
 fn certificate(wanted: &Wanted, leaf: &Leaf) -> String {

@@ -14,6 +14,7 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
     /// One volume for everything and one pod: for trying out.
+    #[x_kube(validation = Rule::new("quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0").message("the size of storage.claim cannot be changed: make another Registry and copy the images"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Volume>,
 }

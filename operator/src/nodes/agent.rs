@@ -66,7 +66,7 @@ pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Re
             if said.as_ref() != Some(&report) {
                 tracing::info!(ok = report.ok, message = report.message, "the node was looked at");
                 let patch = json!({ "metadata": { "annotations": { REPORT: json!(report).to_string() } } });
-                match pods.patch(&args.pod, &PatchParams::default(), &Patch::Merge(patch)).await {
+                match pods.patch_status(&args.pod, &PatchParams::default(), &Patch::Merge(patch)).await {
                     Ok(_) => said = Some(report),
                     Err(error) => tracing::warn!(%error, "could not report on the node"),
                 }

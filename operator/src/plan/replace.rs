@@ -1,6 +1,6 @@
 //! A node whose volume is gone is made again: under a new id, in the place of the old one.
 
-use super::guards::{self, no_member_joining, quorum_kept_without, somebody_leads, volumes_are_ours};
+use super::guards::{no_member_joining, quorum_kept_without, somebody_leads, volumes_are_ours};
 use super::{Next, Pod, Step, View};
 
 /// A volume that will not come back is given up, and so is one of a member that left while its ordinal is wanted; an empty
@@ -54,6 +54,11 @@ pub(super) fn joining(view: &View) -> Next {
         if ordinal >= view.wanted {
             continue; // it is to leave: `scale` sees to that
         }
+        let wants = format!("node {ordinal} to become a voter");
+        // Without a leader it is not known who is a member.
+        if let Err(refusal) = somebody_leads(view) {
+            return Next::Refused { wants, refusal };
+        }
         let is_there = view.pod(ordinal).and_then(|pod| pod.status()).is_some_and(|status| status.id == learner.id);
         if !is_there {
             // Its volume was lost on the way in: the next one joins, and this one goes.
@@ -70,10 +75,6 @@ pub(super) fn joining(view: &View) -> Next {
             return Next::Waiting(format!("node {ordinal} joins: {why}"));
         }
         let old = view.members().iter().find(|member| member.voter && member.name == learner.name);
-        let wants = format!("node {ordinal} to become a voter");
-        if let Err(refusal) = guards::somebody_leads(view) {
-            return Next::Refused { wants, refusal };
-        }
         return Next::Step(Step::Promote { ordinal, id: learner.id, replace: old.map(|member| member.id) });
     }
     Next::Done

@@ -15,7 +15,9 @@ fn is_outdated(view: &View, pod: &Pod) -> bool {
 pub(super) fn broken(view: &View) -> Next {
     let broken = |pod: &&Pod| is_outdated(view, pod) && !pod.ready && !pod.terminating && pod.status().is_none();
     let Some(pod) = view.pods.iter().find(broken) else { return Next::Done };
-    if let Err(refusal) = new_pods_answer(view) {
+    if view.begun
+        && let Err(refusal) = new_pods_answer(view)
+    {
         return Next::Refused { wants: format!("the pod of node {} to be made again", pod.ordinal), refusal };
     }
     restart(pod, "it does not run, and what it was made from has changed")

@@ -15,7 +15,7 @@ k() { kubectl --namespace "$ns" "$@"; }
 # Installs the chart, or changes what it was installed with: FLAG…
 chart() {
     "$tools/helm" upgrade --install roadstead "$root/charts/roadstead" --namespace $system --create-namespace \
-        --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}" --set nodes.enabled=true \
+        --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}" --set nodes.enabled=true --set 'nodes.hostnames={.example.test}' \
         --wait --timeout 3m "$@" >/dev/null
 }
 

@@ -73,6 +73,11 @@ grep -qF "it cannot be changed later" <<<"$said"
 echo "$said" >>"$work/said"
 checked=$((checked + 1))
 
+k create -f - >/dev/null <<<"$(merged "$(jq -c '.metadata.name = "c"' <<<"$(with_claim '{}')")")"
+said=$(k patch registry c --type merge --dry-run=server -p '{"spec":{"storage":{"claim":{"size":"2Gi"}}}}' 2>&1) && { echo "the claim was changed"; exit 1; }
+echo "$said" >>"$work/said"
+checked=$((checked + 1))
+
 base='{"apiVersion":"roadstead.dev/v1alpha1","kind":"RegistryBackup","metadata":{"name":"a"},"spec":{"registry":"none"}}'
 say_yes '{"spec":{"schedule":"*/5 3 * * 1-5"}}'
 say_no '{"spec":{"schedule":"daily"}}' spec.schedule

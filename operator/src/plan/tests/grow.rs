@@ -70,7 +70,7 @@ fn a_learner_becomes_a_voter_only_while_it_is_well() {
         ("it does not answer", learner().down(1), Is::Waits("node 1 joins, and does not answer")),
         ("its pod goes: the two would have no majority", learner().stopping(1), Is::Waits("node 1 is stopping")),
         ("it has not applied what it has", learner().behind(1), Is::Waits("node 1 is behind")),
-        ("nobody leads", learner().led_by_nobody(), Is::Waits("node 1 catches up")),
+        ("nobody leads", learner().led_by_nobody(), Is::Refused("somebody_leads")),
     ]);
 }
 

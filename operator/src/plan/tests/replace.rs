@@ -76,6 +76,7 @@ fn a_node_that_lost_its_volume_twice_takes_the_place_of_the_first() {
     check(vec![
         ("the third one joins", twice(), add(1)),
         ("the second one leaves", twice().member(300, 1, false), remove_id(new_id(1), 1)),
+        ("nobody leads: who is a member is not known", twice().led_by_nobody(), Is::Refused("somebody_leads")),
     ]);
 }
 

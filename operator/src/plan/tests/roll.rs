@@ -62,6 +62,7 @@ fn a_broken_pod_of_an_old_template_is_made_again_first_and_without_a_quorum() {
         ("with a quorum", index(3).led_by(0).old(&[1, 2]).down(2), restart_broken(2)),
         ("without one", index(3).old(&[0, 1]).down(0).down(1), restart_broken(0)),
         ("before the cluster has begun", fresh(3).old(&[1]).down(1), restart_broken(1)),
+        ("and all at once then", fresh(3).down(0).old(&[1, 2]).down(1).down(2), restart_broken(1)),
         ("before a volume is given up", index(3).led_by(0).lost(1).old(&[2]).down(2), restart_broken(2)),
         (
             "it is on its way already",

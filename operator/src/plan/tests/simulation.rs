@@ -142,6 +142,19 @@ impl Run {
         }
         self.model.apply(pods);
         if let Some(step) = &plan.step {
+            let needs_leader = matches!(
+                step,
+                Step::Add { .. }
+                    | Step::Promote { .. }
+                    | Step::Remove { .. }
+                    | Step::Transfer { .. }
+                    | Step::Raise { .. }
+                    | Step::NoteBegun
+                    | Step::DeleteClaim { .. }
+            );
+            if needs_leader && view.leader().is_none() {
+                self.fail("nobody knows who is a member");
+            }
             self.step(step);
         }
         if view.leader().is_none() {
