@@ -94,6 +94,17 @@ async fn keep(args: &AgentArgs, directory: &Directory) -> Report {
 
 /// Tells the node where the registry is and whom to trust.
 async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report> {
+    let ca = match &args.ca {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("the authorities in {} cannot be read: {error}", path.display()))?,
+        ),
+        None => None,
+    };
+    // Whom to trust does not wait for anything: a renewal counts on it.
+    if let Some(ca) = &ca {
+        directory.trust(ca)?;
+    }
     let mut targets = Vec::new();
     if let Some(service) = &args.service {
         let port = service.rsplit_once(':').map_or("443", |(_, port)| port);
@@ -105,13 +116,6 @@ async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report>
         targets.dedup();
         anyhow::ensure!(!targets.is_empty(), "the Service {service} has no address");
     }
-    let ca = match &args.ca {
-        Some(path) => Some(
-            std::fs::read_to_string(path)
-                .map_err(|error| anyhow::anyhow!("the authorities in {} cannot be read: {error}", path.display()))?,
-        ),
-        None => None,
-    };
     let hosts = Hosts {
         registry: args.registry.clone(),
         host: args.host.clone(),

@@ -61,6 +61,15 @@ impl Directory {
         Ok(is_changed)
     }
 
+    /// Writes whom to trust, if the directory is there already. Gives whether anything was written.
+    pub fn trust(&self, ca: &str) -> Result<bool, DirectoryError> {
+        if !self.path.is_dir() {
+            return Ok(false);
+        }
+        self.check()?;
+        self.put_if_other(CA, ca)
+    }
+
     /// Removes what is ours, and the directory if nothing else is in it.
     pub fn remove(&self) -> Result<(), DirectoryError> {
         if !self.path.is_dir() {
@@ -135,6 +144,9 @@ mod tests {
     fn it_is_written_once_and_removed_whole() {
         let certs = tempfile::tempdir().unwrap();
         let ours = Directory::new(certs.path(), "r.example.com", "ns/name");
+        assert!(!ours.trust("ca").unwrap(), "there is nothing yet");
+        assert!(ours.write("hosts", Some("ca")).unwrap());
+        assert!(!ours.trust("ca").unwrap() && ours.trust("ca 2").unwrap());
         assert!(ours.write("hosts", Some("ca")).unwrap());
         assert!(!ours.write("hosts", Some("ca")).unwrap(), "nothing changed");
         assert!(ours.write("hosts 2", None).unwrap());
