@@ -44,6 +44,8 @@ pub struct Observed {
     /// Machines that volumes of ours are bound to, and that are no more or out of service; by claim.
     pub lost: BTreeMap<String, String>,
     pub can_expand: Option<bool>,
+    /// What pods say of the object storage, by pod: `ok`, or what is wrong.
+    pub stores: BTreeMap<String, String>,
     /// What the agents on nodes say, by node.
     pub reports: Vec<(String, Option<Report>)>,
 }
@@ -268,19 +270,22 @@ fn last_line(log: &str) -> String {
     log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
-/// Asks every pod which certificates it has loaded.
+/// Asks every pod which certificates it has loaded, and whether it reaches the store.
 pub async fn loaded(observed: &mut Observed) {
     let asked = observed.pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
         let address: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
         let name = pod.name_any();
         Some(async move {
-            let text =
-                crate::scrape::get(SocketAddr::new(address, ADMIN), "/metrics", PATIENCE).await.unwrap_or_default();
-            (name, crate::scrape::certificates(&text))
+            let ask = |path| crate::scrape::get(SocketAddr::new(address, ADMIN), path, PATIENCE);
+            let (metrics, ready) = tokio::join!(ask("/metrics"), ask("/readyz"));
+            let store = crate::scrape::store(&ready.unwrap_or_default());
+            (name, crate::scrape::certificates(&metrics.unwrap_or_default()), store)
         })
     });
-    let loaded = join_all(asked.collect::<Vec<_>>()).await;
-    observed.loaded = loaded.into_iter().collect();
+    for (name, certificates, store) in join_all(asked.collect::<Vec<_>>()).await {
+        observed.stores.extend(store.map(|store| (name.clone(), store)));
+        observed.loaded.insert(name, certificates);
+    }
 }
 
 #[cfg(test)]

@@ -33,9 +33,29 @@ pub fn certificates(metrics: &str) -> BTreeMap<String, String> {
     labels.filter_map(|labels| Some((label(labels, "file")?, label(labels, "sha256")?))).collect()
 }
 
+/// What a pod says of the object storage in its `/readyz`: `ok`, or what is wrong; none: it did not say.
+pub fn store(ready: &str) -> Option<String> {
+    let report: serde_json::Value = serde_json::from_str(ready).ok()?;
+    Some(report.get("store")?.as_str()?.to_owned())
+}
+
 fn label(labels: &str, name: &str) -> Option<String> {
     labels.split(',').find_map(|label| {
         let (found, value) = label.split_once('=')?;
         (found == name).then(|| value.trim_matches('"').to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pods_say_of_themselves_is_read() {
+        let ready = r#"{"ready":false,"index":"ok","store":"it does not answer","space":"ok","process":"ok"}"#;
+        assert_eq!(store(ready).as_deref(), Some("it does not answer"));
+        assert_eq!(store("not ready"), None);
+        let metrics = "roadstead_x 1\nroadstead_certificates_loaded{file=\"ca\",sha256=\"ab\"} 1\n";
+        assert_eq!(certificates(metrics), BTreeMap::from([("ca".to_owned(), "ab".to_owned())]));
+    }
 }

@@ -207,6 +207,7 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         None => Say::new("Degraded", "False", "Fine", ""),
     });
     said.extend(quorum);
+    said.push(storage_reachable(observed));
     said.push(match &found.certificates {
         Ok(None) => Say::new("CertificatesValid", "True", "Valid", ""),
         Ok(Some(why)) => Say::new("CertificatesValid", "True", "Renewing", why),
@@ -241,6 +242,16 @@ fn nodes(observed: &Observed, found: &Found<'_>) -> Say {
             Say::new(kind, "Unknown", "NothingReported", "no node has said anything yet")
         }
         None => Say::new(kind, "True", "NodesTold", format!("{} nodes are sent to the registry", said.trusting)),
+    }
+}
+
+/// By the word of every pod that says anything.
+fn storage_reachable(observed: &Observed) -> Say {
+    let kind = "StorageReachable";
+    match observed.stores.iter().find(|(_, store)| *store != "ok") {
+        Some((pod, store)) => Say::new(kind, "False", "StoreFails", format!("{pod}: {store}")),
+        None if observed.stores.is_empty() => Say::new(kind, "Unknown", "NobodyAnswers", "no pod says anything of it"),
+        None => Say::new(kind, "True", "StoreAnswers", ""),
     }
 }
 
