@@ -13,10 +13,13 @@ pub(super) const TLS_DIR: &str = "/etc/roadstead/tls";
 /// Whether the operator sets a key of the configuration itself, so that `settings` may not.
 pub fn is_ours(key: &str) -> bool {
     let section = key.split('.').next().unwrap_or_default();
-    matches!(section, "cluster" | "tls" | "storage" | "access" | "log")
-        || matches!(key, "server.role" | "server.listen" | "server.admin_listen" | "server.peer_listen" | "server.data")
-        // These are safe to set, and nobody else does.
-            && !matches!(key, "cluster.election_milliseconds" | "cluster.snapshot_entries" | "log.filter")
+    let is_ours = matches!(section, "cluster" | "tls" | "storage" | "access" | "log")
+        || matches!(
+            key,
+            "server.role" | "server.listen" | "server.admin_listen" | "server.peer_listen" | "server.data"
+        );
+    // These are safe to set, and nobody else does.
+    is_ours && !matches!(key, "cluster.election_milliseconds" | "cluster.snapshot_entries" | "log.filter")
 }
 
 /// The variables of a component's pods.
@@ -49,23 +52,22 @@ pub(super) fn build(of: &Of<'_>, component: Component) -> Vec<Value> {
     }
     if let Some(s3) = &spec.storage.s3 {
         set("storage.kind", "s3");
-        set("storage.s3.bucket", &s3.bucket);
+        set("storage.s3.bucket", &plain(&s3.bucket));
         if let Some(prefix) = &s3.prefix {
-            set("storage.s3.prefix", prefix);
+            set("storage.s3.prefix", &plain(prefix));
         }
         if let Some(endpoint) = &s3.endpoint {
-            set("storage.s3.endpoint", endpoint);
+            set("storage.s3.endpoint", &plain(endpoint));
         }
         if let Some(region) = &s3.region {
-            set("storage.s3.region", region);
+            set("storage.s3.region", &plain(region));
         }
         if s3.path_style {
             set("storage.s3.path_style", "true");
         }
     }
     for (key, value) in &spec.settings {
-        // A dollar in a value would name another variable.
-        set(key, &value.replace('$', "$$"));
+        set(key, &plain(value));
     }
     if let Some(credentials) = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()) {
         for (key, field) in [
@@ -77,6 +79,11 @@ pub(super) fn build(of: &Of<'_>, component: Component) -> Vec<Value> {
         }
     }
     variables
+}
+
+/// A dollar in what a user wrote would name another variable.
+fn plain(value: &str) -> String {
+    value.replace('$', "$$")
 }
 
 fn variable(key: &str) -> String {

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::Of;
+use super::{Decided, Of};
 
-pub(super) fn build(of: &Of<'_>) -> Vec<Value> {
+pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Vec<Value> {
     let spec = &of.registry.spec;
     let name = of.names.registry();
     let mut objects = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn build(of: &Of<'_>) -> Vec<Value> {
         });
         objects.push(of.object("gateway.networking.k8s.io/v1", "HTTPRoute", &name, body));
         // Pods speak HTTPS only, and the gateway must know whom to trust.
-        let trust = if spec.tls.secret_name.is_some() || spec.tls.cert_manager.is_some() {
+        let trust = if decided.clients_trust.is_none() {
             json!({ "hostname": spec.hostname, "wellKnownCACertificates": "System" })
         } else {
             let ca = json!([{ "group": "", "kind": "ConfigMap", "name": of.names.trust() }]);

@@ -93,7 +93,7 @@ pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> V
         values.push(registry::build(&of, decided.is_begun));
         values.extend(autoscaler::build(&of));
     }
-    values.extend(exposure::build(&of));
+    values.extend(exposure::build(&of, decided));
     values.extend(trust::build(&of, decided));
     values.push(monitoring::build(&of));
     values.into_iter().map(Object::new).collect()

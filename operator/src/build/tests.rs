@@ -418,3 +418,24 @@ fn nodes_are_sent_only_to_hosts_that_whoever_installed_it_allows() {
     let nowhere = Surroundings { nodes: None, ..around() };
     assert!(nowhere.may_tell_nodes(&s3()).is_err());
 }
+
+#[test]
+fn what_the_operator_does_not_set_may_be_set_though_its_section_is_ours() {
+    for ours in ["server.role", "cluster.name", "storage.kind", "access.anonymous", "log.format", "tls.key"] {
+        assert!(is_ours(ours), "{ours}");
+    }
+    for free in ["cluster.election_milliseconds", "cluster.snapshot_entries", "log.filter", "server.drain_seconds"] {
+        assert!(!is_ours(free), "{free}");
+    }
+}
+
+#[test]
+fn what_a_user_wrote_never_names_another_variable() {
+    let mut registry = s3();
+    registry.spec.storage.s3.as_mut().unwrap().prefix = Some("x-$(POD_NAME)".into());
+    let objects = build(&registry, &around(), &decided(&registry));
+    let set = objects.into_iter().find(|object| object.kind.kind == "StatefulSet").unwrap().value;
+    let variables = set.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap().clone();
+    let prefix = variables.iter().find(|variable| variable["name"] == "ROADSTEAD_STORAGE_S3_PREFIX").unwrap();
+    assert_eq!(prefix["value"], "x-$$(POD_NAME)");
+}

@@ -41,6 +41,7 @@ use super::tls::Tls;
     printcolumn(name = "Storage", type_ = "string", json_path = ".status.storage", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("the name may have at most 40 characters: names of pods and secrets are made from it"),
+    validation = Rule::new("!self.metadata.name.endsWith('-index') && !self.metadata.name.endsWith('-metrics')").message("the name may not end in -index or -metrics: the objects of another Registry may be called so"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("the name must begin with a letter and have no dots: Services are named after it")
 )]
 #[x_kube(

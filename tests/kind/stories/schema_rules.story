@@ -20,6 +20,8 @@ with_claim() { jq -c --argjson claim "$claim" '{spec: ($claim * .)}' <<<"$1"; }
 say_yes '{"metadata":{"name":"a123456789012345678901234567890123456789"}}'
 say_no '{"metadata":{"name":"a1234567890123456789012345678901234567890"}}' "the name may have at most 40 characters"
 say_no '{"metadata":{"name":"a.b"}}' "the name must begin with a letter and have no dots"
+say_no '{"metadata":{"name":"a-index"}}' "the name may not end in -index or -metrics"
+say_no '{"metadata":{"name":"a-metrics"}}' "the name may not end in -index or -metrics"
 say_yes "$(with_claim '{}')"
 say_no "$(with_claim '{"replicas":2}')" "set replicas to 1"
 say_no "$(with_claim '{"index":{"replicas":3}}')" "set index.replicas to 1"
