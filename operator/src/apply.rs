@@ -36,6 +36,13 @@ pub enum ApplyError {
         #[source]
         source: kube::Error,
     },
+    #[error("could not read the {kind} {name}")]
+    Read {
+        kind: &'static str,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
     #[error("could not delete the {kind} {name}")]
     Delete {
         kind: &'static str,
@@ -79,7 +86,7 @@ impl Applier {
             if is_wanted || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
                 continue;
             }
-            let api = self.api(names, *kind);
+            let api = self.api(&names.namespace, *kind);
             match api.delete(name, &DeleteParams::default()).await {
                 Ok(_) => changes.push(Change { reason: "Deleted", kind: kind.kind, name: name.clone() }),
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -90,23 +97,34 @@ impl Applier {
     }
 
     async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
-        let object = &marked(object);
-        let kind = object.kind;
-        let live = if kind.kind == "Secret" {
+        let live = if object.kind.kind == "Secret" {
             observed.secrets.get(&object.name).map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null))
         } else {
-            observed.objects.get(&(kind, object.name.clone())).map(text_of)
+            observed.objects.get(&(object.kind, object.name.clone())).map(text_of)
         };
-        if let Some(live) = &live {
-            if has(live, &without_type(&object.value)) || self.is_known(live, &object.value) {
-                return Ok(None);
-            }
-        } else if self.is_foreign(names, object).await {
-            return Err(ApplyError::Foreign { kind: kind.kind, name: object.name.clone() });
+        if live.is_none() && self.is_foreign(names, object).await {
+            return Err(ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() });
+        }
+        self.put(&names.namespace, object, live).await
+    }
+
+    /// Applies an object, if what is there differs.
+    pub async fn put(
+        &self,
+        namespace: &str,
+        object: &Object,
+        live: Option<Value>,
+    ) -> Result<Option<Change>, ApplyError> {
+        let object = &marked(object);
+        let kind = object.kind;
+        if let Some(live) = &live
+            && (has(live, &without_type(&object.value)) || self.is_known(live, &object.value))
+        {
+            return Ok(None);
         }
         let mut params = PatchParams::apply(MANAGER).force();
         params.field_validation = Some(ValidationDirective::Strict);
-        let applied = self.api(names, kind).patch(&object.name, &params, &Patch::Apply(&object.value)).await;
+        let applied = self.api(namespace, kind).patch(&object.name, &params, &Patch::Apply(&object.value)).await;
         let applied =
             applied.map_err(|source| ApplyError::Apply { kind: kind.kind, name: object.name.clone(), source })?;
         let (uid, version) = (applied.uid().unwrap_or_default(), applied.resource_version().unwrap_or_default());
@@ -130,7 +148,7 @@ impl Applier {
 
     /// Whether an object of this name is there that is not ours: it is not found by our labels.
     async fn is_foreign(&self, names: &Names, object: &Object) -> bool {
-        let live = self.api(names, object.kind).get_opt(&object.name).await;
+        let live = self.api(&names.namespace, object.kind).get_opt(&object.name).await;
         let Ok(Some(live)) = live else { return false };
         let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
         let owner = live.owner_references().iter().find(|owner| owner.controller == Some(true));
@@ -138,8 +156,8 @@ impl Applier {
         owner.is_none_or(|owner| Some(owner.uid.as_str()) != ours)
     }
 
-    fn api(&self, names: &Names, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &names.namespace, &kind.resource())
+    pub fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 }
 

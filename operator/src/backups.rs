@@ -5,26 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use kube::runtime::{Config, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use roadstead::index::archive::calls::{BackupNow, DELETE, LIST, NOW, WRITING};
 use roadstead::index::peers::connection::{CallError, Peer};
 use roadstead::index::peers::wire::Fault;
 use roadstead::index::query::PinnedBackup;
-use serde_json::json;
 
 use crate::controller::{Operator, PassError};
 use crate::crd::backup::{Backup, RegistryBackupStatus};
-use crate::crd::{GROUP, Registry, RegistryBackup};
-use crate::names::{MANAGER, Names};
-use crate::observe;
-use crate::{keep, look, schedule};
+use crate::crd::{Registry, RegistryBackup};
+use crate::names::Names;
+use crate::status::Say;
+use crate::{keep, look, observe, schedule};
 
 /// Until a backup is looked at again: while one is written, when nothing can be done, and at rest at most.
 const WRITING_LOOK: Duration = Duration::from_secs(2);
@@ -140,12 +138,12 @@ impl Work<'_> {
                 .filter(|pin| pin.snapshot.is_some())
                 .map(|pin| (pin.name.as_str(), (pin.time.0 / 1000) as i64))
                 .collect();
-            for gone in schedule::surplus(&kept, &spec.retention, kept_by) {
-                ask::<_, ()>(&leader, DELETE, &gone.to_owned()).await?;
+            let surplus = schedule::surplus(&kept, &spec.retention, kept_by);
+            for gone in &surplus {
+                ask::<_, ()>(&leader, DELETE, gone).await?;
                 self.tell(EventType::Normal, "BackupDeleted", &format!("the backup {gone} is no longer kept")).await;
             }
-            let gone = schedule::surplus(&kept, &spec.retention, kept_by);
-            self.status.kept = whole.into_iter().filter(|backup| !gone.contains(&backup.name.as_str())).collect();
+            self.status.kept = whole.into_iter().filter(|backup| !surplus.contains(&backup.name.as_str())).collect();
         } else {
             self.status.kept = whole;
         }
@@ -193,7 +191,7 @@ impl Work<'_> {
         let registry = registry.map_err(|error| trouble("ReadFailed", error.to_string()))?;
         let registry = registry
             .ok_or_else(|| trouble("RegistryMissing", format!("there is no Registry {name} in {namespace}")))?;
-        if registry.spec.storage.claim.is_some() {
+        if registry.spec.is_single() {
             return Err(trouble(
                 "NotPossible",
                 "a registry on storage.claim has no backups: snapshot its volume instead",
@@ -213,17 +211,10 @@ impl Work<'_> {
         Ok((Peer::new(&leader.name, dialer), (leader.wall / 1000) as i64))
     }
 
-    fn say(&mut self, status: &str, reason: &str, message: &str) {
-        let before = self.backup.status.as_ref().and_then(|status| status.conditions.first().cloned());
-        let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time);
-        self.status.conditions = vec![Condition {
-            type_: "Ready".into(),
-            status: status.into(),
-            reason: reason.into(),
-            message: message.chars().take(1000).collect(),
-            observed_generation: self.backup.metadata.generation,
-            last_transition_time: since.unwrap_or_else(|| Time(Timestamp::now())),
-        }];
+    fn say(&mut self, status: &'static str, reason: &str, message: &str) {
+        let before = self.backup.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let said = Say::new("Ready", status, reason, message);
+        self.status.conditions = vec![said.since(before, self.backup.metadata.generation, &Time(Timestamp::now()))];
         self.status.observed_generation = self.backup.metadata.generation;
     }
 
@@ -231,31 +222,11 @@ impl Work<'_> {
         if self.backup.status.as_ref() == Some(&self.status) {
             return Ok(());
         }
-        let api = Api::<RegistryBackup>::namespaced(
-            self.operator.client.clone(),
-            &self.backup.namespace().unwrap_or_default(),
-        );
-        let patch =
-            json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "RegistryBackup", "status": self.status });
-        let params = PatchParams::apply(MANAGER).force();
-        match api.patch_status(&self.backup.name_any(), &params, &Patch::Apply(patch)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(PassError::Status(error)),
-        }
+        self.operator.write_status(self.backup, &self.status).await
     }
 
     async fn tell(&self, kind: EventType, reason: &str, note: &str) {
-        let event = Event {
-            type_: kind,
-            reason: reason.into(),
-            note: Some(note.into()),
-            action: "Backup".into(),
-            secondary: None,
-        };
-        if let Err(error) = self.operator.recorder.publish(&event, &self.backup.object_ref(&())).await {
-            tracing::debug!(%error, "could not publish an event");
-        }
+        self.operator.tell(self.backup, "Backup", kind, reason, note).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Watches Registries and what is made of them, and looks at each as often as it needs: the pass
 //! observe → validate → build → plan → apply → act → status.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Config, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::act::{ActError, Actor};
@@ -25,7 +28,7 @@ use crate::apply::Applier;
 use crate::backups;
 use crate::build::{Decided, Surroundings, build};
 use crate::certificates::secrets::until;
-use crate::crd::{GROUP, Registry};
+use crate::crd::{API_VERSION, Registry};
 use crate::keep::{self, Certificates};
 use crate::look;
 use crate::metrics::Metrics;
@@ -46,6 +49,9 @@ const AT_REST: Duration = Duration::from_secs(30);
 
 /// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(4);
+
+/// The action of events about a Registry.
+const RECONCILE: &str = "Reconcile";
 
 /// An object that cannot be read must not stop the watch of the others.
 type Watched = DeserializeGuard<Registry>;
@@ -139,12 +145,10 @@ async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Act
 
 fn failed(watched: Arc<Watched>, error: &PassError, operator: Arc<Operator>) -> Action {
     let name = watched.name_any();
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let text: Vec<String> = chain.map(ToString::to_string).collect();
     tracing::warn!(
         registry = name,
         namespace = watched.namespace(),
-        error = text.join(": "),
+        error = chain(error),
         "could not look at a registry"
     );
     if matches!(error, PassError::Unreadable(_)) {
@@ -182,7 +186,7 @@ impl Operator {
         let may_change = problems.is_empty() && !registry.spec.paused;
         observe::loaded(&mut observed).await;
         if let Some(nodes) = &self.around.nodes
-            && registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
+            && registry.spec.tells_nodes()
         {
             observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
         }
@@ -215,6 +219,7 @@ impl Operator {
                         self.metrics.writes.with_label_values(&[change.kind]).inc();
                         self.tell(
                             registry,
+                            RECONCILE,
                             EventType::Normal,
                             change.reason,
                             &format!("{} {}", change.kind, change.name),
@@ -222,7 +227,7 @@ impl Operator {
                         .await;
                     }
                     for news in &certificates.news {
-                        self.tell(registry, EventType::Normal, "Certificates", news).await;
+                        self.tell(registry, RECONCILE, EventType::Normal, "Certificates", news).await;
                     }
                 }
                 Err(error) => found.failed = Some(chain(&error)),
@@ -255,7 +260,7 @@ impl Operator {
         certificates: &Certificates,
     ) -> (Vec<crate::object::Object>, Option<View>) {
         let names = Names::of(registry);
-        let is_single = registry.spec.storage.claim.is_some();
+        let is_single = registry.spec.is_single();
         let mut decided = Decided {
             index_pods: registry.spec.index.replicas.max(1) as u32,
             clients_trust: certificates.clients_trust.clone(),
@@ -291,7 +296,7 @@ impl Operator {
         found: &mut Found<'_>,
     ) -> bool {
         for (wants, refusal) in &found.plan.refused {
-            self.tell(registry, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
+            self.tell(registry, RECONCILE, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
         }
         let Some(step) = found.plan.step.clone() else { return false };
         let done = Actor { client: &self.client, registry, dialer, view }.act(&step).await;
@@ -301,7 +306,7 @@ impl Operator {
             Ok(()) => {
                 tracing::info!(registry = registry.name_any(), namespace = registry.namespace(), step = %step, "a step was taken");
                 if step.is_told() {
-                    self.tell(registry, EventType::Normal, step.reason(), &step.to_string()).await;
+                    self.tell(registry, RECONCILE, EventType::Normal, step.reason(), &step.to_string()).await;
                 }
                 true
             }
@@ -317,7 +322,7 @@ impl Operator {
                     error = why,
                     "a step failed"
                 );
-                self.tell(registry, EventType::Warning, "StepFailed", &why).await;
+                self.tell(registry, RECONCILE, EventType::Warning, "StepFailed", &why).await;
                 found.step_failed = Some(why);
                 false
             }
@@ -325,19 +330,18 @@ impl Operator {
     }
 
     /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
-    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> kube::Result<bool> {
+    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> Result<bool, String> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
-            || self.around.may_tell_nodes(registry).is_err()
-        {
-            return objects::remove(&self.client, nodes, &Names::of(registry)).await;
+        if !registry.spec.tells_nodes() || self.around.may_tell_nodes(registry).is_err() {
+            let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
+            return removed.map_err(|error| chain(&error));
         }
         let wanted = objects::build(registry, nodes, &self.around.image, certificates.clients_trust.as_deref());
-        let written = objects::apply(&self.client, nodes, &wanted).await?;
-        for kind in &written {
-            self.metrics.writes.with_label_values(&[kind]).inc();
+        let changes = objects::apply(&self.applier, nodes, &wanted).await.map_err(|error| chain(&error))?;
+        for change in &changes {
+            self.metrics.writes.with_label_values(&[change.kind]).inc();
         }
-        Ok(!written.is_empty())
+        Ok(!changes.is_empty())
     }
 
     /// Writes the status, if it says something else than the one that is there.
@@ -357,10 +361,20 @@ impl Operator {
         if registry.status.as_ref() == Some(&now) {
             return Ok(());
         }
-        let api = Api::<Registry>::namespaced(self.client.clone(), &names.namespace);
-        let patch = json!({ "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "Registry", "metadata": { "uid": registry.metadata.uid }, "status": now });
+        self.write_status(registry, &now).await
+    }
+
+    /// Writes a status onto exactly the object that was looked at: one of the same name may have come in its place.
+    pub async fn write_status<K, S>(&self, object: &K, status: &S) -> Result<(), PassError>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+        S: Serialize,
+    {
+        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let metadata = json!({ "uid": object.meta().uid });
+        let patch = json!({ "apiVersion": API_VERSION, "kind": K::kind(&()), "metadata": metadata, "status": status });
         let params = PatchParams::apply(MANAGER).force();
-        match api.patch_status(&names.name, &params, &Patch::Apply(patch)).await {
+        match api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await {
             Ok(_) => Ok(()),
             // It was deleted in the meantime.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -382,11 +396,15 @@ impl Operator {
         }
     }
 
-    async fn tell(&self, registry: &Registry, kind: EventType, reason: &str, note: &str) {
+    /// Publishes an event about an object.
+    pub async fn tell<K>(&self, object: &K, action: &str, kind: EventType, reason: &str, note: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
         let note: String = note.chars().take(1000).collect();
         let event =
-            Event { type_: kind, reason: reason.into(), note: Some(note), action: "Reconcile".into(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &registry.object_ref(&())).await {
+            Event { type_: kind, reason: reason.into(), note: Some(note), action: action.into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::debug!(%error, "could not publish an event");
         }
     }

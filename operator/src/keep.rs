@@ -1,17 +1,18 @@
 //! Keeps the certificates of a registry: reads what there is, takes the next step of a renewal if it is due, and gives the
 //! Secrets as they should be.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use roadstead::index::peers::Role;
 use roadstead::index::peers::identity::{Identity, Pem};
+use roadstead::metrics::sum_of;
 
 use crate::certificates::authority::{Authority, DAY, Facts, Next};
-use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers, secrets};
+use crate::certificates::secrets::{self, text};
+use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
 use crate::nodes::Report;
@@ -60,7 +61,7 @@ pub fn keep(
         let authority = group(&mut kept, registry, observed, &names.clients_authority(), "roadstead", &[wanted], now)?;
         kept.clients_trust = Some(authority.trust());
     } else {
-        let secret = registry.spec.tls.secret_name.clone().unwrap_or_else(|| names.tls());
+        let secret = names.tls_of(registry);
         kept.clients_trust = observed.secrets.get(&secret).and_then(|secret| text(secret, "ca.crt"));
     }
     Ok(kept)
@@ -145,13 +146,12 @@ fn everybody(
         if text(live, trust_file).as_deref() != Some(&authority.trust()) {
             return Err(format!("the Secret {} is being written", wanted.secret));
         }
-        let issuer = live.annotations().get("roadstead.dev/issued").cloned().unwrap_or_default();
-        if !is_trust && !issuer.contains(&authority.current.name) {
+        if !is_trust && secrets::issuer(live).as_ref() != Some(&authority.current.name) {
             return Err(format!("the certificates in {} are being issued", wanted.secret));
         }
         let component = if wanted.secret == names.peers(Component::Index) {
             Component::Index
-        } else if registry.spec.storage.claim.is_some() {
+        } else if registry.spec.is_single() {
             Component::All
         } else {
             Component::Registry
@@ -169,7 +169,7 @@ fn everybody(
                 (false, false, Component::Index) => ("peer", format!("{pod_name}.pem")),
                 (false, false, _) => ("peer", "registry.pem".to_owned()),
             };
-            let expected = text(live, &file.1).map(|text| secrets::hash(text.as_bytes()));
+            let expected = text(live, &file.1).map(|text| sum_of(text.as_bytes()));
             let loaded = observed.loaded.get(&pod_name).and_then(|loaded| loaded.get(file.0));
             if expected.is_none() || loaded != expected.as_ref() {
                 return Err(format!("the pod {pod_name} has not loaded it"));
@@ -187,10 +187,10 @@ fn is_running(pod: &Pod) -> bool {
 
 /// Whether every node that is told of the registry trusts what the authority says.
 fn nodes_trust(registry: &Registry, observed: &Observed, authority: &Authority) -> Result<(), String> {
-    if !registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust) {
+    if !registry.spec.tells_nodes() {
         return Ok(());
     }
-    let wanted = secrets::hash(authority.trust().as_bytes());
+    let wanted = sum_of(authority.trust().as_bytes());
     let trusts = |report: &Option<Report>| report.as_ref().is_some_and(|report| !report.ok || report.trust == wanted);
     match observed.reports.iter().find(|(_, report)| !trusts(report)) {
         Some((node, _)) => Err(format!("the node {node} does not trust it")),
@@ -209,9 +209,4 @@ fn own_identity(authority: &Authority, now: i64) -> Result<Identity, String> {
         ca: authority.trust().into_bytes(),
     };
     Identity::fixed(&pem).map_err(|error| error.to_string())
-}
-
-fn text(secret: &Secret, file: &str) -> Option<String> {
-    let bytes: &BTreeMap<_, _> = secret.data.as_ref()?;
-    String::from_utf8(bytes.get(file)?.0.clone()).ok()
 }

@@ -93,9 +93,14 @@ impl Names {
         format!("{}-{}-peers", self.name, component.word())
     }
 
-    /// The Secret with the certificate that clients see.
+    /// The Secret with the certificate that clients see, where the Registry names none.
     pub fn tls(&self) -> String {
         format!("{}-tls", self.name)
+    }
+
+    /// The Secret with the certificate that clients see.
+    pub fn tls_of(&self, registry: &Registry) -> String {
+        registry.spec.tls.secret_name.clone().unwrap_or_else(|| self.tls())
     }
 
     /// The ConfigMap with the authorities that clients are to trust.
@@ -124,11 +129,6 @@ impl Names {
     /// Every address that an index node may have.
     pub fn all_nodes(&self) -> Vec<String> {
         (0..MOST_NODES).map(|ordinal| self.node(ordinal)).collect()
-    }
-
-    /// Where an index node is, by its address.
-    pub fn ordinal(&self, node: &str) -> Option<u32> {
-        (0..MOST_NODES).find(|ordinal| self.node(*ordinal) == node)
     }
 
     /// The Service of clients within the cluster.

@@ -43,9 +43,12 @@ pub const KINDS: [Kind; 15] = [
     optional("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
 ];
 
+/// What nodes are told by: not in the namespace of a Registry, so it is not among its kinds.
+pub const DAEMON_SET: Kind = kind("apps", "v1", "DaemonSet", "daemonsets");
+
 impl Kind {
     pub fn named(name: &str) -> Option<Self> {
-        KINDS.into_iter().find(|kind| kind.kind == name)
+        KINDS.into_iter().chain([DAEMON_SET]).find(|kind| kind.kind == name)
     }
 
     pub fn api_version(&self) -> String {

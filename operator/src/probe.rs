@@ -8,7 +8,7 @@ use clap::Args;
 use reqwest::{Certificate, Client, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::certificates::secrets::hash;
+use roadstead::oci::digest::Digest;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -53,7 +53,7 @@ pub async fn run(args: ProbeArgs) -> anyhow::Result<()> {
         "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": layer.len() }],
     });
     let manifest = manifest.to_string();
-    let digest = format!("sha256:{}", hash(manifest.as_bytes()));
+    let digest = Digest::of(manifest.as_bytes()).to_string();
     let put =
         client.put(format!("{base}/manifests/probe")).header(header::CONTENT_TYPE, MANIFEST).body(manifest.clone());
     expect(put.send().await.context("could not push the manifest")?, StatusCode::CREATED, "pushing the manifest")
@@ -73,7 +73,7 @@ pub async fn run(args: ProbeArgs) -> anyhow::Result<()> {
 }
 
 async fn push_blob(client: &Client, base: &str, blob: Vec<u8>) -> anyhow::Result<String> {
-    let digest = format!("sha256:{}", hash(&blob));
+    let digest = Digest::of(&blob).to_string();
     let post = client.post(format!("{base}/blobs/uploads/?digest={digest}"));
     let post = post.header(header::CONTENT_TYPE, "application/octet-stream").body(blob);
     let answer = post.send().await.context("could not push a blob")?;

@@ -48,7 +48,10 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
     let conditions = conditions(registry, observed, found, ready, wanted);
     RegistryStatus {
         observed_generation: registry.metadata.generation,
-        conditions: conditions.into_iter().map(|said| said.since(&before.conditions, registry, now)).collect(),
+        conditions: conditions
+            .into_iter()
+            .map(|said| said.since(&before.conditions, registry.metadata.generation, now))
+            .collect(),
         replicas: Some(pods.len() as i32),
         selector: Some(selector.join(",")),
         pods: Some(format!("{ready}/{wanted}")),
@@ -56,7 +59,7 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
         index,
         storage: Some(storage(registry)),
         endpoints: endpoints(registry, &names, found.has_trust),
-        nodes: is_told(registry).then(|| objects::status(&observed.reports)),
+        nodes: registry.spec.tells_nodes().then(|| objects::status(&observed.reports)),
     }
 }
 
@@ -127,7 +130,8 @@ fn endpoints(registry: &Registry, names: &Names, has_trust: bool) -> Vec<Endpoin
 }
 
 /// A condition before it is known since when it holds.
-struct Say {
+#[derive(Clone, Debug)]
+pub struct Say {
     kind: &'static str,
     status: &'static str,
     reason: String,
@@ -135,18 +139,19 @@ struct Say {
 }
 
 impl Say {
-    fn new(kind: &'static str, status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, status: &'static str, reason: &str, message: impl Into<String>) -> Self {
         Self { kind, status, reason: reason.into(), message: short(&message.into()) }
     }
 
-    fn since(self, before: &[Condition], registry: &Registry, now: &Time) -> Condition {
+    /// The condition, which holds since it did before, or since now.
+    pub fn since(self, before: &[Condition], generation: Option<i64>, now: &Time) -> Condition {
         let before = before.iter().find(|condition| condition.type_ == self.kind && condition.status == self.status);
         Condition {
             type_: self.kind.into(),
             status: self.status.into(),
             reason: self.reason,
             message: self.message,
-            observed_generation: registry.metadata.generation,
+            observed_generation: generation,
             last_transition_time: before
                 .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
         }
@@ -213,7 +218,7 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         Ok(Some(why)) => Say::new("CertificatesValid", "True", "Renewing", why),
         Err(why) => Say::new("CertificatesValid", "False", "Failed", why),
     });
-    if is_told(registry) {
+    if registry.spec.tells_nodes() {
         said.push(nodes(observed, found));
     }
     said.push(if registry.spec.paused {
@@ -222,10 +227,6 @@ fn conditions(registry: &Registry, observed: &Observed, found: &Found<'_>, ready
         Say::new("Paused", "False", "Running", "")
     });
     said
-}
-
-fn is_told(registry: &Registry) -> bool {
-    registry.spec.nodes.as_ref().is_some_and(|nodes| nodes.trust)
 }
 
 fn nodes(observed: &Observed, found: &Found<'_>) -> Say {

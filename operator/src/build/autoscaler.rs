@@ -8,7 +8,7 @@ pub(super) fn build(of: &Of<'_>) -> Option<Value> {
     let autoscaling = of.registry.spec.autoscaling.as_ref()?;
     let body = json!({
         "spec": {
-            "scaleTargetRef": { "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry", "name": of.names.name },
+            "scaleTargetRef": { "apiVersion": crate::crd::API_VERSION, "kind": "Registry", "name": of.names.name },
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": [{

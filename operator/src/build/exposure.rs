@@ -13,7 +13,7 @@ pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Vec<Value> {
         let backend = json!({ "service": { "name": name, "port": { "name": "https" } } });
         let mut body = json!({
             "spec": {
-                "tls": [{ "hosts": [spec.hostname], "secretName": spec.tls.secret_name.clone().unwrap_or_else(|| of.names.tls()) }],
+                "tls": [{ "hosts": [spec.hostname], "secretName": of.names.tls_of(of.registry) }],
                 "rules": [{
                     "host": spec.hostname,
                     "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] },

@@ -7,35 +7,47 @@ use crate::crd::index::Volume;
 use crate::names::Component;
 
 pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
-    let name = of.names.index();
-    let mut volume = of.registry.spec.index.volume.clone();
-    if let Some(size) = &decided.set_size {
-        volume.size = size.clone();
-    }
     let mut template = pods::template(of, Component::Index);
     if !decided.is_begun
         && let Some(container) = restore::container(of, &template["spec"]["containers"][0])
     {
         template["spec"]["initContainers"] = json!([container]);
     }
+    let update = json!({ "type": "OnDelete" });
+    set(of, Component::Index, decided.index_pods, &update, &template, &of.registry.spec.index.volume, decided)
+}
+
+/// A StatefulSet whose pods have a volume each, which outlives them.
+pub(super) fn set(
+    of: &Of<'_>,
+    component: Component,
+    replicas: u32,
+    update: &Value,
+    template: &Value,
+    volume: &Volume,
+    decided: &Decided,
+) -> Value {
+    // What a StatefulSet says of volumes cannot be changed.
+    let size = decided.set_size.as_ref().unwrap_or(&volume.size);
+    let volume = Volume { size: size.clone(), ..volume.clone() };
     let body = json!({
         "spec": {
-            "replicas": decided.index_pods,
-            "serviceName": name,
+            "replicas": replicas,
+            "serviceName": of.names.index(),
             "podManagementPolicy": "Parallel",
-            "updateStrategy": { "type": "OnDelete" },
+            "updateStrategy": update,
             "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
             "revisionHistoryLimit": 3,
-            "selector": { "matchLabels": of.names.selector(Component::Index) },
+            "selector": { "matchLabels": of.names.selector(component) },
             "template": template,
-            "volumeClaimTemplates": [claim(of, Component::Index, &volume)],
+            "volumeClaimTemplates": [claim(of, component, &volume)],
         }
     });
-    of.object("apps/v1", "StatefulSet", &name, body)
+    of.object("apps/v1", "StatefulSet", &of.names.workload(component), body)
 }
 
 /// The volume of each pod.
-pub(super) fn claim(of: &Of<'_>, component: Component, volume: &Volume) -> Value {
+fn claim(of: &Of<'_>, component: Component, volume: &Volume) -> Value {
     let mut labels = of.names.labels();
     labels.extend(of.names.selector(component));
     let mut spec = json!({

@@ -22,9 +22,9 @@ pub use environment::is_ours;
 pub use pods::template_of;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::crd::Registry;
+use crate::crd::{API_VERSION, Registry};
 use crate::names::{Component, Names};
 use crate::object::Object;
 
@@ -110,7 +110,7 @@ struct Of<'a> {
 impl Of<'_> {
     /// Everything in one pod, on a claim.
     fn is_single(&self) -> bool {
-        self.registry.spec.storage.claim.is_some()
+        self.registry.spec.is_single()
     }
 
     fn components(&self) -> &'static [Component] {
@@ -126,36 +126,30 @@ impl Of<'_> {
         self.registry.spec.image.as_deref().unwrap_or(&self.around.image)
     }
 
-    /// An object with the metadata that all of ours have.
     fn object(&self, api_version: &str, kind: &str, name: &str, body: Value) -> Value {
-        let mut object = Map::from_iter([
-            ("apiVersion".into(), json!(api_version)),
-            ("kind".into(), json!(kind)),
-            (
-                "metadata".into(),
-                json!({
-                    "name": name,
-                    "namespace": self.names.namespace,
-                    "labels": self.names.labels(),
-                    "ownerReferences": [owner(self.registry)],
-                }),
-            ),
-        ]);
-        if let Value::Object(body) = body {
-            object.extend(body);
-        }
-        Value::Object(object)
+        object(self.registry, self.names, api_version, kind, name, body)
     }
 }
 
-/// What makes the API server delete an object with its Registry.
-pub fn owner(registry: &Registry) -> Value {
-    json!({
-        "apiVersion": format!("{}/v1alpha1", crate::crd::GROUP),
+/// An object with the metadata that all of ours have; its owner makes the API server delete it with the Registry.
+pub fn object(registry: &Registry, names: &Names, api_version: &str, kind: &str, name: &str, body: Value) -> Value {
+    let owner = json!({
+        "apiVersion": API_VERSION,
         "kind": "Registry",
         "name": registry.metadata.name,
         "uid": registry.metadata.uid,
         "controller": true,
         "blockOwnerDeletion": true,
-    })
+    });
+    let metadata = json!({
+        "name": name,
+        "namespace": names.namespace,
+        "labels": names.labels(),
+        "ownerReferences": [owner],
+    });
+    let mut object = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata });
+    if let (Value::Object(object), Value::Object(body)) = (&mut object, body) {
+        object.extend(body);
+    }
+    object
 }

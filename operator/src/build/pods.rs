@@ -1,7 +1,7 @@
 //! The pods of every component: what the Pod Security Standard `restricted` demands, with what the Registry says laid over.
 
 use roadstead::metrics::sum_of;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Of;
 use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
@@ -23,13 +23,9 @@ pub(super) fn template(of: &Of<'_>, component: Component) -> Value {
     let mut labels = pods.labels.clone();
     labels.extend(of.names.labels());
     labels.extend(selector);
-    let mut annotations = Map::new();
-    for (name, value) in &pods.annotations {
-        annotations.insert(name.clone(), json!(value));
-    }
-    let template = json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec });
-    annotations.insert(TEMPLATE.into(), json!(hash(&template)));
-    json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec })
+    let mut template = json!({ "metadata": { "labels": labels, "annotations": pods.annotations }, "spec": spec });
+    template["metadata"]["annotations"][TEMPLATE] = json!(hash(&template));
+    template
 }
 
 /// The template that pods of a workload should have been made from.
@@ -65,23 +61,17 @@ fn spec(
         "containers": [container(of, component, pods)],
         "volumes": volumes(of, component),
     });
-    let set = |spec: &mut Value, name: &str, value: Value| {
-        spec[name] = value;
-    };
     if pods.affinity.is_some() {
-        set(&mut spec, "affinity", json!(pods.affinity));
+        spec["affinity"] = json!(pods.affinity);
     } else if component == Component::Index {
         // Two nodes of the index on one machine would be lost together.
         let term = json!({ "labelSelector": { "matchLabels": selector }, "topologyKey": "kubernetes.io/hostname" });
         let preferred = json!([{ "weight": 100, "podAffinityTerm": term }]);
-        set(
-            &mut spec,
-            "affinity",
-            json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": preferred } }),
-        );
+        spec["affinity"] =
+            json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": preferred } });
     }
     if !pods.topology_spread_constraints.is_empty() {
-        set(&mut spec, "topologySpreadConstraints", json!(pods.topology_spread_constraints));
+        spec["topologySpreadConstraints"] = json!(pods.topology_spread_constraints);
     } else if component != Component::All {
         let over = |key: &str| {
             json!({
@@ -89,23 +79,20 @@ fn spec(
                 "labelSelector": { "matchLabels": selector },
             })
         };
-        set(
-            &mut spec,
-            "topologySpreadConstraints",
-            json!([over("topology.kubernetes.io/zone"), over("kubernetes.io/hostname")]),
-        );
+        spec["topologySpreadConstraints"] =
+            json!([over("topology.kubernetes.io/zone"), over("kubernetes.io/hostname")]);
     }
     if !pods.node_selector.is_empty() {
-        set(&mut spec, "nodeSelector", json!(pods.node_selector));
+        spec["nodeSelector"] = json!(pods.node_selector);
     }
     if !pods.tolerations.is_empty() {
-        set(&mut spec, "tolerations", json!(pods.tolerations));
+        spec["tolerations"] = json!(pods.tolerations);
     }
     if let Some(class) = &pods.priority_class_name {
-        set(&mut spec, "priorityClassName", json!(class));
+        spec["priorityClassName"] = json!(class);
     }
     if !pods.image_pull_secrets.is_empty() {
-        set(&mut spec, "imagePullSecrets", json!(pods.image_pull_secrets));
+        spec["imagePullSecrets"] = json!(pods.image_pull_secrets);
     }
     spec
 }
@@ -169,8 +156,7 @@ fn volumes(of: &Of<'_>, component: Component) -> Vec<Value> {
         volumes.push(json!({ "name": "data", "emptyDir": { "sizeLimit": "64Mi" } }));
     }
     if component != Component::Index {
-        let name = of.registry.spec.tls.secret_name.clone().unwrap_or_else(|| of.names.tls());
-        volumes.push(secret("tls", name));
+        volumes.push(secret("tls", of.names.tls_of(of.registry)));
     }
     if component != Component::All {
         volumes.push(secret("peers", of.names.peers(component)));

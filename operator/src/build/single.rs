@@ -1,4 +1,4 @@
-//! A whole registry in one pod, on a claim: for trying out.
+//! A whole registry in one pod, on a claim: for trying out. There is nobody to hand over to, so Kubernetes rolls it.
 
 use serde_json::{Value, json};
 
@@ -6,23 +6,7 @@ use super::{Decided, Of, index, pods};
 use crate::names::Component;
 
 pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
-    let name = of.names.registry();
-    let mut volume = of.registry.spec.storage.claim.clone().unwrap_or_default();
-    if let Some(size) = &decided.set_size {
-        volume.size = size.clone();
-    }
-    let body = json!({
-        "spec": {
-            "replicas": 1,
-            "serviceName": of.names.index(),
-            "podManagementPolicy": "Parallel",
-            "updateStrategy": { "type": "RollingUpdate" },
-            "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
-            "revisionHistoryLimit": 3,
-            "selector": { "matchLabels": of.names.selector(Component::All) },
-            "template": pods::template(of, Component::All),
-            "volumeClaimTemplates": [index::claim(of, Component::All, &volume)],
-        }
-    });
-    of.object("apps/v1", "StatefulSet", &name, body)
+    let volume = of.registry.spec.storage.claim.clone().unwrap_or_default();
+    let update = json!({ "type": "RollingUpdate" });
+    index::set(of, Component::All, 1, &update, &pods::template(of, Component::All), &volume, decided)
 }

@@ -1,10 +1,7 @@
 //! Makes keys and signs certificates.
 
-use rcgen::string::Ia5String;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use roadstead::index::peers::issue;
 
 use super::Leaf;
 use super::authority::{AUTHORITY_DAYS, DAY, LEAF_DAYS, Pair, SKEW};
@@ -12,10 +9,8 @@ use super::authority::{AUTHORITY_DAYS, DAY, LEAF_DAYS, Pair, SKEW};
 /// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    #[error("could not make a key or sign with it")]
+    #[error("could not make a key or sign with it, or a name cannot stand in a certificate")]
     Sign(#[from] rcgen::Error),
-    #[error("{0:?} cannot stand in a certificate")]
-    Name(String),
 }
 
 /// A certificate with its key, as PEM.
@@ -39,22 +34,10 @@ pub fn authority(purpose: &str, now: i64) -> Result<Pair, IssueError> {
 pub fn leaf(pair: &Pair, leaf: &Leaf, now: i64) -> Result<(Issued, i64), IssueError> {
     let key = KeyPair::from_pem(&pair.key)?;
     let issuer = Issuer::new(authority_params(&pair.name, pair.from, pair.until), key);
-    let bad = |name: &str| IssueError::Name(name.to_owned());
-    let name = |name: &str| Ia5String::try_from(name.to_owned()).map_err(|_| bad(name));
-    let mut params = CertificateParams::default();
     // A common name holds 64 characters; the hosts are what counts.
-    params.distinguished_name =
-        named(&leaf.hosts.first().map_or("", String::as_str).chars().take(64).collect::<String>());
-    for host in &leaf.hosts {
-        params.subject_alt_names.push(SanType::DnsName(name(host)?));
-    }
-    params.subject_alt_names.extend(leaf.addresses.iter().map(|address| SanType::IpAddress(*address)));
-    if let Some(role) = leaf.role {
-        params.subject_alt_names.push(SanType::URI(name(role.uri())?));
-    }
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let name: String = leaf.hosts.first().map_or("", String::as_str).chars().take(64).collect();
+    let hosts = leaf.hosts.iter().cloned().chain(leaf.addresses.iter().map(ToString::to_string)).collect();
+    let mut params = issue::leaf(&name, hosts, leaf.role)?;
     // Nobody outlives the one who vouches for him.
     let until = (now + LEAF_DAYS * DAY).min(pair.until);
     params.not_before = moment(now - SKEW);
@@ -65,19 +48,12 @@ pub fn leaf(pair: &Pair, leaf: &Leaf, now: i64) -> Result<(Issued, i64), IssueEr
 }
 
 fn authority_params(name: &str, from: i64, until: i64) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named(name);
+    let mut params = issue::authority(name);
+    // It vouches for nobody who vouches for others.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = moment(from - SKEW);
     params.not_after = moment(until);
     params
-}
-
-fn named(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
 }
 
 fn moment(seconds: i64) -> time::OffsetDateTime {

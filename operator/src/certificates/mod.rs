@@ -39,7 +39,7 @@ pub struct Wanted {
 /// What peers show each other.
 pub fn of_peers(registry: &Registry) -> Vec<Wanted> {
     use roadstead::index::peers::Role;
-    if registry.spec.storage.claim.is_some() {
+    if registry.spec.is_single() {
         return Vec::new();
     }
     let names = Names::of(registry);
@@ -56,8 +56,7 @@ pub fn of_peers(registry: &Registry) -> Vec<Wanted> {
 /// What clients see, if the operator issues it: for the host name, the names of the Service, and its address, which is
 /// where nodes are sent that do not know the names of the cluster.
 pub fn of_clients(registry: &Registry, service: Option<IpAddr>) -> Option<Wanted> {
-    let tls = &registry.spec.tls;
-    if tls.secret_name.is_some() || tls.cert_manager.is_some() {
+    if !registry.spec.issues_certificate() {
         return None;
     }
     let names = Names::of(registry);

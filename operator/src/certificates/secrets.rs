@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use roadstead::metrics::sum_of;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::authority::{Authority, DAY, LEAF_DAYS, is_old};
 use super::issue::{self, IssueError};
 use super::{Leaf, Wanted};
-use crate::build::owner;
+use crate::build::object;
 use crate::crd::Registry;
 use crate::names::Names;
 use crate::object::Object;
@@ -111,7 +112,7 @@ pub fn leaves(
 }
 
 fn sum<'a>(files: impl Iterator<Item = &'a [u8]>) -> String {
-    hash(&files.flat_map(|file| hash(file).into_bytes()).collect::<Vec<u8>>())
+    sum_of(&files.flat_map(|file| sum_of(file).into_bytes()).collect::<Vec<u8>>())
 }
 
 fn certificate(wanted: &Wanted, leaf: &Leaf) -> String {
@@ -123,12 +124,7 @@ fn key(wanted: &Wanted, leaf: &Leaf) -> String {
 }
 
 fn whom(leaves: &[Leaf]) -> String {
-    hash(format!("{leaves:?}").as_bytes())
-}
-
-/// How a text is recognized.
-pub fn hash(bytes: &[u8]) -> String {
-    roadstead::metrics::sum_of(bytes)
+    sum_of(format!("{leaves:?}").as_bytes())
 }
 
 fn secret(
@@ -141,32 +137,19 @@ fn secret(
     let names = Names::of(registry);
     let data: BTreeMap<String, ByteString> =
         data.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))).collect();
-    let mut value = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "namespace": names.namespace,
-            "labels": names.labels(),
-            "ownerReferences": [owner(registry)],
-        },
-        "type": kind,
-        "data": data,
-    });
+    let mut value = object(registry, &names, "v1", "Secret", name, json!({ "type": kind, "data": data }));
     if !annotations.is_empty() {
         value["metadata"]["annotations"] = json!(annotations);
     }
     Object::new(value)
 }
 
-/// What a file of a Secret holds, as [`hash`] knows it.
-pub fn hash_of(object: &Object, file: &str) -> Option<String> {
-    let data: BTreeMap<String, ByteString> = serde_json::from_value(object.value.get("data")?.clone()).ok()?;
-    Some(hash(&data.get(file)?.0))
+/// The text of a file of a Secret.
+pub fn text(secret: &Secret, file: &str) -> Option<String> {
+    String::from_utf8(secret.data.as_ref()?.get(file)?.0.clone()).ok()
 }
 
-/// The text of a file of a Secret.
-pub fn text_of(value: &Value, file: &str) -> Option<String> {
-    let data: BTreeMap<String, ByteString> = serde_json::from_value(value.get("data")?.clone()).ok()?;
-    String::from_utf8(data.get(file)?.0.clone()).ok()
+/// The authority that signed the certificates of a Secret, by its name.
+pub fn issuer(secret: &Secret) -> Option<String> {
+    note(secret).map(|note| note.issuer)
 }

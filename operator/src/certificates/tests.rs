@@ -325,7 +325,7 @@ fn live(object: &Object) -> Secret {
 }
 
 fn file(object: &Object, file: &str) -> String {
-    secrets::text_of(&object.value, file).unwrap()
+    secrets::text(&live(object), file).unwrap()
 }
 
 #[test]
@@ -394,8 +394,8 @@ fn all_certificates_of_a_secret_are_issued_together() {
         assert_eq!(verify(&issued(&next), &file(&next, "ca.pem"), &host(ordinal), at), Ok(()));
         assert_ne!(issued(&first), issued(&next));
     }
-    assert_eq!(secrets::hash_of(&next, "ca.pem"), Some(secrets::hash(issuing.trust().as_bytes())));
-    assert_eq!(secrets::hash_of(&next, "none"), None);
+    assert_eq!(secrets::text(&live(&next), "ca.pem"), Some(issuing.trust()));
+    assert_eq!(secrets::text(&live(&next), "none"), None);
 }
 
 #[test]

@@ -21,3 +21,5 @@ pub use status::RegistryStatus;
 
 /// The group of our kinds, and the beginning of our labels and annotations.
 pub const GROUP: &str = "roadstead.dev";
+/// The version of both kinds.
+pub const API_VERSION: &str = "roadstead.dev/v1alpha1";

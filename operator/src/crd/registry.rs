@@ -214,6 +214,23 @@ pub struct FromArchive {
     pub position: Option<i64>,
 }
 
+impl RegistrySpec {
+    /// Everything is in one pod, on a claim.
+    pub fn is_single(&self) -> bool {
+        self.storage.claim.is_some()
+    }
+
+    /// Whether the operator issues the certificate that clients see.
+    pub fn issues_certificate(&self) -> bool {
+        self.tls.secret_name.is_none() && self.tls.cert_manager.is_none()
+    }
+
+    /// Whether nodes are to be told of the registry.
+    pub fn tells_nodes(&self) -> bool {
+        self.nodes.as_ref().is_some_and(|nodes| nodes.trust)
+    }
+}
+
 impl Registry {
     /// The newest word on something.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {

@@ -8,13 +8,13 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use roadstead::metrics::sum_of;
 use serde_json::json;
 
 use super::directory::{CA, Directory};
 use super::hosts::Hosts;
 use super::runtime::{Listens, listens};
 use super::{REPORT, Report};
-use crate::certificates::secrets::hash;
 
 /// How often it is looked whether what the node was told is still so.
 const LOOK: Duration = Duration::from_secs(10);
@@ -123,7 +123,7 @@ async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report>
         ca: ca.as_ref().map(|_| format!("{}/{}/{CA}", args.certs_directory.trim_end_matches('/'), args.host)),
     };
     directory.write(&hosts.text(), ca.as_deref()).map_err(anyhow::Error::from)?;
-    let trust = ca.as_ref().map(|ca| hash(ca.as_bytes())).unwrap_or_default();
+    let trust = ca.as_ref().map(|ca| sum_of(ca.as_bytes())).unwrap_or_default();
     let config = std::fs::read_to_string(&args.runtime).ok();
     Ok(match listens(config.as_deref(), &args.certs_directory) {
         Listens::Yes => Report { ok: true, message: format!("sent to {}", targets.join(", ")), trust },

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use roadstead::metrics::sum_of;
+use serde_json::json;
 
 use super::{REPORT, Report};
+use crate::apply::{Applier, ApplyError, Change};
 use crate::crd::Registry;
 use crate::crd::status::{NodeStatus, NodesStatus};
 use crate::names::{MANAGER, Names, OF, OF_NAMESPACE};
-use crate::object::has;
+use crate::object::{Object, text_of};
 
 /// The most nodes that a status names.
 const NAMED: usize = 20;
@@ -23,7 +25,7 @@ const CA_FILE: &str = "ca.crt";
 fn name(names: &Names) -> String {
     let long = format!("trust-{}-{}", names.namespace, names.name);
     // Two pairs of names may give one text with a dash between them.
-    let sum = crate::certificates::secrets::hash(format!("{}/{}", names.namespace, names.name).as_bytes());
+    let sum = sum_of(format!("{}/{}", names.namespace, names.name).as_bytes());
     format!("{}-{}", long.chars().take(44).collect::<String>().trim_end_matches('-'), &sum[..8])
 }
 
@@ -32,7 +34,7 @@ fn selector(names: &Names) -> String {
 }
 
 /// The DaemonSet and the ConfigMap of a registry.
-pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&str>) -> Vec<Value> {
+pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&str>) -> Vec<Object> {
     let names = Names::of(registry);
     let nodes = registry.spec.nodes.clone().unwrap_or_default();
     let certs = nodes.certs_directory.trim_end_matches('/').to_owned();
@@ -53,7 +55,7 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
         format!("--certs-directory={certs}"),
     ];
     // A certificate that is not ours is not for the address of the Service.
-    if registry.spec.tls.secret_name.is_none() && registry.spec.tls.cert_manager.is_none() {
+    if registry.spec.issues_certificate() {
         args.push(format!("--service={}:{}", names.service_host(), registry.spec.exposure.service.port));
     }
     let mut mounts = vec![
@@ -112,34 +114,19 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
             "template": { "metadata": { "labels": labels }, "spec": pod },
         },
     }));
-    objects
+    objects.into_iter().map(Object::new).collect()
 }
 
-/// Makes what nodes are told as it should be. Gives the kinds that were written.
-pub async fn apply(client: &Client, namespace: &str, objects: &[Value]) -> kube::Result<Vec<&'static str>> {
-    let mut written = Vec::new();
+/// Makes what nodes are told as it should be. Gives what was done.
+pub async fn apply(applier: &Applier, namespace: &str, objects: &[Object]) -> Result<Vec<Change>, ApplyError> {
+    let mut changes = Vec::new();
     for object in objects {
-        let object_name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let params = PatchParams::apply(MANAGER).force();
-        if object.get("kind").and_then(Value::as_str) == Some("DaemonSet") {
-            let api = Api::<DaemonSet>::namespaced(client.clone(), namespace);
-            if api.get_opt(object_name).await?.is_none_or(|live| !says(&live, object)) {
-                api.patch(object_name, &params, &Patch::Apply(object)).await?;
-                written.push("DaemonSet");
-            }
-        } else {
-            let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-            if api.get_opt(object_name).await?.is_none_or(|live| !says(&live, object)) {
-                api.patch(object_name, &params, &Patch::Apply(object)).await?;
-                written.push("ConfigMap");
-            }
-        }
+        let live = applier.api(namespace, object.kind).get_opt(&object.name).await;
+        let live =
+            live.map_err(|source| ApplyError::Read { kind: object.kind.kind, name: object.name.clone(), source })?;
+        changes.extend(applier.put(namespace, object, live.as_ref().map(text_of)).await?);
     }
-    Ok(written)
-}
-
-fn says<K: serde::Serialize>(live: &K, wanted: &Value) -> bool {
-    serde_json::to_value(live).is_ok_and(|live| has(&live, wanted))
+    Ok(changes)
 }
 
 /// Takes back what nodes were told of a registry.

@@ -8,12 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
+use rcgen::{Issuer, KeyPair};
 
-use crate::index::peers::Role;
+use crate::index::peers::{Role, issue};
 
 const AUTHORITY: &str = "roadstead peers";
 
@@ -47,13 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             if name.is_empty() || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
                 bail!("{name:?} is no host name");
             }
-            let mut params =
-                CertificateParams::new([name.clone()]).with_context(|| format!("{name:?} is no host name"))?;
-            params.distinguished_name = named(name);
-            params.subject_alt_names.push(SanType::URI(role.uri().try_into().context("a role is no URI")?));
-            params.use_authority_key_identifier_extension = true;
-            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let params = issue::leaf(name, vec![name.clone()], Some(role));
+            let params = params.with_context(|| format!("{name:?} is no host name"))?;
             let key = KeyPair::generate().context("could not make a key")?;
             let certificate = params.signed_by(&key, &issuer).context("could not sign a certificate")?;
             write(&dir.join(format!("{name}.pem")), &certificate.pem(), 0o644)?;
@@ -65,10 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The authority of the directory, made when there is none.
 fn authority(dir: &Path) -> anyhow::Result<Issuer<'static, KeyPair>> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named(AUTHORITY);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let params = issue::authority(AUTHORITY);
     let (certificate, key_file) = (dir.join("ca.pem"), dir.join("ca-key.pem"));
     if certificate.exists() {
         let pem = fs::read_to_string(&key_file)
@@ -81,12 +70,6 @@ fn authority(dir: &Path) -> anyhow::Result<Issuer<'static, KeyPair>> {
     write(&key_file, &key.serialize_pem(), 0o600)?;
     write(&certificate, &own.pem(), 0o644)?;
     Ok(Issuer::new(params, key))
-}
-
-fn named(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {

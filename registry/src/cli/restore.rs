@@ -62,7 +62,9 @@ async fn restore(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let _claim = directory::claim(&config.server.data)?;
     let directory = config.server.data.join("index");
-    if arguments.if_empty && is_there(&directory)? {
+    if arguments.if_empty
+        && is_whole(&directory).with_context(|| format!("could not look into {}", directory.display()))?
+    {
         println!("nothing is restored: there is an index already");
         return Ok(());
     }
@@ -114,11 +116,6 @@ fn tell(restored: &Restored, take_over: bool, seconds: f64) {
         );
     }
     println!("start it with `roadstead serve`; add other index nodes with `roadstead index add`");
-}
-
-/// Whether there is an index, and not what is left of a restore that was cut short.
-fn is_there(directory: &Path) -> anyhow::Result<bool> {
-    is_whole(directory).with_context(|| format!("could not look into {}", directory.display()))
 }
 
 /// Moves an index out of the way, into a directory beside it.

@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod dial;
 pub mod identity;
+pub mod issue;
 pub mod listen;
 pub mod wire;
 
