@@ -14,7 +14,7 @@ use roadstead::index::peers::wire::{Change, Form, Join, Joined};
 use serde_json::json;
 
 use crate::crd::Registry;
-use crate::names::{MANAGER, Names};
+use crate::names::{LEFT, MANAGER, Names};
 use crate::plan::{Step, View};
 
 /// How long a node may take to do what it is asked.
@@ -53,9 +53,18 @@ impl Actor<'_> {
     pub async fn act(&self, step: &Step) -> Result<(), ActError> {
         let names = Names::of(self.registry);
         match step {
-            Step::Name { adopted } => {
+            Step::Name { adopted, begun } => {
                 let cluster = adopted.clone().unwrap_or_else(|| ulid::Ulid::new().to_string().to_lowercase());
-                self.note(json!({ "cluster": cluster })).await
+                let fact = json!({ "cluster": cluster });
+                // Together: a cluster that volumes brought must not begin again on those that are empty.
+                let fact = if *begun { json!({ "cluster": cluster, "bootstrapped": true }) } else { fact };
+                self.note(fact).await
+            }
+            Step::Found { leader, members } => {
+                let cluster = self.view.cluster.clone().ok_or(ActError::NoLeader)?;
+                let form = Form { cluster, members: members.clone() };
+                self.call::<_, ()>(leader, FORM, &form, FOUNDING).await?;
+                self.note(json!({ "bootstrapped": true })).await
             }
             Step::NoteBegun => self.note(json!({ "bootstrapped": true })).await,
             Step::Begin { ordinals } => {
@@ -70,7 +79,16 @@ impl Actor<'_> {
                 self.change(&Change::Add { id: joined.id, name: joined.name }).await
             }
             Step::Promote { id, replace, .. } => self.change(&Change::Promote { id: *id, replace: *replace }).await,
-            Step::Remove { id, .. } => self.change(&Change::Remove { id: *id }).await,
+            Step::Remove { id, name } => {
+                // Said of its volume first: a node that is refused for ever may never answer again.
+                if let Some(ordinal) =
+                    self.view.ordinal_of(name).filter(|ordinal| self.view.may_be_on_volume(*ordinal, *id))
+                {
+                    let note = json!({ "metadata": { "annotations": { LEFT: id.to_string() } } });
+                    self.patch_claim(&names.claim(ordinal), note).await?;
+                }
+                self.change(&Change::Remove { id: *id }).await
+            }
             Step::Transfer { ordinal } => {
                 let leader = self.view.leader().ok_or(ActError::NoLeader)?;
                 // To one that stays: who is next is well, or the guards would have refused.
@@ -102,14 +120,9 @@ impl Actor<'_> {
                 Ok(())
             }
             Step::Expand { ordinal } => {
-                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
                 let size = &self.registry.spec.index.volume.size;
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
-                let claim = names.claim(*ordinal);
-                let patched = claims.patch(&claim, &PatchParams::default(), &Patch::Merge(patch)).await;
-                patched
-                    .map(|_| ())
-                    .map_err(|source| ActError::Api { what: format!("expand the claim {claim}"), source })
+                self.patch_claim(&names.claim(*ordinal), patch).await
             }
             Step::RecreateSet => {
                 let sets = Api::<StatefulSet>::namespaced(self.client.clone(), &names.namespace);
@@ -137,6 +150,13 @@ impl Actor<'_> {
             }
         }
         Err(last.unwrap_or(ActError::NoLeader))
+    }
+
+    async fn patch_claim(&self, claim: &str, patch: serde_json::Value) -> Result<(), ActError> {
+        let namespace = self.registry.namespace().unwrap_or_default();
+        let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &namespace);
+        let patched = claims.patch(claim, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(|_| ()).map_err(|source| ActError::Api { what: format!("change the claim {claim}"), source })
     }
 
     async fn change(&self, change: &Change) -> Result<(), ActError> {

@@ -204,7 +204,7 @@ impl Work<'_> {
         let identity = identity.map_err(|error| trouble("CertificatesFailed", error))?;
         let dialer = observe::dialer(&names, &observed.pods, identity);
         observe::nodes(&names, &mut observed, &dialer).await;
-        let view = look::view(&registry, &observed, "");
+        let view = look::view(&registry, &observed, "", Timestamp::now());
         let leader = view
             .leader()
             .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;

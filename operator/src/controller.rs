@@ -275,7 +275,7 @@ impl Operator {
             let objects = build(registry, &self.around, &decided);
             let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
             let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
-            look::view(registry, observed, template)
+            look::view(registry, observed, template, Timestamp::now())
         });
         if let Some(view) = &view {
             decided.index_pods = plan::index_pods(view);
