@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::crd::Registry;
 use crate::names::{LEFT, MANAGER, Names};
+use crate::observe::ANSWER;
 use crate::plan::{Step, View};
 
 /// How long a node may take to do what it is asked.
@@ -173,7 +174,7 @@ impl Actor<'_> {
     ) -> Result<A, ActError> {
         let dialer =
             self.dialer.ok_or_else(|| ActError::NotNow("there is no certificate to call nodes with yet".into()))?;
-        Ok(Peer::new(node, Arc::clone(dialer)).call(path, message, patience).await?)
+        Ok(Peer::limited(node, Arc::clone(dialer), ANSWER).call(path, message, patience).await?)
     }
 
     /// By eviction, so that the budgets of disruption are kept, and exactly the pod that was seen.

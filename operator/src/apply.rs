@@ -9,6 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use roadstead::metrics::sum_of;
 use serde_json::Value;
 
+use crate::crd::Registry;
 use crate::names::{MANAGER, Names};
 use crate::object::{KINDS, Kind, Object, has, text_of};
 use crate::observe::Observed;
@@ -70,11 +71,12 @@ impl Applier {
     /// Applies what differs, and deletes what should no longer be there. It stops at the first that fails.
     pub async fn apply(
         &self,
-        names: &Names,
+        registry: &Registry,
         wanted: &[Object],
         observed: &Observed,
         optional: &Optional,
     ) -> Result<Vec<Change>, ApplyError> {
+        let (names, uid) = (&Names::of(registry), registry.metadata.uid.as_deref().unwrap_or_default());
         let mut changes = Vec::new();
         for kind in KINDS.into_iter().filter(|kind| optional.has(*kind)) {
             for object in wanted.iter().filter(|object| object.kind == kind) {
@@ -83,7 +85,9 @@ impl Applier {
         }
         for ((kind, name), live) in &observed.objects {
             let is_wanted = wanted.iter().any(|object| object.kind == *kind && object.name == *name);
-            if is_wanted || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
+            // Others copy our labels onto what they make: cert-manager does so from an Ingress.
+            let is_ours = owner(live) == Some(uid);
+            if is_wanted || !is_ours || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
                 continue;
             }
             let api = self.api(&names.namespace, *kind);
@@ -97,12 +101,18 @@ impl Applier {
     }
 
     async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
-        let live = if object.kind.kind == "Secret" {
-            observed.secrets.get(&object.name).map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null))
+        let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        let (live, owner) = if object.kind.kind == "Secret" {
+            let live = observed.secrets.get(&object.name);
+            (live.map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null)), live.and_then(owner))
         } else {
-            observed.objects.get(&(object.kind, object.name.clone())).map(text_of)
+            let live = observed.objects.get(&(object.kind, object.name.clone()));
+            (live.map(text_of), live.and_then(owner))
         };
-        if live.is_none() && self.is_foreign(names, object).await {
+        // One without an owner is taken over: somebody said so by our label.
+        let is_foreign =
+            if live.is_some() { owner.is_some() && owner != ours } else { self.is_foreign(names, object).await };
+        if is_foreign {
             return Err(ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() });
         }
         self.put(&names.namespace, object, live).await
@@ -151,14 +161,19 @@ impl Applier {
         let live = self.api(&names.namespace, object.kind).get_opt(&object.name).await;
         let Ok(Some(live)) = live else { return false };
         let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
-        let owner = live.owner_references().iter().find(|owner| owner.controller == Some(true));
         // One without an owner is taken over only if somebody said so by our label, which `observed` would have found.
-        owner.is_none_or(|owner| Some(owner.uid.as_str()) != ours)
+        owner(&live).is_none_or(|owner| Some(owner) != ours)
     }
 
     pub fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
+}
+
+/// The uid of what controls an object.
+fn owner(object: &impl ResourceExt) -> Option<&str> {
+    let controller = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+    controller.map(|owner| owner.uid.as_str())
 }
 
 /// The object with a sum of itself: what is no longer wanted of it is not to be seen by what is there, but by this.

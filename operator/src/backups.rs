@@ -29,6 +29,8 @@ const WRITING_LOOK: Duration = Duration::from_secs(2);
 const STUCK: Duration = Duration::from_secs(10);
 const AT_REST: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest list of backups that is read, in bytes.
+const LARGEST: usize = 4 << 20;
 
 type Watched = DeserializeGuard<RegistryBackup>;
 
@@ -208,7 +210,7 @@ impl Work<'_> {
         let leader = view
             .leader()
             .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
-        Ok((Peer::new(&leader.name, dialer), (leader.wall / 1000) as i64))
+        Ok((Peer::limited(&leader.name, dialer, LARGEST), (leader.wall / 1000) as i64))
     }
 
     fn say(&mut self, status: &'static str, reason: &str, message: &str) {

@@ -69,14 +69,15 @@ struct RunArgs {
     /// The namespace for pods that write on nodes; without it nodes are told nothing.
     #[arg(long, env = "NODES_NAMESPACE")]
     nodes: Option<String>,
-    /// Host names that registries may have nodes sent to; `.example.com` stands for all below.
+    /// Host names that registries may have nodes sent to; `.example.com` stands for all below, `namespace/` before one
+    /// is for registries of that namespace alone.
     #[arg(long, env = "NODES_HOSTNAMES", value_delimiter = ',')]
     nodes_hostnames: Vec<String>,
     /// Namespaces whose Registries are run; without it all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     watch: Vec<String>,
     /// Where health and metrics are.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
     listen: SocketAddr,
     /// What is logged, as in `info,roadstead_operator=debug`.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]

@@ -47,8 +47,10 @@ const WORKING: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(5);
 const AT_REST: Duration = Duration::from_secs(30);
 
+/// A step that takes longer hangs. All that a look holds meanwhile is one of the turns of all Registries.
+const ACTING: Duration = Duration::from_mins(1);
 /// A look that takes longer hangs.
-const LONGEST: Duration = Duration::from_mins(4);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// The action of events about a Registry.
 const RECONCILE: &str = "Reconcile";
@@ -103,7 +105,7 @@ async fn watch(operator: Operator, namespace: Option<String>) {
     let within = namespace.as_ref();
     let ours = watcher::Config::default().labels(OF);
     Controller::new(api::<Watched>(&client, within), watcher::Config::default())
-        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(8))
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(32))
         .owns(api::<StatefulSet>(&client, within), ours.clone())
         .owns(api::<Deployment>(&client, within), ours.clone())
         .owns(api::<Service>(&client, within), ours.clone())
@@ -208,11 +210,11 @@ impl Operator {
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
             has_trust: certificates.clients_trust.is_some(),
-            may_tell_nodes: self.around.may_tell_nodes(registry).map(drop),
+            may_tell_nodes: self.may_tell_nodes(registry).await?,
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
-            match self.applier.apply(&names, &objects, &observed, &self.optional).await {
+            match self.applier.apply(registry, &objects, &observed, &self.optional).await {
                 Ok(changes) => {
                     is_changed = !changes.is_empty();
                     for change in changes {
@@ -232,7 +234,7 @@ impl Operator {
                 }
                 Err(error) => found.failed = Some(chain(&error)),
             }
-            match self.tell_nodes(registry, &certificates).await {
+            match self.tell_nodes(registry, &certificates, found.may_tell_nodes.is_ok()).await {
                 Ok(is_told) => is_changed |= is_told,
                 Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
             }
@@ -299,7 +301,10 @@ impl Operator {
             self.tell(registry, RECONCILE, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
         }
         let Some(step) = found.plan.step.clone() else { return false };
-        let done = Actor { client: &self.client, registry, dialer, view }.act(&step).await;
+        let actor = Actor { client: &self.client, registry, dialer, view };
+        let done = tokio::time::timeout(ACTING, actor.act(&step)).await;
+        let done =
+            done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
         let result = if done.is_ok() { "done" } else { "failed" };
         self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
         match done {
@@ -329,10 +334,29 @@ impl Operator {
         }
     }
 
+    /// Whether nodes may be told of a registry, or why not.
+    async fn may_tell_nodes(&self, registry: &Registry) -> Result<Result<(), String>, PassError> {
+        if !registry.spec.tells_nodes() {
+            return Ok(Ok(()));
+        }
+        let namespace = match self.around.may_tell_nodes(registry) {
+            Ok(namespace) => namespace,
+            Err(why) => return Ok(Err(why)),
+        };
+        let host = &registry.spec.hostname;
+        let holder = objects::holder(&self.client, namespace, &Names::of(registry), host).await;
+        Ok(match holder.map_err(PassError::Nodes)? {
+            None => Ok(()),
+            Some(other) => {
+                Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry"))
+            }
+        })
+    }
+
     /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
-    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> Result<bool, String> {
+    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates, may: bool) -> Result<bool, String> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        if !registry.spec.tells_nodes() || self.around.may_tell_nodes(registry).is_err() {
+        if !registry.spec.tells_nodes() || !may {
             let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
             return removed.map_err(|error| chain(&error));
         }

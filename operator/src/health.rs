@@ -1,6 +1,6 @@
 //! The operator's own `/livez`, `/readyz` and `/metrics`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 use http::{Request, Response, StatusCode};
@@ -13,8 +13,14 @@ use tokio::net::TcpListener;
 
 /// Answers until the process ends.
 pub async fn serve(address: SocketAddr, metrics: Registry) -> anyhow::Result<()> {
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("could not listen on {address} (--listen)"))?;
+    let listener = match TcpListener::bind(address).await {
+        // A machine may have no addresses of version 6 at all.
+        Err(_) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    let listener = listener.with_context(|| format!("could not listen on {address} (--listen)"))?;
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
         let metrics = metrics.clone();

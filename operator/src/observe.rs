@@ -24,6 +24,8 @@ use crate::optional::Optional;
 
 /// How long one node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest answer of a node that is read, in bytes: what runs in pods is for the author of a Registry to choose.
+pub const ANSWER: usize = 256 << 10;
 /// By which machines and their volumes belong together.
 const HOST: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -226,7 +228,7 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
         let has_address = pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
         let not_running = why_not_running(pod);
         let why = (!has_address).then(|| not_running.clone().unwrap_or_else(|| "its pod does not run yet".into()));
-        let peer = Peer::new(&names.node(ordinal), Arc::clone(dialer));
+        let peer = Peer::limited(&names.node(ordinal), Arc::clone(dialer), ANSWER);
         Some(async move {
             let said = if let Some(why) = why {
                 Err(why)

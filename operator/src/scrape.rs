@@ -7,13 +7,17 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Semaphore;
 
-/// More than any of our pods says.
-const LARGEST: usize = 4 << 20;
+/// More than any of our pods says, in bytes. What runs in them is for the author of a Registry to choose.
+const LARGEST: usize = 1 << 20;
+/// Pods of all Registries that are asked at once: what they say is held in memory.
+static AT_ONCE: Semaphore = Semaphore::const_new(16);
 const CERTIFICATES: &str = "roadstead_certificates_loaded{";
 
 /// Gets a path of a pod.
 pub async fn get(address: SocketAddr, path: &str, patience: Duration) -> anyhow::Result<String> {
+    let _turn = AT_ONCE.acquire().await?;
     tokio::time::timeout(patience, async {
         let socket = tokio::net::TcpStream::connect(address).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;

@@ -37,7 +37,8 @@ pub struct Surroundings {
     pub namespace: String,
     /// Where pods may be that write on nodes; none: nowhere.
     pub nodes: Option<String>,
-    /// Host names that nodes may be sent to; `.example.com` stands for all below.
+    /// Host names that nodes may be sent to; `.example.com` stands for all below. `namespace/` before one: by Registries of
+    /// that namespace alone.
     pub hostnames: Vec<String>,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
@@ -53,13 +54,19 @@ impl Surroundings {
                     .into(),
             );
         };
-        let host = &registry.spec.hostname;
-        let fits = |allowed: &String| host == allowed || (allowed.starts_with('.') && host.ends_with(allowed.as_str()));
+        let host = registry.spec.hostname.as_str();
+        let of = registry.metadata.namespace.as_deref();
+        let fits = |allowed: &String| {
+            let (only, allowed) =
+                allowed.split_once('/').map_or((None, allowed.as_str()), |(only, host)| (Some(only), host));
+            (only.is_none() || only == of) && (host == allowed || (allowed.starts_with('.') && host.ends_with(allowed)))
+        };
         if self.hostnames.iter().any(fits) {
             return Ok(namespace);
         }
         Err(format!(
-            "nodes may not be sent to {host}: whoever installed the chart allows host names by nodes.hostnames"
+            "nodes may not be sent to {host} by a Registry of this namespace: whoever installed the chart allows host names \
+             by nodes.hostnames"
         ))
     }
 }

@@ -190,10 +190,10 @@ fn every_object_is_found_again_and_goes_with_its_registry() {
 }
 
 #[test]
-fn with_everything_on_every_kind_is_made_but_secrets_and_alerts() {
+fn with_everything_on_every_kind_is_made_but_secrets() {
     let made: Vec<&str> = objects(&everything()).iter().map(|object| object.kind.kind).collect();
     let missing: Vec<&str> = KINDS.iter().map(|kind| kind.kind).filter(|kind| !made.contains(kind)).collect();
-    assert_eq!(missing, ["Secret", "PrometheusRule"]);
+    assert_eq!(missing, ["Secret"]);
 }
 
 #[test]
@@ -415,6 +415,8 @@ fn nodes_are_sent_only_to_hosts_that_whoever_installed_it_allows() {
     assert!(may("registry.example.com", &["registry.example.com"]) && may("registry.example.com", &[".example.com"]));
     assert!(!may("registry.example.com", &[]) && !may("docker.io", &[".example.com"]));
     assert!(!may("badexample.com", &["example.com", ".example.com"]) && !may("example.com", &[".example.com"]));
+    assert!(may("registry.example.com", &["other/.example.com", "ns/registry.example.com"]));
+    assert!(may("registry.example.com", &["ns/.example.com"]) && !may("registry.example.com", &["other/.example.com"]));
     let nowhere = Surroundings { nodes: None, ..around() };
     assert!(nowhere.may_tell_nodes(&s3()).is_err());
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::directory::{CA, Directory};
 use super::hosts::Hosts;
+use super::objects::said_of;
 use super::runtime::{Listens, listens};
 use super::{REPORT, Report};
 
@@ -146,7 +147,12 @@ async fn is_uninstalled(client: &Client, args: &AgentArgs) -> bool {
     let sets = Api::<DaemonSet>::namespaced(client.clone(), &args.namespace);
     match tokio::time::timeout(LAST, sets.get_opt(&args.daemon_set)).await {
         Ok(Ok(None)) => true,
-        Ok(Ok(Some(set))) => set.metadata.deletion_timestamp.is_some(),
+        // One of the same name may be for another directory by now; if it is for this one, its agents go on.
+        Ok(Ok(Some(set))) => {
+            let said = said_of(&set);
+            let is_same = said.host == Some(&args.host) && said.directory == Some(&args.certs_directory);
+            set.metadata.deletion_timestamp.is_some() || !is_same
+        }
         Ok(Err(kube::Error::Api(status))) => matches!(status.code, 401 | 403),
         Ok(Err(_)) | Err(_) => false,
     }

@@ -45,7 +45,9 @@ impl Directory {
             self.check()?;
         } else {
             // The mark is in it from its first moment on, or a crash would leave a directory that nobody owns.
-            let new = self.path.with_extension("roadstead-new");
+            // No host name begins with a dot, so it is nobody's directory.
+            let host = self.path.file_name().unwrap_or_default().to_string_lossy();
+            let new = self.path.with_file_name(format!(".{host}.roadstead-new"));
             let _ = fs::remove_dir_all(&new);
             fs::create_dir_all(&new).map_err(|source| io_error("make", &new, source))?;
             put(&new, MARK, &self.owner)?;
@@ -174,6 +176,17 @@ mod tests {
         Directory::new(certs.path(), "r.example.com", "ns/one").write("1", None).unwrap();
         let two = Directory::new(certs.path(), "r.example.com", "ns/two").write("2", None);
         assert!(matches!(two, Err(DirectoryError::OfAnother { whose, .. }) if whose == "ns/one"));
+    }
+
+    #[test]
+    fn hosts_that_differ_in_their_last_part_are_made_in_different_places() {
+        let certs = tempfile::tempdir().unwrap();
+        let half = certs.path().join(".r.example.org.roadstead-new");
+        fs::create_dir(&half).unwrap();
+        Directory::new(certs.path(), "r.example.com", "ns/one").write("1", None).unwrap();
+        assert!(half.is_dir(), "that of another agent, which is at it now");
+        Directory::new(certs.path(), "r.example.org", "ns/two").write("2", None).unwrap();
+        assert!(!half.exists());
     }
 
     #[test]

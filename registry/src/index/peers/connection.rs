@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::wire::{self, Fault};
 
-/// The longest answer that is read.
+/// The longest answer that is read, unless said otherwise.
 const LARGEST: usize = 256 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -69,6 +69,8 @@ pub struct Peer {
 struct Inner {
     address: String,
     dialer: Arc<dyn Dial>,
+    /// The longest answer that is read, in bytes.
+    largest: usize,
     way: Mutex<Way>,
 }
 
@@ -101,7 +103,12 @@ impl Line {
 
 impl Peer {
     pub fn new(address: &str, dialer: Arc<dyn Dial>) -> Self {
-        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, way: Mutex::default() }) }
+        Self::limited(address, dialer, LARGEST)
+    }
+
+    /// One of which no answer of more bytes than these is read: it may be anybody's.
+    pub fn limited(address: &str, dialer: Arc<dyn Dial>, largest: usize) -> Self {
+        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, largest, way: Mutex::default() }) }
     }
 
     pub fn address(&self) -> &str {
@@ -144,7 +151,7 @@ impl Peer {
         let response = line.sender.send_request(request).await.map_err(|error| unanswered(causes(&error)))?;
         line.hear();
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), LARGEST)
+        let bytes = Limited::new(response.into_body(), self.inner.largest)
             .collect()
             .await
             .map_err(|error| unanswered(error.to_string()))?
