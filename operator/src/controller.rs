@@ -37,7 +37,7 @@ use crate::nodes::objects;
 use crate::object::text_of;
 use crate::observe::{self, ObserveError, Observed};
 use crate::optional::Optional;
-use crate::plan::{self, View};
+use crate::plan::{self, Step, View};
 use crate::status::{Found, status};
 use crate::validate::validate;
 
@@ -373,7 +373,7 @@ impl Operator {
         let names = Names::of(registry);
         let mut now = status(registry, observed, found, &Time(Timestamp::now()));
         // What a step wrote into the status itself stays as it wrote it.
-        if let Some(crate::plan::Step::Name { .. } | crate::plan::Step::Begin { .. } | crate::plan::Step::NoteBegun) =
+        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) =
             found.plan.step
             && let Some(index) = &mut now.index
         {
