@@ -1,9 +1,12 @@
 //! Whether this process can serve: `/readyz` asks, and a load balancer acts on it.
 //!
-//! Ready means that a pull and a push would work now: the index answers a linearizable question, the store answers at
-//! all, there is room to write, and the process is not ending.
+//! Ready means that clients are served better here than nowhere: the index answers, there is room to write, and the
+//! process is not ending. The store must have answered once, or a configuration with wrong keys would count as good and
+//! roll through all processes. Later it is named and does not decide: when it is away it is away for all processes, and
+//! tags, manifests and small blobs are served without it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Readiness {
     drain: Drain,
     needs: OnceLock<Needs>,
+    /// The store answered in the life of this process.
+    has_store_answered: AtomicBool,
 }
 
 /// What readiness depends on.
@@ -70,11 +75,6 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(index: State, store: State, space: State, process: State) -> Self {
-        let ready = [&index, &store, &space, &process].into_iter().all(State::is_good);
-        Self { ready, index, store, space, process }
-    }
-
     pub fn ready(&self) -> bool {
         self.ready
     }
@@ -83,7 +83,7 @@ impl Report {
 impl Readiness {
     /// Of a process that is starting.
     pub fn new(drain: Drain) -> Self {
-        Self { drain, needs: OnceLock::new() }
+        Self { drain, needs: OnceLock::new(), has_store_answered: AtomicBool::new(false) }
     }
 
     /// The process has started; from here on it is what these are.
@@ -97,10 +97,16 @@ impl Readiness {
         let process = if self.drain.is_begun() { State("ending".into()) } else { State::good() };
         let Some(needs) = self.needs.get() else {
             let starting = || State("starting".into());
-            return Report::new(starting(), starting(), starting(), process);
+            return Report { ready: false, index: starting(), store: starting(), space: starting(), process };
         };
         let (index, store) = tokio::join!(needs.index(), needs.store());
-        Report::new(index, store, needs.space(), process)
+        let space = needs.space();
+        if store.is_good() {
+            self.has_store_answered.store(true, Ordering::Relaxed);
+        }
+        let ready = self.has_store_answered.load(Ordering::Relaxed)
+            && [&index, &space, &process].into_iter().all(State::is_good);
+        Report { ready, index, store, space, process }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/readyz` is about whether a push and a pull would work now, and names what is in their way.
+//! `/readyz` is about whether clients are served here, and names what is in their way.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,14 +35,27 @@ async fn when_all_is_well_it_is_ready() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_named_until_it_is_back() {
+async fn without_an_answer_of_the_store_it_does_not_become_ready() {
     let registry = Registry::start().await;
     let readiness = readiness(&registry);
     registry.store.0.down.store(true, Ordering::SeqCst);
     let (ready, told) = report(&readiness).await;
-    assert!(!ready && told["store"] != "ok" && told["index"] == "ok", "{told}");
+    assert!(!ready && told["ready"] == false && told["store"] != "ok" && told["index"] == "ok", "{told}");
     registry.store.0.down.store(false, Ordering::SeqCst);
     assert!(report(&readiness).await.0);
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_later_is_named_and_it_stays_ready() {
+    let registry = Registry::start().await;
+    let readiness = readiness(&registry);
+    assert!(report(&readiness).await.0);
+    registry.store.0.down.store(true, Ordering::SeqCst);
+    let (ready, told) = report(&readiness).await;
+    assert!(ready && told["ready"] == true && told["store"] != "ok", "{told}");
+    registry.store.0.down.store(false, Ordering::SeqCst);
+    let (ready, told) = report(&readiness).await;
+    assert!(ready && told["store"] == "ok", "{told}");
 }
 
 #[tokio::test]
