@@ -1,6 +1,6 @@
 # The first Registry, by the very commands of the chart's notes and of docs/how-to/install.md: Ready, pushed to, and mended after a bad image
 told() { sed -n '/^kubectl create namespace images$/,/^kubectl -n images wait /p'; }
-"$tools/helm" get notes roadstead --namespace $system | told >"$work/notes"
+"$tools/helm" get notes roadstead --namespace "$system" | told >"$work/notes"
 told <"$root/docs/how-to/install.md" >"$work/install"
 [ -s "$work/notes" ]
 diff "$work/notes" "$work/install"

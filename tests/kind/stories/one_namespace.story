@@ -2,8 +2,8 @@
 # The operator for all namespaces would do this one's work: it rests meanwhile.
 one=$ns-operator other=$ns-other
 runs() { # REPLICAS
-    kubectl --namespace $system scale deployment/roadstead-operator --replicas="$1" >/dev/null
-    kubectl --namespace $system rollout status deployment/roadstead-operator --timeout=120s >/dev/null
+    kubectl --namespace "$system" scale deployment/roadstead-operator --replicas="$1" >/dev/null
+    kubectl --namespace "$system" rollout status deployment/roadstead-operator --timeout=120s >/dev/null
 }
 back() {
     "$tools/helm" uninstall one --namespace "$one" --wait >/dev/null 2>&1 || true
@@ -12,15 +12,17 @@ back() {
 }
 trap back EXIT
 runs 0
-away() { [ -z "$(kubectl --namespace $system get pods -l app.kubernetes.io/name=roadstead-operator -o name)" ]; }
+away() { [ -z "$(kubectl --namespace "$system" get pods -l app.kubernetes.io/name=roadstead-operator -o name)" ]; }
 wait_for 60 away
 kubectl create namespace "$other" >/dev/null
 "$tools/helm" install one "$root/charts/roadstead" --namespace "$one" --create-namespace --wait --timeout 3m \
     --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}" \
     --set crds.enabled=false --set rbac.clusterReads=false --set "watchNamespaces={$ns}" >/dev/null
 operator=$(kubectl --namespace "$one" get deployments -o 'jsonpath={.items[*].metadata.name}')
-# In a subshell: $ns is that of the others there.
-(ns=$other && small_index | registry images other.example.test)
+mine=$ns
+ns=$other
+small_index | registry images other.example.test
+ns=$mine
 small_index | registry images registry.example.test
 rests images
 outside images

@@ -2,7 +2,7 @@
 [ -z "${KUBECONFIG_ONLY:-}" ] || { note "needs the processes of a machine: not possible with KUBECONFIG_ONLY"; exit 0; }
 small_index | registry images registry.example.test
 rests images
-operators() { kubectl --namespace $system get pods -l app.kubernetes.io/name=roadstead-operator --field-selector=status.phase=Running "$@"; }
+operators() { kubectl --namespace "$system" get pods -l app.kubernetes.io/name=roadstead-operator --field-selector=status.phase=Running "$@"; }
 operator() { # SIGNAL
     docker exec "$(operators -o 'jsonpath={.items[0].spec.nodeName}')" pkill "-$1" -f '^/usr/local/bin/roadstead-operator run'
 }
@@ -28,7 +28,7 @@ kill_when() { # WHAT ORDINAL
         [ $SECONDS -lt $deadline ] || { echo "it was never seen that $*"; return 1; }
     done 2>/dev/null
     operator KILL
-    operators -o name | xargs kubectl --namespace $system delete --grace-period=0 --force >/dev/null 2>&1
+    operators -o name | xargs kubectl --namespace "$system" delete --grace-period=0 --force >/dev/null 2>&1
     note "killed after $slices slices, when node $2 $1"
 }
 operator STOP

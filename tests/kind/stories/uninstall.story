@@ -8,7 +8,7 @@ trap chart EXIT
 said=$(k delete registry images 2>&1) && { echo "a protected Registry was deleted"; exit 1; }
 grep -q deletionProtection <<<"$said"
 k patch registry images --type merge -p '{"spec":{"deletionProtection":false}}' >/dev/null
-"$tools/helm" uninstall roadstead --namespace $system --wait >/dev/null
+"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
 # Without an operator the registry goes on.
 expect "the registry" "$(k get pods -l app.kubernetes.io/component=index -o name | wc -l)" 3
 if [ -z "${KUBECONFIG_ONLY:-}" ]; then
@@ -26,7 +26,7 @@ nothing_left() {
         grep -i roadstead | grep -v "namespace/$system\|namespace/$ns" || true)
     expect "what is left in the cluster" "$left" ""
     # Of the namespace itself, which helm leaves, only what the operator wrote there.
-    left=$(kubectl --namespace $system get all,secrets,configmaps,serviceaccounts,roles,rolebindings,leases -o name |
+    left=$(kubectl --namespace "$system" get all,secrets,configmaps,serviceaccounts,roles,rolebindings,leases -o name |
         grep -v 'configmap/kube-root-ca.crt\|serviceaccount/default' || true)
     expect "what is left in the operator's namespace" "$left" lease.coordination.k8s.io/roadstead-operator
     kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
@@ -46,5 +46,5 @@ told=$(sed -n 's/^kubectl -n images delete persistentvolumeclaims/delete persist
 # shellcheck disable=SC2086
 k $told >/dev/null
 expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 0
-"$tools/helm" uninstall roadstead --namespace $system --wait >/dev/null
+"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
 nothing_left
