@@ -17,6 +17,7 @@ use crate::controller::{self, Operator};
 use crate::crd::{reference, schema};
 use crate::health;
 use crate::lease::Holder;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
 use crate::nodes::agent::{self, AgentArgs};
@@ -25,6 +26,7 @@ use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
 use crate::probe::{self, ProbeArgs};
 use crate::report::{self, ReportArgs};
+use crate::watches;
 
 /// How often it is asked which optional kinds there are.
 const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
@@ -171,6 +173,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         applier: Arc::new(Applier::new(client.clone())),
         recorder: Recorder::new(client.clone(), Reporter { controller: MANAGER.into(), instance: Some(args.identity) }),
         metrics,
+        memory: Memory::default(),
+        turns: Arc::default(),
         optional: optional.clone(),
         around: Surroundings {
             image: args.image,
@@ -193,8 +197,12 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         }
     };
     let watch: Vec<String> = args.watch.into_iter().filter(|namespace| !namespace.is_empty()).collect();
+    let running = async {
+        watches::kinds(&client).await;
+        controller::run(operator, &watch).await;
+    };
     tokio::select! {
-        () = controller::run(operator, &watch) => {
+        () = running => {
             holder.release().await;
             Ok(())
         }

@@ -1,6 +1,6 @@
-//! Watches Registries and what is made of them, and looks at each as often as it needs: the pass
-//! observe → validate → build → plan → apply → act → status.
+//! Watches Registries and what is made of them, and lets each be looked at as often as it needs. [`crate::pass`] is one look.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,53 +10,42 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Config, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::act::{ActError, Actor};
 use crate::apply::Applier;
 use crate::backups;
-use crate::build::{Decided, Surroundings, build};
-use crate::certificates::secrets::until;
+use crate::build::Surroundings;
 use crate::crd::{API_VERSION, Registry};
-use crate::keep::{self, Certificates};
-use crate::look;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::names::{Component, MANAGER, Names, OF};
-use crate::nodes::objects;
-use crate::object::text_of;
-use crate::observe::{self, ObserveError, Observed};
+use crate::names::{MANAGER, OF};
+use crate::observe::ObserveError;
 use crate::optional::Optional;
-use crate::plan::{self, Step, View};
-use crate::status::{Found, status};
-use crate::validate::validate;
+use crate::turns::Turns;
+use crate::watches::Watches;
 
-/// Until a registry is looked at again: after a step, while something goes on, while something is refused, and at rest.
-const SOON: Duration = Duration::from_millis(300);
-const WORKING: Duration = Duration::from_secs(2);
-const REFUSED: Duration = Duration::from_secs(5);
-const AT_REST: Duration = Duration::from_secs(30);
+/// Until a registry is looked at again: when something is refused, and at rest.
+pub(crate) const REFUSED: Duration = Duration::from_secs(5);
+pub(crate) const AT_REST: Duration = Duration::from_secs(30);
+/// At most, while passes fail.
+const FAILING: Duration = Duration::from_mins(1);
 
-/// A step that takes longer hangs. All that a look holds meanwhile is one of the turns of all Registries.
-const ACTING: Duration = Duration::from_mins(1);
 /// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(2);
-
-/// The action of events about a Registry.
-const RECONCILE: &str = "Reconcile";
+/// How often it is looked which objects are gone.
+const GONE: Duration = Duration::from_mins(1);
 
 /// An object that cannot be read must not stop the watch of the others.
-type Watched = DeserializeGuard<Registry>;
+pub(crate) type Watched = DeserializeGuard<Registry>;
 
 /// What a pass needs.
 #[derive(Clone)]
@@ -66,6 +55,8 @@ pub struct Operator {
     pub applier: Arc<Applier>,
     pub recorder: Recorder,
     pub metrics: Metrics,
+    pub memory: Memory,
+    pub turns: Arc<Turns>,
     pub optional: Optional,
     pub around: Surroundings,
 }
@@ -104,7 +95,11 @@ async fn watch(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
     let within = namespace.as_ref();
     let ours = watcher::Config::default().labels(OF);
-    Controller::new(api::<Watched>(&client, within), watcher::Config::default())
+    let metrics = operator.metrics.clone();
+    let watches = Watches::new("registries", &metrics);
+    let controller = Controller::new(api::<Watched>(&client, within), watcher::Config::default());
+    let forgetting = forget(controller.store(), |is_there| metrics.keep_registries(is_there), namespace.clone());
+    let passes = controller
         .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(32))
         .owns(api::<StatefulSet>(&client, within), ours.clone())
         .owns(api::<Deployment>(&client, within), ours.clone())
@@ -119,12 +114,32 @@ async fn watch(operator: Operator, namespace: Option<String>) {
         })
         .shutdown_on_signal()
         .run(reconcile, failed, Arc::new(operator))
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a pass did not come to its end");
-            }
-        })
-        .await;
+        .for_each(|result| {
+            watches.look(result.err());
+            std::future::ready(())
+        });
+    tokio::select! { () = passes => {}, () = forgetting => {} }
+}
+
+/// Forgets what was measured of objects that are gone: nothing looks at them any more, so nothing else could.
+pub(crate) async fn forget<K>(
+    store: Store<K>,
+    keep: impl Fn(&dyn Fn(&str, &str) -> bool),
+    namespace: Option<String>,
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    if store.wait_until_ready().await.is_err() {
+        return std::future::pending().await; // the watch has ended, and the process does
+    }
+    loop {
+        tokio::time::sleep(GONE).await;
+        let there: BTreeSet<_> =
+            store.state().iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any())).collect();
+        // Those of another namespace are in another watch's store.
+        let is_ours = |in_namespace: &str| namespace.as_ref().is_none_or(|ours| ours == in_namespace);
+        keep(&|namespace, name| !is_ours(namespace) || there.contains(&(namespace.to_owned(), name.to_owned())));
+    }
 }
 
 /// The objects of one namespace, or of all.
@@ -153,241 +168,17 @@ fn failed(watched: Arc<Watched>, error: &PassError, operator: Arc<Operator>) -> 
         error = chain(error),
         "could not look at a registry"
     );
-    if matches!(error, PassError::Unreadable(_)) {
+    let least = if matches!(error, PassError::Unreadable(_)) {
         operator.metrics.broken.inc();
-        return Action::requeue(AT_REST);
-    }
-    Action::requeue(REFUSED)
+        AT_REST
+    } else {
+        REFUSED
+    };
+    let uid = watched.uid().unwrap_or_default();
+    Action::requeue(operator.memory.wait(&uid, Some(chain(error)), least, FAILING, Instant::now()))
 }
 
 impl Operator {
-    async fn pass(&self, watched: &Watched) -> Result<Action, PassError> {
-        let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
-        // Read anew: what was decided in the last pass stands in its status, and the watch may be behind.
-        let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
-        let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
-            let names = Names { name, namespace };
-            let secrets = [names.tls(), names.peers(Component::Index), names.peers(Component::Registry)];
-            self.metrics.forget(&names.namespace, &names.name, &secrets);
-            if let Some(nodes) = &self.around.nodes {
-                objects::remove(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
-            }
-            return Ok(Action::await_change());
-        };
-        let registry = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
-        if registry.metadata.deletion_timestamp.is_some() {
-            return Ok(Action::await_change()); // what it owns goes with it
-        }
-        self.look_at(&registry).await
-    }
-
-    async fn look_at(&self, registry: &Registry) -> Result<Action, PassError> {
-        let names = Names::of(registry);
-        let mut observed = observe::objects(&self.client, registry, &self.optional).await?;
-        let problems = validate(registry, &observed.secrets);
-        let may_change = problems.is_empty() && !registry.spec.paused;
-        observe::loaded(&mut observed).await;
-        if let Some(nodes) = &self.around.nodes
-            && registry.spec.tells_nodes()
-        {
-            observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
-        }
-        let service = observed.service_address(&names);
-        let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
-        let certificates = kept.as_ref().cloned().unwrap_or_default();
-        let dialer = certificates.identity.clone().map(|identity| observe::dialer(&names, &observed.pods, identity));
-        if let Some(dialer) = &dialer {
-            observe::nodes(&names, &mut observed, dialer).await;
-        }
-
-        let (objects, view) = self.design(registry, &observed, &certificates);
-        let plan = view.as_ref().map(plan::plan).unwrap_or_default();
-        let mut found = Found {
-            problems: &problems,
-            view: view.as_ref(),
-            plan,
-            failed: None,
-            step_failed: None,
-            certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
-            has_trust: certificates.clients_trust.is_some(),
-            may_tell_nodes: self.may_tell_nodes(registry).await?,
-        };
-        let mut is_changed = false;
-        if may_change && kept.is_ok() {
-            match self.applier.apply(registry, &objects, &observed, &self.optional).await {
-                Ok(changes) => {
-                    is_changed = !changes.is_empty();
-                    for change in changes {
-                        self.metrics.writes.with_label_values(&[change.kind]).inc();
-                        self.tell(
-                            registry,
-                            RECONCILE,
-                            EventType::Normal,
-                            change.reason,
-                            &format!("{} {}", change.kind, change.name),
-                        )
-                        .await;
-                    }
-                    for news in &certificates.news {
-                        self.tell(registry, RECONCILE, EventType::Normal, "Certificates", news).await;
-                    }
-                }
-                Err(error) => found.failed = Some(chain(&error)),
-            }
-            match self.tell_nodes(registry, &certificates, found.may_tell_nodes.is_ok()).await {
-                Ok(is_told) => is_changed |= is_told,
-                Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
-            }
-            if let (None, Some(view)) = (&found.failed, &view) {
-                is_changed |= self.step(registry, view, dialer.as_ref(), &mut found).await;
-            }
-        }
-        self.say(registry, &observed, &found).await?;
-        Ok(Action::requeue(if is_changed {
-            SOON
-        } else if !found.plan.waiting.is_empty() || certificates.waiting.is_some() || found.failed.is_some() {
-            WORKING
-        } else if !found.plan.is_quiet() || !problems.is_empty() {
-            REFUSED
-        } else {
-            AT_REST
-        }))
-    }
-
-    /// The objects as they should be, and what the plan looks at.
-    fn design(
-        &self,
-        registry: &Registry,
-        observed: &Observed,
-        certificates: &Certificates,
-    ) -> (Vec<crate::object::Object>, Option<View>) {
-        let names = Names::of(registry);
-        let is_single = registry.spec.is_single();
-        let mut decided = Decided {
-            index_pods: registry.spec.index.replicas.max(1) as u32,
-            clients_trust: certificates.clients_trust.clone(),
-            is_begun: false,
-            set_size: observed
-                .object("StatefulSet", &if is_single { names.registry() } else { names.index() })
-                .map(text_of)
-                .as_ref()
-                .and_then(look::set_size),
-        };
-        let view = (!is_single).then(|| {
-            let objects = build(registry, &self.around, &decided);
-            let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
-            let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
-            look::view(registry, observed, template, Timestamp::now())
-        });
-        if let Some(view) = &view {
-            decided.index_pods = plan::index_pods(view);
-            // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
-            decided.is_begun = view.begun;
-        }
-        let mut objects = certificates.objects.clone();
-        objects.extend(build(registry, &self.around, &decided));
-        (objects, view)
-    }
-
-    /// Does what the plan says. Gives whether anything was done.
-    async fn step(
-        &self,
-        registry: &Registry,
-        view: &View,
-        dialer: Option<&Arc<dyn roadstead::index::peers::dial::Dial>>,
-        found: &mut Found<'_>,
-    ) -> bool {
-        for (wants, refusal) in &found.plan.refused {
-            self.tell(registry, RECONCILE, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
-        }
-        let Some(step) = found.plan.step.clone() else { return false };
-        let actor = Actor { client: &self.client, registry, dialer, view };
-        let done = tokio::time::timeout(ACTING, actor.act(&step)).await;
-        let done =
-            done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
-        let result = if done.is_ok() { "done" } else { "failed" };
-        self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
-        match done {
-            Ok(()) => {
-                tracing::info!(registry = registry.name_any(), namespace = registry.namespace(), step = %step, "a step was taken");
-                if step.is_told() {
-                    self.tell(registry, RECONCILE, EventType::Normal, step.reason(), &step.to_string()).await;
-                }
-                true
-            }
-            Err(ActError::NotNow(why)) => {
-                found.plan.waiting.push(why);
-                false
-            }
-            Err(error) => {
-                let why = format!("{step}: {}", chain(&error));
-                tracing::warn!(
-                    registry = registry.name_any(),
-                    namespace = registry.namespace(),
-                    error = why,
-                    "a step failed"
-                );
-                self.tell(registry, RECONCILE, EventType::Warning, "StepFailed", &why).await;
-                found.step_failed = Some(why);
-                false
-            }
-        }
-    }
-
-    /// Whether nodes may be told of a registry, or why not.
-    async fn may_tell_nodes(&self, registry: &Registry) -> Result<Result<(), String>, PassError> {
-        if !registry.spec.tells_nodes() {
-            return Ok(Ok(()));
-        }
-        let namespace = match self.around.may_tell_nodes(registry) {
-            Ok(namespace) => namespace,
-            Err(why) => return Ok(Err(why)),
-        };
-        let host = &registry.spec.hostname;
-        let holder = objects::holder(&self.client, namespace, &Names::of(registry), host).await;
-        Ok(match holder.map_err(PassError::Nodes)? {
-            None => Ok(()),
-            Some(other) => {
-                Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry"))
-            }
-        })
-    }
-
-    /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
-    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates, may: bool) -> Result<bool, String> {
-        let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        if !registry.spec.tells_nodes() || !may {
-            let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
-            return removed.map_err(|error| chain(&error));
-        }
-        let wanted = objects::build(registry, nodes, &self.around.image, certificates.clients_trust.as_deref());
-        let changes = objects::apply(&self.applier, nodes, &wanted).await.map_err(|error| chain(&error))?;
-        for change in &changes {
-            self.metrics.writes.with_label_values(&[change.kind]).inc();
-        }
-        Ok(!changes.is_empty())
-    }
-
-    /// Writes the status, if it says something else than the one that is there.
-    async fn say(&self, registry: &Registry, observed: &Observed, found: &Found<'_>) -> Result<(), PassError> {
-        let names = Names::of(registry);
-        let mut now = status(registry, observed, found, &Time(Timestamp::now()));
-        // What a step wrote into the status itself stays as it wrote it.
-        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) =
-            found.plan.step
-            && let Some(index) = &mut now.index
-        {
-            index.cluster = None;
-            index.bootstrapped = None;
-        }
-        let is_ready = now.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        self.measure(&names, observed, found, is_ready);
-        if registry.status.as_ref() == Some(&now) {
-            return Ok(());
-        }
-        self.write_status(registry, &now).await
-    }
-
     /// Writes a status onto exactly the object that was looked at: one of the same name may have come in its place.
     pub async fn write_status<K, S>(&self, object: &K, status: &S) -> Result<(), PassError>
     where
@@ -406,20 +197,6 @@ impl Operator {
         }
     }
 
-    fn measure(&self, names: &Names, observed: &Observed, found: &Found<'_>, is_ready: bool) {
-        let of = [names.namespace.as_str(), names.name.as_str()];
-        self.metrics.ready.with_label_values(&of).set(i64::from(is_ready));
-        if let Some(view) = found.view {
-            let well = (0..view.wanted).filter(|ordinal| view.votes_well(*ordinal)).count();
-            self.metrics.index_wanted.with_label_values(&of).set(i64::from(view.wanted));
-            self.metrics.index_well.with_label_values(&of).set(well as i64);
-            self.metrics.index_led.with_label_values(&of).set(i64::from(view.leader().is_some()));
-        }
-        for (secret, until) in observed.secrets.iter().filter_map(|(name, secret)| Some((name, until(secret)?))) {
-            self.metrics.certificates_expire.with_label_values(&[of[0], of[1], secret]).set(until);
-        }
-    }
-
     /// Publishes an event about an object.
     pub async fn tell<K>(&self, object: &K, action: &str, kind: EventType, reason: &str, note: &str)
     where
@@ -434,7 +211,7 @@ impl Operator {
     }
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

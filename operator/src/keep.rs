@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use roadstead::index::peers::Role;
 use roadstead::index::peers::identity::{Identity, Pem};
@@ -65,6 +65,24 @@ pub fn keep(
         kept.clients_trust = observed.secrets.get(&secret).and_then(|secret| text(secret, "ca.crt"));
     }
     Ok(kept)
+}
+
+/// Of the Secrets as they should be, those that may be written though the Registry is not built as it is now: of what was
+/// built before, by an authority that is there, and into nothing that is somebody else's.
+pub fn renewed(registry: &Registry, observed: &Observed, objects: &[Object]) -> Vec<Object> {
+    let names = Names::of(registry);
+    let is_ours = |secret: &Secret| {
+        secret.owner_references().iter().any(|owner| registry.uid().is_some_and(|uid| owner.uid == uid))
+    };
+    let may = |name: &str| {
+        let authority = if [names.clients_authority(), names.tls()].iter().any(|of_clients| of_clients == name) {
+            names.clients_authority()
+        } else {
+            names.peers_authority()
+        };
+        observed.secrets.get(&authority).is_some_and(is_ours) && observed.secrets.get(name).is_none_or(is_ours)
+    };
+    objects.iter().filter(|object| may(&object.name)).cloned().collect()
 }
 
 /// The operator's own way to the nodes of a registry that is there.

@@ -1,5 +1,8 @@
 //! What the operator counts.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// The metrics of the operator.
@@ -12,6 +15,8 @@ pub struct Metrics {
     pub api_writes: IntCounterVec,
     pub steps: IntCounterVec,
     pub broken: IntCounter,
+    /// What the API server did not let the operator watch.
+    pub watch_errors: IntCounterVec,
     pub leads: IntGauge,
     /// By registry: whether it is ready.
     pub ready: IntGaugeVec,
@@ -20,7 +25,18 @@ pub struct Metrics {
     pub index_well: IntGaugeVec,
     pub index_led: IntGaugeVec,
     /// By registry and Secret: seconds since 1970 until which its certificates hold.
-    pub certificates_expire: IntGaugeVec,
+    certificates_expire: IntGaugeVec,
+    /// By RegistryBackup with a schedule: for how long a backup is due.
+    backup_overdue: IntGaugeVec,
+    measured: Arc<Mutex<Measured>>,
+}
+
+/// Of what there are numbers, by namespace and name.
+#[derive(Debug, Default)]
+struct Measured {
+    /// Registries, with their Secrets.
+    registries: BTreeMap<(String, String), BTreeSet<String>>,
+    backups: BTreeSet<(String, String)>,
 }
 
 impl Metrics {
@@ -50,6 +66,13 @@ impl Metrics {
                 "roadstead_operator_unreadable_total",
                 "Looks at an object that could not be read",
             )?,
+            watch_errors: IntCounterVec::new(
+                Opts::new(
+                    "roadstead_operator_watch_errors_total",
+                    "Times that the API server did not let the operator watch or list",
+                ),
+                &["watch"],
+            )?,
             leads: IntGauge::new("roadstead_operator_leads", "Whether this operator is the one that acts")?,
             ready: by_registry("roadstead_operator_registry_ready", "Whether a registry is ready")?,
             index_wanted: by_registry(
@@ -68,6 +91,11 @@ impl Metrics {
                 ),
                 &["namespace", "name", "secret"],
             )?,
+            backup_overdue: by_registry(
+                "roadstead_operator_backup_overdue_seconds",
+                "For how long a backup of a schedule is due and not made",
+            )?,
+            measured: Arc::default(),
             registry,
         };
         metrics.registry.register(Box::new(metrics.passes.clone()))?;
@@ -75,11 +103,13 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.api_writes.clone()))?;
         metrics.registry.register(Box::new(metrics.steps.clone()))?;
         metrics.registry.register(Box::new(metrics.broken.clone()))?;
+        metrics.registry.register(Box::new(metrics.watch_errors.clone()))?;
         metrics.registry.register(Box::new(metrics.leads.clone()))?;
         for gauges in metrics.of_registries() {
             metrics.registry.register(Box::new(gauges.clone()))?;
         }
         metrics.registry.register(Box::new(metrics.certificates_expire.clone()))?;
+        metrics.registry.register(Box::new(metrics.backup_overdue.clone()))?;
         Ok(metrics)
     }
 
@@ -87,17 +117,94 @@ impl Metrics {
         [&self.ready, &self.index_wanted, &self.index_well, &self.index_led]
     }
 
+    /// Until when the certificates in the Secrets hold that a registry uses now; what it used before is not told any more.
+    pub fn certificates(&self, namespace: &str, name: &str, until: &BTreeMap<String, i64>) {
+        let used = until.keys().cloned().collect();
+        let before = self.measured().registries.insert((namespace.into(), name.into()), used);
+        for secret in before.unwrap_or_default().iter().filter(|secret| !until.contains_key(*secret)) {
+            let _ = self.certificates_expire.remove_label_values(&[namespace, name, secret]);
+        }
+        for (secret, until) in until {
+            self.certificates_expire.with_label_values(&[namespace, name, secret]).set(*until);
+        }
+    }
+
+    /// For how many seconds a backup of a schedule is due.
+    pub fn overdue(&self, namespace: &str, name: &str, seconds: i64) {
+        self.measured().backups.insert((namespace.into(), name.into()));
+        self.backup_overdue.with_label_values(&[namespace, name]).set(seconds);
+    }
+
     /// A registry is gone.
-    pub fn forget(&self, namespace: &str, name: &str, secrets: &[String]) {
+    pub fn forget(&self, namespace: &str, name: &str) {
+        self.certificates(namespace, name, &BTreeMap::new());
+        self.measured().registries.remove(&(namespace.into(), name.into()));
         for gauges in self.of_registries() {
             let _ = gauges.remove_label_values(&[namespace, name]);
         }
-        for secret in secrets {
-            let _ = self.certificates_expire.remove_label_values(&[namespace, name, secret]);
+    }
+
+    /// Forgets the registries that are gone.
+    pub fn keep_registries(&self, is_there: impl Fn(&str, &str) -> bool) {
+        let known: Vec<_> = self.measured().registries.keys().cloned().collect();
+        for (namespace, name) in known.iter().filter(|(namespace, name)| !is_there(namespace, name)) {
+            self.forget(namespace, name);
         }
+    }
+
+    /// Forgets the backups that are gone.
+    pub fn keep_backups(&self, is_there: impl Fn(&str, &str) -> bool) {
+        self.measured().backups.retain(|(namespace, name)| {
+            let stays = is_there(namespace, name);
+            if !stays {
+                let _ = self.backup_overdue.remove_label_values(&[namespace, name]);
+            }
+            stays
+        });
+    }
+
+    fn measured(&self) -> std::sync::MutexGuard<'_, Measured> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn by_registry(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
     IntGaugeVec::new(Opts::new(name, help), &["namespace", "name"])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        let text = prometheus::TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap();
+        text.lines().filter(|line| line.contains("name=\"")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn of_what_is_gone_no_number_stays() {
+        let metrics = Metrics::new().unwrap();
+        for name in ["here", "gone"] {
+            for gauges in metrics.of_registries() {
+                gauges.with_label_values(&["ns", name]).set(1);
+            }
+            metrics.certificates("ns", name, &[(format!("{name}-tls"), 7), (format!("{name}-peers"), 8)].into());
+            metrics.overdue("ns", name, 0);
+        }
+        assert_eq!(lines(&metrics).iter().filter(|line| line.contains("gone")).count(), 7);
+        metrics.keep_registries(|_, name| name == "here");
+        metrics.keep_backups(|_, name| name == "here");
+        let left = lines(&metrics);
+        assert!(left.len() == 7 && left.iter().all(|line| line.contains("here")), "{left:?}");
+    }
+
+    #[test]
+    fn a_secret_that_is_used_no_more_is_not_measured_any_more() {
+        let metrics = Metrics::new().unwrap();
+        metrics.certificates("ns", "r", &[("r-tls".to_owned(), 7)].into());
+        metrics.certificates("ns", "r", &[("own".to_owned(), 9)].into());
+        let left = lines(&metrics);
+        assert!(left.len() == 1 && left[0].contains("secret=\"own\"") && left[0].ends_with(" 9"), "{left:?}");
+    }
 }

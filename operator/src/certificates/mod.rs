@@ -2,10 +2,11 @@
 //! clients see. An authority for each of both kinds is made, renewed and given up in steps, so that nobody ever meets a
 //! certificate that he does not trust yet.
 //!
-//! [`authority`] decides what is next, [`issue`] makes keys, [`secrets`] is what is written.
+//! [`authority`] decides what is next, [`issue`] makes keys, [`secrets`] is what is written, [`live`] judges what is there.
 
 pub mod authority;
 pub mod issue;
+pub mod live;
 pub mod secrets;
 #[cfg(test)]
 mod tests;

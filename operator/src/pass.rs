@@ -1,0 +1,445 @@
+//! One look at a Registry: observe → validate → build → plan → apply → act → status. What is done, told and measured is done
+//! here; what is decided is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::{Api, ResourceExt};
+
+use crate::act::{ActError, Actor};
+use crate::apply::Change;
+use crate::build::{Decided, Surroundings, build};
+use crate::certificates::live;
+use crate::controller::{AT_REST, Operator, PassError, REFUSED, Watched, chain};
+use crate::crd::Registry;
+use crate::keep::{self, Certificates};
+use crate::look;
+use crate::memory::Trouble;
+use crate::names::Names;
+use crate::nodes::objects;
+use crate::object::{Object, text_of};
+use crate::observe::{self, Observed};
+use crate::plan::{self, Step, View};
+use crate::status::conditions::troubles;
+use crate::status::{Found, status};
+use crate::turns::Asks;
+use crate::validate::validate;
+
+/// Until a registry is looked at again: after a step, and while something goes on. What fails is looked at less and less
+/// often.
+const SOON: Duration = Duration::from_millis(300);
+const WORKING: Duration = Duration::from_secs(2);
+const FAILING: Duration = Duration::from_mins(1);
+/// A step that takes longer hangs: what runs in pods is for the author of a Registry to choose.
+const ACTING: Duration = Duration::from_mins(1);
+
+/// The action of events about a Registry.
+const RECONCILE: &str = "Reconcile";
+
+impl Operator {
+    pub(crate) async fn pass(&self, watched: &Watched) -> Result<Action, PassError> {
+        let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
+        // Read anew: what was decided in the last pass stands in its status, and the watch may be behind.
+        let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
+        let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
+            let names = Names { name, namespace };
+            self.metrics.forget(&names.namespace, &names.name);
+            if let Some(nodes) = &self.around.nodes {
+                objects::remove(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
+            }
+            return Ok(Action::await_change());
+        };
+        let registry = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
+        if registry.metadata.deletion_timestamp.is_some() {
+            return Ok(Action::await_change()); // what it owns goes with it
+        }
+        self.look_at(&registry).await
+    }
+
+    async fn look_at(&self, registry: &Registry) -> Result<Action, PassError> {
+        let names = Names::of(registry);
+        let mut observed = observe::objects(&self.client, registry, &self.optional).await?;
+        let problems = validate(registry, &observed.secrets);
+        observe::loaded(&mut observed).await;
+        if let Some(nodes) = &self.around.nodes
+            && registry.spec.tells_nodes()
+        {
+            observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
+        }
+        let service = observed.service_address(&names);
+        let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
+        let certificates = kept.as_ref().cloned().unwrap_or_default();
+        let dialer = certificates.identity.clone().map(|identity| observe::dialer(&names, &observed.pods, identity));
+        if let Some(dialer) = &dialer {
+            observe::nodes(&names, &mut observed, dialer).await;
+        }
+
+        let (around, turn_of) = self.around(registry, &observed);
+        let (objects, view) = design(registry, &around, &observed, &certificates);
+        let mut found = Found {
+            problems: &problems,
+            view: view.as_ref(),
+            plan: view.as_ref().map(plan::plan).unwrap_or_default(),
+            failed: None,
+            step_failed: None,
+            certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
+            held: live::in_use(registry, &observed.secrets),
+            has_trust: certificates.clients_trust.is_some(),
+            may_tell_nodes: self.may_tell_nodes(registry).await?,
+            turn_of,
+            missing_kinds: self.optional.missing(registry),
+        };
+        let is_changed = match (registry.spec.paused, kept.is_ok(), problems.is_empty()) {
+            (true, ..) | (_, false, _) => false,
+            (false, true, true) => {
+                let mut is_changed = self.apply(registry, &objects, &observed, &certificates, &mut found).await;
+                if let (None, Some(view)) = (&found.failed, &view) {
+                    is_changed |= self.step(registry, view, dialer.as_ref(), &mut found).await;
+                }
+                is_changed
+            }
+            (false, true, false) => self.renew(registry, &observed, &certificates, &mut found).await,
+        };
+        self.warn(registry, &found).await;
+        self.say(registry, &observed, &found).await?;
+        Ok(Action::requeue(self.next_look(registry, &found, is_changed)))
+    }
+
+    /// Makes the objects, and what nodes are told, as they should be. Gives whether anything was written.
+    async fn apply(
+        &self,
+        registry: &Registry,
+        objects: &[Object],
+        observed: &Observed,
+        certificates: &Certificates,
+        found: &mut Found<'_>,
+    ) -> bool {
+        let mut is_changed = false;
+        match self.applier.apply(registry, objects, observed, &self.optional).await {
+            Ok(changes) => {
+                is_changed = !changes.is_empty();
+                self.tell_changes(registry, &changes).await;
+                self.tell_news(registry, certificates).await;
+            }
+            Err(error) => found.failed = Some(chain(&error)),
+        }
+        match self.tell_nodes(registry, certificates, found.may_tell_nodes.is_ok()).await {
+            Ok(is_told) => is_changed |= is_told,
+            Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
+        }
+        is_changed
+    }
+
+    /// Of a Registry that is not built because something in it is wrong: certificates of what runs are renewed all the same.
+    async fn renew(
+        &self,
+        registry: &Registry,
+        observed: &Observed,
+        certificates: &Certificates,
+        found: &mut Found<'_>,
+    ) -> bool {
+        let renewed = keep::renewed(registry, observed, &certificates.objects);
+        // Without the other objects, so that none of them is taken for one that is no longer wanted.
+        let secrets = Observed { secrets: observed.secrets.clone(), ..Observed::default() };
+        match self.applier.apply(registry, &renewed, &secrets, &self.optional).await {
+            Ok(changes) => {
+                self.tell_changes(registry, &changes).await;
+                if !changes.is_empty() {
+                    self.tell_news(registry, certificates).await;
+                }
+                !changes.is_empty()
+            }
+            Err(error) => {
+                found.failed = Some(chain(&error));
+                false
+            }
+        }
+    }
+
+    async fn tell_changes(&self, registry: &Registry, changes: &[Change]) {
+        for change in changes {
+            self.metrics.writes.with_label_values(&[change.kind]).inc();
+            let note = format!("{} {}", change.kind, change.name);
+            self.tell(registry, RECONCILE, EventType::Normal, change.reason, &note).await;
+        }
+    }
+
+    async fn tell_news(&self, registry: &Registry, certificates: &Certificates) {
+        for news in &certificates.news {
+            self.tell(registry, RECONCILE, EventType::Normal, "Certificates", news).await;
+        }
+    }
+
+    /// Tells what is refused or fails, each once.
+    async fn warn(&self, registry: &Registry, found: &Found<'_>) {
+        let said: Vec<Trouble> =
+            troubles(registry, found).into_iter().filter(|trouble| trouble.reason != "NodesUnwell").collect();
+        for news in self.memory.news(&registry.uid().unwrap_or_default(), &said, Instant::now()) {
+            self.tell(registry, RECONCILE, EventType::Warning, &news.reason, &news.message).await;
+        }
+    }
+
+    fn next_look(&self, registry: &Registry, found: &Found<'_>, is_changed: bool) -> Duration {
+        let (least, most, stuck) = pace(registry, found, is_changed);
+        self.memory.wait(&registry.uid().unwrap_or_default(), stuck, least, most, Instant::now())
+    }
+
+    /// What surrounds a Registry: the image of this release, or until it is its turn the one that its pods have. And then,
+    /// whose turn it is.
+    fn around(&self, registry: &Registry, observed: &Observed) -> (Surroundings, Option<String>) {
+        let mut around = self.around.clone();
+        if registry.spec.image.is_some() || registry.spec.paused {
+            return (around, None);
+        }
+        let has = image(registry, observed);
+        let conditions = registry.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let asks = Asks {
+            uid: &registry.uid().unwrap_or_default(),
+            name: &format!("{}/{}", registry.namespace().unwrap_or_default(), registry.name_any()),
+            has: has.as_deref(),
+            is_ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        };
+        let turn_of = self.turns.may_have(&around.image, asks, Instant::now()).err();
+        if let (Some(_), Some(has)) = (&turn_of, has) {
+            around.image = has;
+        }
+        (around, turn_of)
+    }
+
+    /// Whether nodes may be told of a registry, or why not.
+    async fn may_tell_nodes(&self, registry: &Registry) -> Result<Result<(), String>, PassError> {
+        if !registry.spec.tells_nodes() {
+            return Ok(Ok(()));
+        }
+        let namespace = match self.around.may_tell_nodes(registry) {
+            Ok(namespace) => namespace,
+            Err(why) => return Ok(Err(why)),
+        };
+        let host = &registry.spec.hostname;
+        let holder = objects::holder(&self.client, namespace, &Names::of(registry), host).await;
+        Ok(match holder.map_err(PassError::Nodes)? {
+            None => Ok(()),
+            Some(other) => Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry")),
+        })
+    }
+
+    /// Does what the plan says. Gives whether anything was done.
+    async fn step(
+        &self,
+        registry: &Registry,
+        view: &View,
+        dialer: Option<&Arc<dyn roadstead::index::peers::dial::Dial>>,
+        found: &mut Found<'_>,
+    ) -> bool {
+        let Some(step) = found.plan.step.clone() else { return false };
+        let actor = Actor { client: &self.client, registry, dialer, view };
+        let done = tokio::time::timeout(ACTING, actor.act(&step)).await;
+        let done = done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
+        let result = if done.is_ok() { "done" } else { "failed" };
+        self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
+        match done {
+            Ok(()) => {
+                tracing::info!(registry = registry.name_any(), namespace = registry.namespace(), step = %step, "a step was taken");
+                if step.is_told() {
+                    self.tell(registry, RECONCILE, EventType::Normal, step.reason(), &step.to_string()).await;
+                }
+                true
+            }
+            Err(ActError::NotNow(why)) => {
+                found.plan.waiting.push(why);
+                false
+            }
+            Err(error) => {
+                let why = format!("{step}: {}", chain(&error));
+                tracing::warn!(
+                    registry = registry.name_any(),
+                    namespace = registry.namespace(),
+                    error = why,
+                    "a step failed"
+                );
+                found.step_failed = Some((step.to_string(), why));
+                false
+            }
+        }
+    }
+
+    /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
+    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates, may: bool) -> Result<bool, String> {
+        let Some(nodes) = &self.around.nodes else { return Ok(false) };
+        if !registry.spec.tells_nodes() || !may {
+            let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
+            let removed = removed.map_err(|error| chain(&error))?;
+            if removed {
+                let note = "what nodes were told, in the namespace for nodes";
+                self.tell(registry, RECONCILE, EventType::Normal, "Deleted", note).await;
+            }
+            return Ok(removed);
+        }
+        let wanted = objects::build(registry, nodes, &self.around.image, certificates.clients_trust.as_deref());
+        let changes = objects::apply(&self.applier, nodes, &wanted).await.map_err(|error| chain(&error))?;
+        self.tell_changes(registry, &changes).await;
+        Ok(!changes.is_empty())
+    }
+
+    /// Writes the status, if it says something else than the one that is there.
+    async fn say(&self, registry: &Registry, observed: &Observed, found: &Found<'_>) -> Result<(), PassError> {
+        let names = Names::of(registry);
+        let mut now = status(registry, observed, found, &Time(Timestamp::now()));
+        // What a step wrote into the status itself stays as it wrote it.
+        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) =
+            found.plan.step
+            && let Some(index) = &mut now.index
+        {
+            index.cluster = None;
+            index.bootstrapped = None;
+        }
+        let is = |kind: &str| now.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
+        // Whatever else is wrong with it: its pods are all made from what is wanted, and run.
+        let is_made = |pod: &plan::Pod| found.view.is_some_and(|view| pod.ready && pod.template.as_ref() == Some(&view.template));
+        if is("Ready") && !is("Progressing") && found.view.is_none_or(|view| view.pods.iter().all(is_made)) {
+            self.turns.rests(&registry.uid().unwrap_or_default());
+        }
+        let is_ready = now.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        self.measure(&names, found, is_ready);
+        if registry.status.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        self.write_status(registry, &now).await
+    }
+
+    fn measure(&self, names: &Names, found: &Found<'_>, is_ready: bool) {
+        let of = [names.namespace.as_str(), names.name.as_str()];
+        self.metrics.ready.with_label_values(&of).set(i64::from(is_ready));
+        if let Some(view) = found.view {
+            let well = (0..view.wanted).filter(|ordinal| view.votes_well(*ordinal)).count();
+            self.metrics.index_wanted.with_label_values(&of).set(i64::from(view.wanted));
+            self.metrics.index_well.with_label_values(&of).set(well as i64);
+            self.metrics.index_led.with_label_values(&of).set(i64::from(view.leader().is_some()));
+        }
+        self.metrics.certificates(of[0], of[1], &live::ends(&found.held));
+    }
+
+}
+
+/// The objects as they should be, and what the plan looks at.
+fn design(
+    registry: &Registry,
+    around: &Surroundings,
+    observed: &Observed,
+    certificates: &Certificates,
+) -> (Vec<Object>, Option<View>) {
+    let is_single = registry.spec.is_single();
+    let mut decided = Decided {
+        index_pods: registry.spec.index.replicas.max(1) as u32,
+        clients_trust: certificates.clients_trust.clone(),
+        is_begun: false,
+        set_size: set(registry, observed).as_ref().and_then(look::set_size),
+    };
+    let view = (!is_single).then(|| {
+        let objects = build(registry, around, &decided);
+        let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
+        let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
+        look::view(registry, observed, template, Timestamp::now())
+    });
+    if let Some(view) = &view {
+        decided.index_pods = plan::index_pods(view);
+        // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
+        decided.is_begun = view.begun;
+    }
+    let mut objects = certificates.objects.clone();
+    objects.extend(build(registry, around, &decided));
+    (objects, view)
+}
+
+/// The StatefulSet of a Registry, as it is there.
+fn set(registry: &Registry, observed: &Observed) -> Option<serde_json::Value> {
+    let names = Names::of(registry);
+    let name = if registry.spec.is_single() { names.registry() } else { names.index() };
+    observed.object("StatefulSet", &name).map(text_of)
+}
+
+/// The image that pods of a Registry are to have now.
+fn image(registry: &Registry, observed: &Observed) -> Option<String> {
+    let set = set(registry, observed)?;
+    Some(set.pointer("/spec/template/spec/containers/0/image")?.as_str()?.to_owned())
+}
+
+/// Until the next look: at least, at most, and what keeps the registry from being done with, if it is that.
+fn pace(registry: &Registry, found: &Found<'_>, is_changed: bool) -> (Duration, Duration, Option<String>) {
+    let is_failing = found.failed.is_some() || found.step_failed.is_some() || found.certificates.is_err();
+    let is_waiting = !found.plan.waiting.is_empty() || matches!(found.certificates, Ok(Some(_)));
+    let is_refused = !found.plan.refused.is_empty() || !found.problems.is_empty();
+    // With its numbers: where something goes on, they change.
+    let stuck = || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
+    if is_changed {
+        (SOON, SOON, None)
+    } else if is_failing {
+        (WORKING, FAILING, stuck())
+    } else if is_waiting {
+        (WORKING, WORKING, None)
+    } else if is_refused {
+        (REFUSED, AT_REST, stuck())
+    } else if found.plan.is_quiet() {
+        (AT_REST, AT_REST, None)
+    } else {
+        (REFUSED, REFUSED, None)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::Plan;
+    use crate::plan::guards::Refusal;
+    use crate::validate::Problem;
+
+    fn registry() -> Registry {
+        serde_json::from_value(json!({
+            "apiVersion": "roadstead.dev/v1alpha1",
+            "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "uid": "1" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "images" } } },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_fails_or_is_refused_is_looked_at_less_often_and_what_goes_on_is_not() {
+        let refused = |why: &str| Plan {
+            refused: vec![("more room".into(), Refusal { guard: "class_allows_expansion", why: why.into() })],
+            ..Plan::default()
+        };
+        let problems = [Problem { reason: "ForbiddenPods", message: "root".into() }];
+        let fine = Found::default;
+        for (what, found, is_changed, least, most, is_stuck) in [
+            ("at rest", fine(), false, AT_REST, AT_REST, false),
+            ("something was changed", Found { plan: refused("no"), ..fine() }, true, SOON, SOON, false),
+            ("a guard refuses", Found { plan: refused("no"), ..fine() }, false, REFUSED, AT_REST, true),
+            ("it is invalid", Found { problems: &problems, ..fine() }, false, REFUSED, AT_REST, true),
+            ("applying fails", Found { failed: Some("quota".into()), ..fine() }, false, WORKING, FAILING, true),
+            (
+                "a step fails",
+                Found { step_failed: Some((String::new(), "no".into())), ..fine() },
+                false,
+                WORKING,
+                FAILING,
+                true,
+            ),
+            ("certificates fail", Found { certificates: Err("no".into()), ..fine() }, false, WORKING, FAILING, true),
+            ("a renewal waits", Found { certificates: Ok(Some("x".into())), ..fine() }, false, WORKING, WORKING, false),
+        ] {
+            let (found_least, found_most, stuck) = pace(&registry(), &found, is_changed);
+            assert_eq!((found_least, found_most, stuck.is_some()), (least, most, is_stuck), "{what}");
+        }
+        let stuck = |why: &str| pace(&registry(), &Found { plan: refused(why), ..fine() }, false).2;
+        assert_eq!(stuck("no"), stuck("no"));
+        assert_ne!(stuck("node 1 is 12 behind"), stuck("node 1 is 7 behind"), "it goes on");
+    }
+}
