@@ -305,7 +305,6 @@ impl Operator {
         }
         self.metrics.certificates(of[0], of[1], &live::ends(&found.held));
     }
-
 }
 
 /// Until the next look: at least, at most, and what keeps the registry from being done with, if it is that.
@@ -314,7 +313,8 @@ fn pace(registry: &Registry, found: &Found<'_>, is_changed: bool) -> (Duration, 
     let is_waiting = !found.plan.waiting.is_empty() || matches!(found.certificates, Ok(Some(_)));
     let is_refused = !found.plan.refused.is_empty() || !found.problems.is_empty();
     // With its numbers: where something goes on, they change.
-    let stuck = || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
+    let stuck =
+        || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
     if is_changed {
         (SOON, SOON, None)
     } else if is_failing {
