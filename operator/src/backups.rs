@@ -2,7 +2,7 @@
 //! kept, and tells what there is. A backup itself is written by the registry into its bucket.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,12 +17,13 @@ use roadstead::index::peers::connection::{CallError, Peer};
 use roadstead::index::peers::wire::Fault;
 use roadstead::index::query::PinnedBackup;
 
-use crate::controller::{Operator, PassError};
+use crate::controller::{Operator, PassError, chain, forget};
 use crate::crd::backup::{Backup, RegistryBackupStatus};
 use crate::crd::{Registry, RegistryBackup};
 use crate::names::Names;
 use crate::status::Say;
-use crate::{keep, look, observe, schedule};
+use crate::watches::Watches;
+use crate::{keep, look, memory, observe, schedule};
 
 /// Until a backup is looked at again: while one is written, when nothing can be done, and at rest at most.
 const WRITING_LOOK: Duration = Duration::from_secs(2);
@@ -31,20 +32,30 @@ const AT_REST: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest list of backups that is read, in bytes.
 const LARGEST: usize = 4 << 20;
+/// A backup that is due for longer, in seconds, is late.
+const LATE: i64 = 3600;
 
 type Watched = DeserializeGuard<RegistryBackup>;
 
 /// Runs until the process is told to end.
 pub async fn run(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
+    let within = namespace.clone();
     let api: Api<Watched> =
         namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), &namespace));
-    Controller::new(api, watcher::Config::default())
+    let metrics = operator.metrics.clone();
+    let watches = Watches::new("backups", &metrics);
+    let controller = Controller::new(api, watcher::Config::default());
+    let forgetting = forget(controller.store(), |is_there| metrics.keep_backups(is_there), within);
+    let looks = controller
         .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(4))
         .shutdown_on_signal()
         .run(reconcile, failed, Arc::new(operator))
-        .for_each(|_| async {})
-        .await;
+        .for_each(|result| {
+            watches.look(result.err());
+            std::future::ready(())
+        });
+    tokio::select! { () = looks => {}, () = forgetting => {} }
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
@@ -56,20 +67,34 @@ async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Act
         return Ok(Action::await_change()); // what is in the bucket stays
     }
     let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator: &operator };
-    let action = match work.look().await {
-        Ok(action) => action,
+    let looked = work.look().await;
+    let overdue = work.measure(Timestamp::now().as_second());
+    let (least, stuck) = match looked {
+        Ok(wait) => (wait, None),
         Err(Trouble { reason, message, again }) => {
-            work.say("False", reason, &message);
-            Action::requeue(again)
+            let late =
+                if overdue > LATE { format!("; a backup is due for {} minutes", overdue / 60) } else { String::new() };
+            work.say("False", reason, &format!("{message}{late}"));
+            (again, Some((reason, message)))
         }
     };
+    let (uid, now) = (backup.uid().unwrap_or_default(), Instant::now());
+    if let Some((reason, message)) = &stuck {
+        let said = memory::Trouble::counting(reason, "", message, message.clone());
+        for news in operator.memory.news(&uid, &[said], now) {
+            work.tell(EventType::Warning, &news.reason, &news.message).await;
+        }
+    }
     work.write().await?;
-    Ok(action)
+    let stuck = stuck.map(|(_, message)| message);
+    Ok(Action::requeue(operator.memory.wait(&uid, stuck, least, AT_REST, now)))
 }
 
-fn failed(watched: Arc<Watched>, error: &PassError, _: Arc<Operator>) -> Action {
-    tracing::warn!(backup = watched.name_any(), namespace = watched.namespace(), %error, "could not look after a backup");
-    Action::requeue(STUCK)
+fn failed(watched: Arc<Watched>, error: &PassError, operator: Arc<Operator>) -> Action {
+    let (backup, namespace) = (watched.name_any(), watched.namespace());
+    tracing::warn!(backup, namespace, error = chain(error), "could not look after a backup");
+    let uid = watched.uid().unwrap_or_default();
+    Action::requeue(operator.memory.wait(&uid, Some(chain(error)), STUCK, AT_REST, Instant::now()))
 }
 
 /// Why a backup cannot be looked after now.
@@ -90,7 +115,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn look(&mut self) -> Result<Action, Trouble> {
+    async fn look(&mut self) -> Result<Duration, Trouble> {
         let spec = &self.backup.spec;
         let name = self.backup.name_any();
         let cron = spec.schedule.as_ref().map(|text| schedule::read(text)).transpose();
@@ -107,11 +132,23 @@ impl Work<'_> {
         let mut mine: Vec<&PinnedBackup> = all.iter().filter(ours).collect();
         mine.sort_by_key(|pin| std::cmp::Reverse(pin.time.0));
 
+        if cron.is_none()
+            && let Some(other) = mine.iter().find(|pin| self.is_anothers(pin))
+        {
+            let made =
+                Timestamp::from_millisecond(other.time.0 as i64).map(|time| time.to_string()).unwrap_or_default();
+            let message = format!(
+                "the bucket has a backup {name} of {made}, from before this object: give this one another name, or delete that one with \
+                 `roadstead backup delete`"
+            );
+            return Err(Trouble { reason: "NameTaken", message, again: AT_REST });
+        }
+
         // What is due: of a schedule the last time that passed, else the one backup, once.
         let due = match &cron {
             Some(cron) => {
                 let made = mine.first().map(|pin| (pin.time.0 / 1000) as i64);
-                let created = self.backup.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0.as_second());
+                let created = self.created().unwrap_or(now);
                 let next = schedule::next(cron, now).and_then(|next| Timestamp::from_second(next).ok());
                 self.status.next = next.map(Time);
                 schedule::due(cron, made.unwrap_or(created).max(created), now).map(|time| schedule::name(&name, time))
@@ -124,7 +161,7 @@ impl Work<'_> {
             let begun = ask::<_, String>(&leader, NOW, &BackupNow { name: Some(due.clone()), keep }).await?;
             self.tell(EventType::Normal, "BackupBegun", &format!("the backup {begun} is being written")).await;
             self.say("False", "Writing", &format!("the backup {begun} is being written"));
-            return Ok(Action::requeue(WRITING_LOOK));
+            return Ok(WRITING_LOOK);
         }
 
         let whole: Vec<Backup> = mine.iter().filter(|pin| pin.snapshot.is_some()).map(|pin| told(pin)).collect();
@@ -152,8 +189,34 @@ impl Work<'_> {
         self.verdict(&leader, &mine).await
     }
 
+    /// Since when the object is there, in seconds since 1970.
+    fn created(&self) -> Option<i64> {
+        self.backup.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second())
+    }
+
+    /// Whether a backup of this name was made for an object that had the name before.
+    fn is_anothers(&self, pin: &PinnedBackup) -> bool {
+        let before = self.backup.status.as_ref();
+        let is_written = |status: &RegistryBackupStatus| {
+            status.last.is_some() || status.conditions.iter().any(|condition| condition.reason == "Writing")
+        };
+        let made = (pin.time.0 / 1000) as i64;
+        self.created().is_some_and(|created| schedule::is_anothers(made, created, before.is_some_and(is_written)))
+    }
+
+    /// Measures for how long a backup of a schedule is due, and gives it. What cannot be looked after is measured too.
+    fn measure(&self, now: i64) -> i64 {
+        let spec = &self.backup.spec;
+        let Some(cron) = spec.schedule.as_ref().and_then(|text| schedule::read(text).ok()) else { return 0 };
+        let made = self.status.last.as_ref().and_then(|last| last.made.as_ref()).map(|made| made.0.as_second());
+        let since = made.max(self.created()).unwrap_or(now);
+        let overdue = if spec.suspend { 0 } else { schedule::overdue(&cron, since, now) };
+        self.operator.metrics.overdue(&self.backup.namespace().unwrap_or_default(), &self.backup.name_any(), overdue);
+        overdue
+    }
+
     /// Says how it is, and when to look again.
-    async fn verdict(&mut self, leader: &Peer, mine: &[&PinnedBackup]) -> Result<Action, Trouble> {
+    async fn verdict(&mut self, leader: &Peer, mine: &[&PinnedBackup]) -> Result<Duration, Trouble> {
         if let Some(unfinished) = mine.iter().find(|pin| pin.snapshot.is_none()) {
             let writing: Vec<String> = ask(leader, WRITING, &()).await?;
             if !writing.contains(&unfinished.name) {
@@ -161,7 +224,7 @@ impl Work<'_> {
                 ask::<_, ()>(leader, DELETE, &unfinished.name).await?;
             }
             self.say("False", "Writing", &format!("the backup {} is being written", unfinished.name));
-            return Ok(Action::requeue(WRITING_LOOK));
+            return Ok(WRITING_LOOK);
         }
         if self.backup.spec.schedule.is_none() {
             let is_kept = !self.status.kept.is_empty();
@@ -171,7 +234,7 @@ impl Work<'_> {
                 (None, _) => ("False", "Suspended", "no backup is begun while spec.suspend is set".into()),
             };
             self.say(status, reason, &message);
-            return Ok(Action::requeue(AT_REST));
+            return Ok(AT_REST);
         }
         let (reason, message) = match (self.backup.spec.suspend, &self.status.last) {
             (true, _) => ("Suspended", "no backup is begun while spec.suspend is set".to_owned()),
@@ -181,7 +244,7 @@ impl Work<'_> {
         self.say("True", reason, &message);
         let until_next = self.status.next.as_ref().map(|next| next.0.as_second() - Timestamp::now().as_second());
         let wait = until_next.map_or(AT_REST, |seconds| Duration::from_secs(seconds.max(1) as u64).min(AT_REST));
-        Ok(Action::requeue(wait))
+        Ok(wait)
     }
 
     /// The node that leads the registry that is meant, and its clock in seconds since 1970.

@@ -122,11 +122,8 @@ async fn watch(operator: Operator, namespace: Option<String>) {
 }
 
 /// Forgets what was measured of objects that are gone: nothing looks at them any more, so nothing else could.
-pub(crate) async fn forget<K>(
-    store: Store<K>,
-    keep: impl Fn(&dyn Fn(&str, &str) -> bool),
-    namespace: Option<String>,
-) where
+pub(crate) async fn forget<K>(store: Store<K>, keep: impl Fn(&dyn Fn(&str, &str) -> bool), namespace: Option<String>)
+where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     if store.wait_until_ready().await.is_err() {

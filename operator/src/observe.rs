@@ -267,9 +267,16 @@ pub fn why_not_running(pod: &Pod) -> Option<String> {
     })
 }
 
-/// The last line of a log, which says why it ended; of a line of JSON what it says.
+/// The last line of a log, which says why it ended; of a line of JSON its message, and the error that stands beside it.
 fn last_line(log: &str) -> String {
-    log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    let line = log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let said: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    let word = |name: &str| said.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    match (word("message"), word("error")) {
+        (Some(message), Some(error)) => format!("{message}: {error}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => line.to_owned(),
+    }
 }
 
 /// Asks every pod which certificates it has loaded, and whether it reaches the store.
@@ -314,5 +321,21 @@ mod tests {
         let why = why_not_running(&pod);
         assert_eq!(why.as_deref(), Some("CrashLoopBackOff: roadstead: the store belongs to another cluster"));
         assert_eq!(why_not_running(&Pod::default()), None);
+    }
+
+    #[test]
+    fn of_a_line_of_json_it_is_told_what_it_says() {
+        for (log, said) in [
+            ("first\nlast\n\n", "last"),
+            (r#"{"level":"ERROR","message":"the disk is full","target":"roadstead"}"#, "the disk is full"),
+            (r#"{"message":"could not listen","error":"address in use"}"#, "could not listen: address in use"),
+            (r#"{"error":"no key"}"#, "no key"),
+            (r#"{"level":"ERROR"}"#, r#"{"level":"ERROR"}"#),
+            (r#"{"message":"cut"#, r#"{"message":"cut"#),
+            ("17", "17"),
+            ("", ""),
+        ] {
+            assert_eq!(last_line(log), said, "{log}");
+        }
     }
 }

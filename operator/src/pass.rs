@@ -322,7 +322,6 @@ impl Operator {
         }
         self.metrics.certificates(of[0], of[1], &live::ends(&found.held));
     }
-
 }
 
 /// The objects as they should be, and what the plan looks at.
@@ -374,7 +373,8 @@ fn pace(registry: &Registry, found: &Found<'_>, is_changed: bool) -> (Duration, 
     let is_waiting = !found.plan.waiting.is_empty() || matches!(found.certificates, Ok(Some(_)));
     let is_refused = !found.plan.refused.is_empty() || !found.problems.is_empty();
     // With its numbers: where something goes on, they change.
-    let stuck = || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
+    let stuck =
+        || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
     if is_changed {
         (SOON, SOON, None)
     } else if is_failing {

@@ -35,6 +35,17 @@ pub fn due(cron: &Cron, since: i64, now: i64) -> Option<i64> {
     Some(due)
 }
 
+/// For how many seconds a backup is due, if the last one was made at `since`.
+pub fn overdue(cron: &Cron, since: i64, now: i64) -> i64 {
+    next(cron, since).map_or(0, |due| (now - due).max(0))
+}
+
+/// Whether a backup in the bucket, made at `made`, is another's than that of the object of its name, which is there since
+/// `created`: it was begun by one that had the name before.
+pub fn is_anothers(made: i64, created: i64, has_begun: bool) -> bool {
+    !has_begun && made < created
+}
+
 /// What a backup of a schedule is called: the same when it is begun twice.
 pub fn name(of: &str, time: i64) -> String {
     let moment = DateTime::<Utc>::from_timestamp(time, 0).unwrap_or_default();
@@ -103,5 +114,26 @@ mod tests {
         assert_eq!(of(None, Some(1)), ["b", "a"]);
         assert_eq!(of(Some(3), Some(4)), ["a"]);
         assert!(of(None, None).is_empty());
+    }
+
+    #[test]
+    fn a_backup_is_overdue_from_the_first_time_that_passed_without_one() {
+        let hourly = read("30 * * * *").unwrap();
+        for (what, since, now, seconds) in [
+            ("it is not due yet", NEW_YEAR, NEW_YEAR + 1799, 0),
+            ("now", NEW_YEAR, NEW_YEAR + 1800, 0),
+            ("a minute late", NEW_YEAR, NEW_YEAR + 1860, 60),
+            ("several were missed", NEW_YEAR, NEW_YEAR + 1800 + 3 * 3600, 3 * 3600),
+            ("it was made a moment after it was due", NEW_YEAR + 1803, NEW_YEAR + 5000, 0),
+        ] {
+            assert_eq!(overdue(&hourly, since, now), seconds, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_backup_that_was_there_before_its_object_is_anothers() {
+        assert!(is_anothers(NEW_YEAR - 1, NEW_YEAR, false));
+        assert!(!is_anothers(NEW_YEAR, NEW_YEAR, false), "in the same second");
+        assert!(!is_anothers(NEW_YEAR - 1, NEW_YEAR, true), "clocks differ, and this object began it");
     }
 }

@@ -192,8 +192,10 @@ fn references(registry: &Registry, secrets: &BTreeMap<String, Secret>, problems:
             names.peers(Component::Registry),
         ];
         // An access key is told to the endpoint, and a key of a certificate is nothing for it.
+        // The operator, or cert-manager, writes the certificate of clients into the Secret of this name.
+        let is_written = *name == names.tls() && spec.tls.secret_name.as_ref() != Some(name);
         let is_foreign = FOREIGN_SECRETS.contains(&kind) || (kind == CERTIFICATE && !keys.contains(&"tls.key"));
-        if is_foreign || is_own.contains(name) || secret.labels().contains_key(OF) {
+        if is_foreign || is_written || is_own.contains(name) || secret.labels().contains_key(OF) {
             let message = format!(
                 "{field}: the Secret {name} is for something else ({}): make one of its own",
                 if of_another {

@@ -2,11 +2,13 @@
 //! stands in them. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::authority::DAY;
 use crate::crd::Registry;
@@ -82,8 +84,111 @@ fn span(secret: &Secret) -> Result<Span, String> {
 /// The first certificate of a file counts: what comes behind it vouches for it.
 fn read(pem: &[u8]) -> Result<Span, String> {
     let first = CertificateDer::from_pem_slice(pem).map_err(|error| format!("is no certificate as PEM ({error})"))?;
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(&first).map_err(|error| format!("is no certificate ({error})"))?;
-    let validity = certificate.validity();
-    Ok(Span { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
+    let certificate = EndEntityCert::try_from(&first).map_err(|error| format!("is no certificate ({error})"))?;
+    // webpki tells the times of a certificate only to those who ask at another time, before it looks who signed it.
+    let at = |seconds: u64| {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None).err()
+    };
+    match (at(0), at(i64::MAX as u64)) {
+        (Some(Error::CertNotValidYet { not_before, .. }), Some(Error::CertExpired { not_after, .. })) => {
+            Ok(Span { from: not_before.as_secs() as i64, until: not_after.as_secs() as i64 })
+        }
+        (why, _) => Err(format!("says no time until which it holds ({why:?})")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use k8s_openapi::ByteString;
+    use serde_json::json;
+
+    use super::*;
+    use crate::certificates::authority::LEAF_DAYS;
+    use crate::certificates::{Leaf, issue};
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn registry(spec: &serde_json::Value) -> Registry {
+        let mut value = json!({
+            "apiVersion": "roadstead.dev/v1alpha1",
+            "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "uid": "1" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "images" } } },
+        });
+        value["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// A certificate that was issued then.
+    fn issued(at: i64) -> String {
+        let leaf = Leaf { file: "tls".into(), hosts: vec!["r.example.com".into()], addresses: Vec::new(), role: None };
+        issue::leaf(&issue::authority("test", at).unwrap(), &leaf, at).unwrap().0.certificate
+    }
+
+    fn secrets(of: &[(&str, &[(&str, &str)])]) -> BTreeMap<String, Secret> {
+        let secret = |files: &[(&str, &str)]| Secret {
+            data: Some(files.iter().map(|(file, text)| ((*file).into(), ByteString(text.as_bytes().into()))).collect()),
+            ..Secret::default()
+        };
+        of.iter().map(|(name, files)| ((*name).to_owned(), secret(files))).collect()
+    }
+
+    #[test]
+    fn whoever_issued_it_a_certificate_is_judged_by_what_stands_in_it() {
+        let own = registry(&json!({ "tls": { "secretName": "own" } }));
+        let end = NOW + LEAF_DAYS * DAY;
+        let good = issued(NOW);
+        let chain = format!("{good}{}", issued(NOW - 400 * DAY));
+        for (what, text, now, reason) in [
+            ("new", good.as_str(), NOW, None),
+            ("more than a week", &good, end - 7 * DAY - 1, None),
+            ("a week", &good, end - 7 * DAY, Some("ExpiresSoon")),
+            ("a second before the end", &good, end - 1, Some("ExpiresSoon")),
+            ("the end", &good, end, Some("Expired")),
+            ("an old one behind it vouches for it", &chain, NOW, None),
+            ("nothing", "", NOW, Some("Unreadable")),
+            ("no PEM", "MIIB", NOW, Some("Unreadable")),
+            (
+                "a certificate of nothing",
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                NOW,
+                Some("Unreadable"),
+            ),
+        ] {
+            let held = in_use(&own, &secrets(&[("own", &[("tls.crt", text), ("tls.key", "x")])]));
+            let said = judge(&held, now);
+            assert_eq!(said.as_ref().err().map(|(reason, _)| *reason), reason, "{what}: {said:?}");
+            assert!(said.is_ok() || said.unwrap_err().1.contains("the Secret own"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_lives_shortly_is_not_always_nearly_over() {
+        let held = |from: i64, until: i64| [Held { secret: "own".into(), span: Ok(Span { from, until }) }];
+        let days = |days: i64| NOW + days * DAY;
+        assert_eq!(judge(&held(days(-4), days(2)), NOW), Ok(()));
+        assert!(judge(&held(days(-5), days(1)), NOW).is_err());
+    }
+
+    #[test]
+    fn only_secrets_that_are_used_now_are_looked_at() {
+        let (old, new) = (issued(NOW - 60 * DAY), issued(NOW));
+        let peers: &[(&str, &str)] =
+            &[("r-index-0.pem", &new), ("r-index-1.pem", &old), ("r-index-0-key.pem", "x"), ("ca.pem", "x")];
+        let all = secrets(&[
+            ("r-tls", &[("tls.crt", &old)]),
+            ("own", &[("tls.crt", &new)]),
+            ("r-index-peers", peers),
+            ("other", &[("tls.crt", "x")]),
+        ]);
+        let ends_of = |spec: &serde_json::Value| ends(&in_use(&registry(spec), &all));
+        let end = |at: i64| at + LEAF_DAYS * DAY;
+        let old_end = end(NOW - 60 * DAY);
+        assert_eq!(ends_of(&json!({})), [("r-tls".to_owned(), old_end), ("r-index-peers".to_owned(), old_end)].into());
+        let own = ends_of(&json!({ "tls": { "secretName": "own" } }));
+        assert_eq!(own, [("own".to_owned(), end(NOW)), ("r-index-peers".to_owned(), old_end)].into());
+        assert_eq!(ends_of(&json!({ "storage": { "claim": {} } })), [("r-tls".to_owned(), old_end)].into());
+    }
 }

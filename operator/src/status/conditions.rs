@@ -36,7 +36,8 @@ pub fn troubles(registry: &Registry, found: &Found<'_>) -> Vec<Trouble> {
         let what = format!("{wants} {}", refusal.guard);
         Trouble::counting("Refused", &what, &refusal.why, format!("{wants}: {refusal}"))
     }));
-    troubles.extend(found.step_failed.iter().map(|(step, why)| Trouble::counting("StepFailed", step, why, why.clone())));
+    troubles
+        .extend(found.step_failed.iter().map(|(step, why)| Trouble::counting("StepFailed", step, why, why.clone())));
     if let (true, Err(why)) = (registry.spec.tells_nodes(), &found.may_tell_nodes) {
         troubles.push(Trouble::new("NodesNotAllowed", why));
     }
@@ -230,9 +231,10 @@ fn pods_unwell(registry: &Registry, observed: &Observed) -> Option<String> {
     why.sort();
     why.dedup();
     let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
-    let is_late = conditions.into_iter().flatten().any(|condition| {
-        condition["type"] == "Progressing" && condition["reason"] == "ProgressDeadlineExceeded"
-    });
+    let is_late = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Progressing" && condition["reason"] == "ProgressDeadlineExceeded");
     let late = is_late.then(|| "the new revision of the pods that serve clients does not come up".to_owned());
     let all: Vec<String> = late.into_iter().chain(why).collect();
     (!all.is_empty()).then(|| all.join(": "))

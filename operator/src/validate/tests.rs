@@ -247,6 +247,14 @@ fn the_operators_own_authorities_are_refused_also_without_their_labels() {
     }
 }
 
+#[test]
+fn the_secret_into_which_the_certificate_is_written_is_nothing_for_credentials() {
+    let credentials = registry(json!({ "storage": { "s3": { "credentials": { "secretName": "r-tls" } } } }));
+    assert_refused(&credentials, &[("r-tls", secret("Opaque", &[], &KEYS))], "ForeignSecret", "r-tls");
+    let certificate = registry(json!({ "tls": { "secretName": "r-tls" } }));
+    assert_good(&certificate, &[("r-tls", secret("Opaque", &[], &FILES))]);
+}
+
 /// What is laid over the pods that serve clients, or over those of the index.
 fn with_pods(pods: &Value, of_index: bool) -> Registry {
     registry(if of_index { json!({ "index": { "pods": pods } }) } else { json!({ "pods": pods }) })
