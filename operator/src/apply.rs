@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
 use roadstead::metrics::sum_of;
 use serde_json::Value;
 
+use crate::crd::Registry;
 use crate::names::{MANAGER, Names};
 use crate::object::{KINDS, Kind, Object, has, text_of};
 use crate::observe::Observed;
@@ -70,42 +71,61 @@ impl Applier {
     /// Applies what differs, and deletes what should no longer be there. It stops at the first that fails.
     pub async fn apply(
         &self,
-        names: &Names,
+        registry: &Registry,
         wanted: &[Object],
         observed: &Observed,
         optional: &Optional,
     ) -> Result<Vec<Change>, ApplyError> {
+        let names = &Names::of(registry);
+        let uid = registry.metadata.uid.as_deref().unwrap_or_default();
         let mut changes = Vec::new();
         for kind in KINDS.into_iter().filter(|kind| optional.has(*kind)) {
             for object in wanted.iter().filter(|object| object.kind == kind) {
-                changes.extend(self.one(names, object, observed).await?);
+                changes.extend(self.one(names, uid, object, observed).await?);
             }
         }
         for ((kind, name), live) in &observed.objects {
             let is_wanted = wanted.iter().any(|object| object.kind == *kind && object.name == *name);
-            if is_wanted || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
+            // Others copy our labels onto what they make, as cert-manager does from an Ingress: that is theirs.
+            let is_ours = Whose::of(&live.metadata, uid) == Whose::Ours;
+            if is_wanted || !is_ours || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
                 continue;
             }
             let api = self.api(&names.namespace, *kind);
-            match api.delete(name, &DeleteParams::default()).await {
+            // Exactly the one that was looked at: another may have come in its place.
+            let preconditions = Preconditions { uid: live.uid(), resource_version: None };
+            let exactly = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match api.delete(name, &exactly).await {
                 Ok(_) => changes.push(Change { reason: "Deleted", kind: kind.kind, name: name.clone() }),
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
                 Err(source) => return Err(ApplyError::Delete { kind: kind.kind, name: name.clone(), source }),
             }
         }
         Ok(changes)
     }
 
-    async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
+    async fn one(
+        &self,
+        names: &Names,
+        uid: &str,
+        object: &Object,
+        observed: &Observed,
+    ) -> Result<Option<Change>, ApplyError> {
+        let foreign = || ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() };
         let live = if object.kind.kind == "Secret" {
-            observed.secrets.get(&object.name).map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null))
+            let secret = observed.secrets.get(&object.name);
+            secret.map(|secret| (&secret.metadata, serde_json::to_value(secret).unwrap_or(Value::Null)))
         } else {
-            observed.objects.get(&(object.kind, object.name.clone())).map(text_of)
+            let live = observed.objects.get(&(object.kind, object.name.clone()));
+            live.map(|live| (&live.metadata, text_of(live)))
         };
-        if live.is_none() && self.is_foreign(names, object).await {
-            return Err(ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() });
+        match &live {
+            // One with our label that nobody controls was given to us by somebody: it is taken over.
+            Some((metadata, _)) if Whose::of(metadata, uid) == Whose::Others => return Err(foreign()),
+            None if self.is_foreign(names, uid, object).await => return Err(foreign()),
+            _ => {}
         }
-        self.put(&names.namespace, object, live).await
+        self.put(&names.namespace, object, live.map(|(_, live)| live)).await
     }
 
     /// Applies an object, if what is there differs.
@@ -146,18 +166,35 @@ impl Applier {
         known.get(uid).is_some_and(|(applied, version)| applied == wanted && *version == generation(live))
     }
 
-    /// Whether an object of this name is there that is not ours: it is not found by our labels.
-    async fn is_foreign(&self, names: &Names, object: &Object) -> bool {
+    /// Whether an object of this name is there that is not ours: it was not found by our labels.
+    async fn is_foreign(&self, names: &Names, uid: &str, object: &Object) -> bool {
         let live = self.api(&names.namespace, object.kind).get_opt(&object.name).await;
         let Ok(Some(live)) = live else { return false };
-        let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
-        let owner = live.owner_references().iter().find(|owner| owner.controller == Some(true));
-        // One without an owner is taken over only if somebody said so by our label, which `observed` would have found.
-        owner.is_none_or(|owner| Some(owner.uid.as_str()) != ours)
+        Whose::of(&live.metadata, uid) != Whose::Ours
     }
 
     pub fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+}
+
+/// Who controls an object. A label does not say: anybody may set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Others,
+    Nobodys,
+}
+
+impl Whose {
+    /// For the Registry of this uid: another of the same name is somebody else.
+    fn of(metadata: &ObjectMeta, uid: &str) -> Self {
+        let mut owners = metadata.owner_references.iter().flatten();
+        match owners.find(|owner| owner.controller == Some(true)) {
+            Some(owner) if !uid.is_empty() && owner.uid == uid => Self::Ours,
+            Some(_) => Self::Others,
+            None => Self::Nobodys,
+        }
     }
 }
 
@@ -190,10 +227,84 @@ fn without_type(value: &Value) -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
+
+    /// An API server that has nothing, and the calls that came to it.
+    fn server() -> (Applier, Arc<Mutex<Vec<String>>>) {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&calls);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let call = format!("{} {}", request.method(), request.uri().path().rsplit('/').next().unwrap());
+            let is_get = request.method() == http::Method::GET;
+            noted.lock().unwrap().push(call);
+            let answer = if is_get {
+                json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404 })
+            } else {
+                json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } })
+            };
+            let answer = Response::builder()
+                .status(if is_get { 404 } else { 200 })
+                .body(Body::from(answer.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        (Applier::new(Client::new(service, "ns")), calls)
+    }
+
+    fn registry() -> Registry {
+        serde_json::from_value(json!({
+            "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "uid": "ours" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "b" } } },
+        }))
+        .unwrap()
+    }
+
+    fn observed(kind: &str, names: &[(&str, Option<&str>)]) -> Observed {
+        let mut observed = Observed::default();
+        for (name, controller) in names {
+            let owners: Vec<Value> = controller
+                .iter()
+                .map(|uid| json!({ "apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": true }))
+                .collect();
+            let metadata = json!({ "name": name, "uid": format!("{name}-uid"), "ownerReferences": owners });
+            let object = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+            observed.objects.insert((Kind::named(kind).unwrap(), (*name).to_owned()), object);
+        }
+        observed
+    }
+
+    #[tokio::test]
+    async fn only_what_this_registry_controls_is_pruned() {
+        let (applier, calls) = server();
+        let observed =
+            observed("Ingress", &[("mine", Some("ours")), ("of-an-earlier-one", Some("old")), ("nobodys", None)]);
+        let changes = applier.apply(&registry(), &[], &observed, &Optional::default()).await.unwrap();
+        assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["mine"]);
+        assert_eq!(*calls.lock().unwrap(), ["DELETE mine"]);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_controls_is_not_adopted_even_with_our_label() {
+        let object = |name: &str| Object::new(json!({ "kind": "ConfigMap", "metadata": { "name": name } }));
+        let observed = observed("ConfigMap", &[("theirs", Some("other")), ("mine", Some("ours")), ("nobodys", None)]);
+        for (name, is_applied) in [("theirs", false), ("mine", true), ("nobodys", true)] {
+            let (applier, calls) = server();
+            let result = applier.apply(&registry(), &[object(name)], &observed, &Optional::default()).await;
+            let is_foreign = matches!(result, Err(ApplyError::Foreign { .. }));
+            assert_eq!(is_foreign, !is_applied, "{name}: {result:?}");
+            let patched = calls.lock().unwrap().contains(&format!("PATCH {name}"));
+            assert_eq!(patched, is_applied, "{name}");
+        }
+    }
 
     #[test]
     fn a_field_that_is_no_longer_wanted_makes_an_object_differ() {

@@ -212,7 +212,7 @@ impl Operator {
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
-            match self.applier.apply(&names, &objects, &observed, &self.optional).await {
+            match self.applier.apply(registry, &objects, &observed, &self.optional).await {
                 Ok(changes) => {
                     is_changed = !changes.is_empty();
                     for change in changes {

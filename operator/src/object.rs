@@ -25,7 +25,7 @@ const fn optional(group: &'static str, version: &'static str, kind: &'static str
 }
 
 /// In the order in which they are applied: what others refer to comes first.
-pub const KINDS: [Kind; 15] = [
+pub const KINDS: [Kind; 14] = [
     kind("", "v1", "ServiceAccount", "serviceaccounts"),
     Kind { prunable: false, ..kind("", "v1", "Secret", "secrets") },
     kind("", "v1", "ConfigMap", "configmaps"),
@@ -40,7 +40,6 @@ pub const KINDS: [Kind; 15] = [
     optional("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
     optional("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies"),
     optional("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
-    optional("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
 ];
 
 /// What nodes are told by: not in the namespace of a Registry, so it is not among its kinds.

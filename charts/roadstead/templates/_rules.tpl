@@ -37,7 +37,7 @@
   resources: [httproutes, backendtlspolicies]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors, prometheusrules]
+  resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
 # A pod of the index is deleted only together with a volume that is lost; all others are evicted, which keeps to budgets.
 - apiGroups: [""]

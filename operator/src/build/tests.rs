@@ -190,10 +190,10 @@ fn every_object_is_found_again_and_goes_with_its_registry() {
 }
 
 #[test]
-fn with_everything_on_every_kind_is_made_but_secrets_and_alerts() {
+fn with_everything_on_every_kind_is_made_but_secrets() {
     let made: Vec<&str> = objects(&everything()).iter().map(|object| object.kind.kind).collect();
     let missing: Vec<&str> = KINDS.iter().map(|kind| kind.kind).filter(|kind| !made.contains(kind)).collect();
-    assert_eq!(missing, ["Secret", "PrometheusRule"]);
+    assert_eq!(missing, ["Secret"]);
 }
 
 #[test]
