@@ -8,19 +8,20 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use roadstead::index::answer::{CHANGE, FORM, JOIN, RAISE, TRANSFER};
-use roadstead::index::peers::connection::{CallError, Peer};
+use roadstead::index::peers::connection::CallError;
 use roadstead::index::peers::dial::Dial;
 use roadstead::index::peers::wire::{Change, Form, Join, Joined};
 use serde_json::json;
 
 use crate::crd::Registry;
 use crate::names::{MANAGER, Names};
+use crate::observe;
 use crate::plan::{Step, View};
 
 /// How long a node may take to do what it is asked.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A cluster that begins elects its first leader.
-const FOUNDING: Duration = Duration::from_secs(40);
+/// A step that takes longer is given up: nodes may be anybody's, and others wait. It is taken again in the next pass.
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub enum ActError {
     NotNow(String),
     #[error("nobody leads")]
     NoLeader,
+    #[error("it was not done within {} s", LONGEST.as_secs())]
+    Slow,
 }
 
 /// What acts.
@@ -51,6 +54,10 @@ pub struct Actor<'a> {
 
 impl Actor<'_> {
     pub async fn act(&self, step: &Step) -> Result<(), ActError> {
+        within(LONGEST, self.take(step)).await
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), ActError> {
         let names = Names::of(self.registry);
         match step {
             Step::Name { adopted } => {
@@ -131,7 +138,7 @@ impl Actor<'_> {
         // Any of them begins it; one that says another leads is right.
         let mut last = None;
         for ordinal in ordinals {
-            match self.call::<_, ()>(&names.node(*ordinal), FORM, &form, FOUNDING).await {
+            match self.call::<_, ()>(&names.node(*ordinal), FORM, &form, PATIENCE).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(error),
             }
@@ -153,7 +160,7 @@ impl Actor<'_> {
     ) -> Result<A, ActError> {
         let dialer =
             self.dialer.ok_or_else(|| ActError::NotNow("there is no certificate to call nodes with yet".into()))?;
-        Ok(Peer::new(node, Arc::clone(dialer)).call(path, message, patience).await?)
+        Ok(observe::peer(node, dialer).call(path, message, patience).await?)
     }
 
     /// By eviction, so that the budgets of disruption are kept, and exactly the pod that was seen.
@@ -182,6 +189,10 @@ impl Actor<'_> {
     }
 }
 
+async fn within(longest: Duration, taking: impl Future<Output = Result<(), ActError>>) -> Result<(), ActError> {
+    tokio::time::timeout(longest, taking).await.unwrap_or(Err(ActError::Slow))
+}
+
 fn exactly(uid: &str) -> DeleteParams {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
@@ -193,5 +204,69 @@ fn found<T>(what: &str, result: Result<T, kube::Error>) -> Result<(), ActError> 
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         Err(source) => Err(ActError::Api { what: what.into(), source }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use std::convert::Infallible;
+    use std::io;
+    use std::pin::Pin;
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use roadstead::index::peers::dial::Io;
+    use roadstead::index::peers::wire::encode;
+
+    use super::*;
+
+    /// An index node that answers everything with a text of so many bytes.
+    #[derive(Debug)]
+    struct Talks(usize);
+
+    impl Dial for Talks {
+        fn dial<'a, 'b, 'c>(
+            &'a self,
+            _address: &'b str,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send + 'c>>
+        where
+            'a: 'c,
+            'b: 'c,
+        {
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let answer = encode(&"x".repeat(self.0)).unwrap();
+            tokio::spawn(async move {
+                let service = service_fn(move |_: Request<Incoming>| {
+                    let answer: Bytes = answer.clone();
+                    async move { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
+                });
+                let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = connection.serve_connection(TokioIo::new(theirs), service).await;
+            });
+            Box::pin(async move { Ok(Box::new(ours) as Box<dyn Io>) })
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_node_that_talks_without_end_no_more_is_read_than_one_of_ours_says() {
+        for (length, is_read) in [(100, true), (900 << 10, true), (2 << 20, false), (300 << 20, false)] {
+            let dialer: Arc<dyn Dial> = Arc::new(Talks(length));
+            let said = observe::peer("node", &dialer).call::<(), String>("/", &(), Duration::from_mins(1)).await;
+            match said {
+                Ok(text) => assert!(is_read && text.len() == length, "{length}"),
+                Err(error) => assert!(!is_read && error.to_string().contains("length limit"), "{length}: {error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_hangs_is_given_up() {
+        let result = within(Duration::from_millis(1), std::future::pending()).await;
+        assert!(matches!(result, Err(ActError::Slow)));
+        assert!(within(LONGEST, std::future::ready(Ok(()))).await.is_ok());
     }
 }

@@ -29,6 +29,8 @@ const WRITING_LOOK: Duration = Duration::from_secs(2);
 const STUCK: Duration = Duration::from_secs(10);
 const AT_REST: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A look that takes longer hangs.
+const LONGEST: Duration = Duration::from_mins(2);
 
 type Watched = DeserializeGuard<RegistryBackup>;
 
@@ -38,7 +40,7 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
     let api: Api<Watched> =
         namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), &namespace));
     Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(4))
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(16))
         .shutdown_on_signal()
         .run(reconcile, failed, Arc::new(operator))
         .for_each(|_| async {})
@@ -46,6 +48,13 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let Some(_turn) = operator.turns.take(&watched.namespace().unwrap_or_default()) else {
+        return Ok(Action::requeue(WRITING_LOOK));
+    };
+    tokio::time::timeout(LONGEST, Box::pin(pass(&watched, &operator))).await.unwrap_or(Err(PassError::Slow))
+}
+
+async fn pass(watched: &Watched, operator: &Operator) -> Result<Action, PassError> {
     let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
     let api = Api::<Watched>::namespaced(operator.client.clone(), &namespace);
     let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else { return Ok(Action::await_change()) };
@@ -53,7 +62,7 @@ async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Act
     if backup.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change()); // what is in the bucket stays
     }
-    let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator: &operator };
+    let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator };
     let action = match work.look().await {
         Ok(action) => action,
         Err(Trouble { reason, message, again }) => {
@@ -208,7 +217,7 @@ impl Work<'_> {
         let leader = view
             .leader()
             .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
-        Ok((Peer::new(&leader.name, dialer), (leader.wall / 1000) as i64))
+        Ok((observe::peer(&leader.name, &dialer), (leader.wall / 1000) as i64))
     }
 
     fn say(&mut self, status: &'static str, reason: &str, message: &str) {

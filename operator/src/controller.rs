@@ -33,12 +33,14 @@ use crate::keep::{self, Certificates};
 use crate::look;
 use crate::metrics::Metrics;
 use crate::names::{Component, MANAGER, Names, OF};
+use crate::nodes::claims::{self, Claim, Known};
 use crate::nodes::objects;
 use crate::object::text_of;
 use crate::observe::{self, ObserveError, Observed};
 use crate::optional::Optional;
 use crate::plan::{self, View};
 use crate::status::{Found, status};
+use crate::turns::Turns;
 use crate::validate::validate;
 
 /// Until a registry is looked at again: after a step, while something goes on, while something is refused, and at rest.
@@ -47,8 +49,10 @@ const WORKING: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(5);
 const AT_REST: Duration = Duration::from_secs(30);
 
-/// A look that takes longer hangs.
-const LONGEST: Duration = Duration::from_mins(4);
+/// A look that takes longer hangs: it asks pods and nodes, takes one step, and speaks with the API server.
+const LONGEST: Duration = Duration::from_mins(2);
+/// Looks at a time. What they hold in memory is bounded by what each reads at most.
+const AT_ONCE: u16 = 32;
 
 /// The action of events about a Registry.
 const RECONCILE: &str = "Reconcile";
@@ -66,6 +70,8 @@ pub struct Operator {
     pub metrics: Metrics,
     pub optional: Optional,
     pub around: Surroundings,
+    pub turns: Turns,
+    pub known: Known,
 }
 
 /// Why a pass ended early.
@@ -102,8 +108,10 @@ async fn watch(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
     let within = namespace.as_ref();
     let ours = watcher::Config::default().labels(OF);
-    Controller::new(api::<Watched>(&client, within), watcher::Config::default())
-        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(8))
+    let controller = Controller::new(api::<Watched>(&client, within), watcher::Config::default());
+    operator.known.add(controller.store());
+    controller
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(AT_ONCE))
         .owns(api::<StatefulSet>(&client, within), ours.clone())
         .owns(api::<Deployment>(&client, within), ours.clone())
         .owns(api::<Service>(&client, within), ours.clone())
@@ -135,6 +143,9 @@ where
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let Some(_turn) = operator.turns.take(&watched.namespace().unwrap_or_default()) else {
+        return Ok(Action::requeue(WORKING));
+    };
     let began = Instant::now();
     let pass = tokio::time::timeout(LONGEST, Box::pin(operator.pass(&watched))).await;
     let result = pass.unwrap_or(Err(PassError::Slow));
@@ -199,7 +210,11 @@ impl Operator {
         }
 
         let (objects, view) = self.design(registry, &observed, &certificates);
-        let plan = view.as_ref().map(plan::plan).unwrap_or_default();
+        let mut plan = view.as_ref().map(plan::plan).unwrap_or_default();
+        let may_tell = self.may_tell_nodes(registry);
+        if may_tell.is_none() {
+            plan.waiting.push("the Registries of all namespaces are not known yet".into());
+        }
         let mut found = Found {
             problems: &problems,
             view: view.as_ref(),
@@ -208,7 +223,7 @@ impl Operator {
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
             has_trust: certificates.clients_trust.is_some(),
-            may_tell_nodes: self.around.may_tell_nodes(registry).map(drop),
+            may_tell_nodes: may_tell.clone().unwrap_or(Ok(())),
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
@@ -232,7 +247,7 @@ impl Operator {
                 }
                 Err(error) => found.failed = Some(chain(&error)),
             }
-            match self.tell_nodes(registry, &certificates).await {
+            match self.tell_nodes(registry, &certificates, may_tell.as_ref()).await {
                 Ok(is_told) => is_changed |= is_told,
                 Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
             }
@@ -329,10 +344,28 @@ impl Operator {
         }
     }
 
+    /// Whether nodes may be told of the registry, or why not; none: that is not known yet.
+    fn may_tell_nodes(&self, registry: &Registry) -> Option<Result<(), String>> {
+        if !registry.spec.tells_nodes() {
+            return Some(Ok(()));
+        }
+        if let Err(why) = self.around.may_tell_nodes(registry) {
+            return Some(Err(why));
+        }
+        let others = self.known.claims(&self.around)?;
+        Some(claims::judge(&Claim::of(registry), &others, self.around.most))
+    }
+
     /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
-    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates) -> Result<bool, String> {
+    async fn tell_nodes(
+        &self,
+        registry: &Registry,
+        certificates: &Certificates,
+        may: Option<&Result<(), String>>,
+    ) -> Result<bool, String> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        if !registry.spec.tells_nodes() || self.around.may_tell_nodes(registry).is_err() {
+        let Some(may) = may else { return Ok(false) }; // everything stays as it is
+        if !registry.spec.tells_nodes() || may.is_err() {
             let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
             return removed.map_err(|error| chain(&error));
         }

@@ -32,4 +32,5 @@ pub mod report;
 pub mod schedule;
 pub mod scrape;
 pub mod status;
+pub mod turns;
 pub mod validate;

@@ -37,8 +37,11 @@ pub struct Surroundings {
     pub namespace: String,
     /// Where pods may be that write on nodes; none: nowhere.
     pub nodes: Option<String>,
-    /// Host names that nodes may be sent to; `.example.com` stands for all below.
+    /// Host names that nodes may be sent to; `.example.com` stands for all below, and `namespace/host` is for Registries of
+    /// that namespace alone.
     pub hostnames: Vec<String>,
+    /// The most Registries that nodes are told of.
+    pub most: usize,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
 }
@@ -53,13 +56,21 @@ impl Surroundings {
                     .into(),
             );
         };
-        let host = &registry.spec.hostname;
-        let fits = |allowed: &String| host == allowed || (allowed.starts_with('.') && host.ends_with(allowed.as_str()));
+        let host = registry.spec.hostname.as_str();
+        let from = registry.metadata.namespace.as_deref().unwrap_or_default();
+        let fits = |allowed: &String| {
+            let (is_theirs, allowed) = match allowed.split_once('/') {
+                Some((namespace, host)) => (namespace == from, host),
+                None => (true, allowed.as_str()),
+            };
+            is_theirs && (host == allowed || (allowed.starts_with('.') && host.ends_with(allowed)))
+        };
         if self.hostnames.iter().any(fits) {
             return Ok(namespace);
         }
         Err(format!(
-            "nodes may not be sent to {host}: whoever installed the chart allows host names by nodes.hostnames"
+            "nodes may not be sent to {host} by a Registry in {from}: whoever installed the chart allows host names by \
+             nodes.hostnames"
         ))
     }
 }

@@ -19,11 +19,13 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::wire::{self, Fault};
 
-/// The longest answer that is read.
+/// The longest answer that is read of a peer of one's own.
 const LARGEST: usize = 256 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME: u32 = 1 << 20;
+/// What HTTP/2 begins with.
+const SMALLEST_WINDOW: u32 = 65_535;
 /// Without a sign of life for so long while calls wait, a connection is given up.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const PING_PATIENCE: Duration = Duration::from_secs(3);
@@ -69,6 +71,8 @@ pub struct Peer {
 struct Inner {
     address: String,
     dialer: Arc<dyn Dial>,
+    /// The longest answer that is read.
+    largest: usize,
     way: Mutex<Way>,
 }
 
@@ -101,7 +105,12 @@ impl Line {
 
 impl Peer {
     pub fn new(address: &str, dialer: Arc<dyn Dial>) -> Self {
-        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, way: Mutex::default() }) }
+        Self::that_says_at_most(LARGEST, address, dialer)
+    }
+
+    /// A peer that is not trusted with the memory of whoever asks: of an answer that is longer nothing is taken.
+    pub fn that_says_at_most(largest: usize, address: &str, dialer: Arc<dyn Dial>) -> Self {
+        Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, largest, way: Mutex::default() }) }
     }
 
     pub fn address(&self) -> &str {
@@ -144,7 +153,7 @@ impl Peer {
         let response = line.sender.send_request(request).await.map_err(|error| unanswered(causes(&error)))?;
         line.hear();
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), LARGEST)
+        let bytes = Limited::new(response.into_body(), self.inner.largest)
             .collect()
             .await
             .map_err(|error| unanswered(error.to_string()))?
@@ -199,11 +208,13 @@ fn dial(inner: Arc<Inner>) -> Dialing {
 
 async fn connect(inner: &Inner) -> io::Result<Line> {
     let stream = inner.dialer.dial(&inner.address).await?;
+    // What came and was not read yet is held in memory, too.
+    let most = u32::try_from(inner.largest).unwrap_or(u32::MAX).max(SMALLEST_WINDOW);
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW.min(most))
+        .initial_connection_window_size(CONNECTION_WINDOW.min(most))
+        .max_frame_size(FRAME.min(most))
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_PATIENCE)
         .handshake(TokioIo::new(stream))
