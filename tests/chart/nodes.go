@@ -22,6 +22,20 @@ var nodeRules = []rule{
 			}
 		})
 	}},
+	{"the operator is told which host names nodes may be sent to, and of how many registries", func(c *chart, r *report) {
+		operators(c, func(set string, operator object) {
+			spec, _ := operator.pod()
+			wanted := [2]string{"", "20"}
+			if set == "everything in two namespaces" {
+				wanted = [2]string{"registry.example.com,a/.example.com", "3"}
+			}
+			container := list(spec, "containers")[0]
+			hostnames, most := at(variable(container, "NODES_HOSTNAMES"), "value"), at(variable(container, "NODES_MOST"), "value")
+			if hostnames != wanted[0] || most != wanted[1] {
+				r.say("%s: %v, %v", set, hostnames, most)
+			}
+		})
+	}},
 	{"only the namespace for nodes is privileged", func(c *chart, r *report) {
 		for set, wanted := range map[string]string{"everything": "roadstead-nodes", "everything in two namespaces": "the-nodes"} {
 			found := of(c.rendered[set], "Namespace")
