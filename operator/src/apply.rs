@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions, ValidationDirective};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
 use roadstead::metrics::sum_of;
 use serde_json::Value;
@@ -76,18 +76,17 @@ impl Applier {
         observed: &Observed,
         optional: &Optional,
     ) -> Result<Vec<Change>, ApplyError> {
-        let names = &Names::of(registry);
-        let uid = registry.metadata.uid.as_deref().unwrap_or_default();
+        let (names, uid) = (&Names::of(registry), registry.metadata.uid.as_deref().unwrap_or_default());
         let mut changes = Vec::new();
         for kind in KINDS.into_iter().filter(|kind| optional.has(*kind)) {
             for object in wanted.iter().filter(|object| object.kind == kind) {
-                changes.extend(self.one(names, uid, object, observed).await?);
+                changes.extend(self.one(names, object, observed).await?);
             }
         }
         for ((kind, name), live) in &observed.objects {
             let is_wanted = wanted.iter().any(|object| object.kind == *kind && object.name == *name);
-            // Others copy our labels onto what they make, as cert-manager does from an Ingress: that is theirs.
-            let is_ours = Whose::of(&live.metadata, uid) == Whose::Ours;
+            // Others copy our labels onto what they make: cert-manager does so from an Ingress.
+            let is_ours = owner(live) == Some(uid);
             if is_wanted || !is_ours || !kind.prunable || live.metadata.deletion_timestamp.is_some() {
                 continue;
             }
@@ -104,28 +103,22 @@ impl Applier {
         Ok(changes)
     }
 
-    async fn one(
-        &self,
-        names: &Names,
-        uid: &str,
-        object: &Object,
-        observed: &Observed,
-    ) -> Result<Option<Change>, ApplyError> {
-        let foreign = || ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() };
-        let live = if object.kind.kind == "Secret" {
-            let secret = observed.secrets.get(&object.name);
-            secret.map(|secret| (&secret.metadata, serde_json::to_value(secret).unwrap_or(Value::Null)))
+    async fn one(&self, names: &Names, object: &Object, observed: &Observed) -> Result<Option<Change>, ApplyError> {
+        let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        let (live, owner) = if object.kind.kind == "Secret" {
+            let live = observed.secrets.get(&object.name);
+            (live.map(|secret| serde_json::to_value(secret).unwrap_or(Value::Null)), live.and_then(owner))
         } else {
             let live = observed.objects.get(&(object.kind, object.name.clone()));
-            live.map(|live| (&live.metadata, text_of(live)))
+            (live.map(text_of), live.and_then(owner))
         };
-        match &live {
-            // One with our label that nobody controls was given to us by somebody: it is taken over.
-            Some((metadata, _)) if Whose::of(metadata, uid) == Whose::Others => return Err(foreign()),
-            None if self.is_foreign(names, uid, object).await => return Err(foreign()),
-            _ => {}
+        // One without an owner is taken over: somebody said so by our label.
+        let is_foreign =
+            if live.is_some() { owner.is_some() && owner != ours } else { self.is_foreign(names, object).await };
+        if is_foreign {
+            return Err(ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() });
         }
-        self.put(&names.namespace, object, live.map(|(_, live)| live)).await
+        self.put(&names.namespace, object, live).await
     }
 
     /// Applies an object, if what is there differs.
@@ -166,11 +159,13 @@ impl Applier {
         known.get(uid).is_some_and(|(applied, version)| applied == wanted && *version == generation(live))
     }
 
-    /// Whether an object of this name is there that is not ours: it was not found by our labels.
-    async fn is_foreign(&self, names: &Names, uid: &str, object: &Object) -> bool {
+    /// Whether an object of this name is there that is not ours: it is not found by our labels.
+    async fn is_foreign(&self, names: &Names, object: &Object) -> bool {
         let live = self.api(&names.namespace, object.kind).get_opt(&object.name).await;
         let Ok(Some(live)) = live else { return false };
-        Whose::of(&live.metadata, uid) != Whose::Ours
+        let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        // One without an owner is taken over only if somebody said so by our label, which `observed` would have found.
+        owner(&live).is_none_or(|owner| Some(owner) != ours)
     }
 
     pub fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
@@ -178,24 +173,10 @@ impl Applier {
     }
 }
 
-/// Who controls an object. A label does not say: anybody may set it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Ours,
-    Others,
-    Nobodys,
-}
-
-impl Whose {
-    /// For the Registry of this uid: another of the same name is somebody else.
-    fn of(metadata: &ObjectMeta, uid: &str) -> Self {
-        let mut owners = metadata.owner_references.iter().flatten();
-        match owners.find(|owner| owner.controller == Some(true)) {
-            Some(owner) if !uid.is_empty() && owner.uid == uid => Self::Ours,
-            Some(_) => Self::Others,
-            None => Self::Nobodys,
-        }
-    }
+/// The uid of what controls an object.
+fn owner(object: &impl ResourceExt) -> Option<&str> {
+    let controller = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+    controller.map(|owner| owner.uid.as_str())
 }
 
 /// The object with a sum of itself: what is no longer wanted of it is not to be seen by what is there, but by this.
@@ -294,7 +275,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_somebody_else_controls_is_not_adopted_even_with_our_label() {
-        let object = |name: &str| Object::new(json!({ "kind": "ConfigMap", "metadata": { "name": name } }));
+        let object = |name: &str| {
+            let owners = json!([{ "uid": "ours", "controller": true }]);
+            Object::new(json!({ "kind": "ConfigMap", "metadata": { "name": name, "ownerReferences": owners } }))
+        };
         let observed = observed("ConfigMap", &[("theirs", Some("other")), ("mine", Some("ours")), ("nobodys", None)]);
         for (name, is_applied) in [("theirs", false), ("mine", true), ("nobodys", true)] {
             let (applier, calls) = server();

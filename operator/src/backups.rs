@@ -31,6 +31,8 @@ const AT_REST: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(2);
+/// The longest list of backups that is read, in bytes.
+const LARGEST: usize = 4 << 20;
 
 type Watched = DeserializeGuard<RegistryBackup>;
 
@@ -48,7 +50,7 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
-    let Some(_turn) = operator.turns.take(&watched.namespace().unwrap_or_default()) else {
+    let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
         return Ok(Action::requeue(WRITING_LOOK));
     };
     tokio::time::timeout(LONGEST, Box::pin(pass(&watched, &operator))).await.unwrap_or(Err(PassError::Slow))
@@ -213,11 +215,11 @@ impl Work<'_> {
         let identity = identity.map_err(|error| trouble("CertificatesFailed", error))?;
         let dialer = observe::dialer(&names, &observed.pods, identity);
         observe::nodes(&names, &mut observed, &dialer).await;
-        let view = look::view(&registry, &observed, "");
+        let view = look::view(&registry, &observed, "", Timestamp::now());
         let leader = view
             .leader()
             .ok_or_else(|| trouble("NoLeader", format!("no majority of the index of {name} follows a leader")))?;
-        Ok((observe::peer(&leader.name, &dialer), (leader.wall / 1000) as i64))
+        Ok((Peer::limited(&leader.name, dialer, LARGEST), (leader.wall / 1000) as i64))
     }
 
     fn say(&mut self, status: &'static str, reason: &str, message: &str) {

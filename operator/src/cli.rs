@@ -20,13 +20,12 @@ use crate::lease::Holder;
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
 use crate::nodes::agent::{self, AgentArgs};
-use crate::nodes::claims::Known;
 use crate::nodes::objects;
 use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
 use crate::probe::{self, ProbeArgs};
 use crate::report::{self, ReportArgs};
-use crate::turns::Turns;
+use crate::shares::Shares;
 
 /// How often it is asked which optional kinds there are.
 const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
@@ -71,19 +70,16 @@ struct RunArgs {
     /// The namespace for pods that write on nodes; without it nodes are told nothing.
     #[arg(long, env = "NODES_NAMESPACE")]
     nodes: Option<String>,
-    /// Host names that registries may have nodes sent to; `.example.com` stands for all below, and `namespace/host` is for
-    /// Registries of that namespace alone.
+    /// Host names that registries may have nodes sent to; `.example.com` stands for all below, `namespace/` before one
+    /// is for registries of that namespace alone.
     #[arg(long, env = "NODES_HOSTNAMES", value_delimiter = ',')]
     nodes_hostnames: Vec<String>,
-    /// The most registries that nodes are told of.
-    #[arg(long, env = "NODES_MOST", default_value_t = 20)]
-    nodes_most: usize,
     /// Namespaces whose Registries are run; without it all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     watch: Vec<String>,
-    /// Where health and metrics are; without it on port 8080 of all addresses.
-    #[arg(long, env = "LISTEN")]
-    listen: Option<SocketAddr>,
+    /// Where health and metrics are.
+    #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
+    listen: SocketAddr,
     /// What is logged, as in `info,roadstead_operator=debug`.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     log: String,
@@ -182,12 +178,10 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
             namespace: args.namespace,
             nodes: nodes.clone(),
             hostnames: args.nodes_hostnames,
-            most: args.nodes_most,
             is_ipv6: args.address.contains(':'),
         },
         client: client.clone(),
-        turns: Turns::default(),
-        known: Known::default(),
+        shares: Shares::default(),
     };
     let looking = async {
         loop {

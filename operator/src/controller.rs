@@ -33,14 +33,13 @@ use crate::keep::{self, Certificates};
 use crate::look;
 use crate::metrics::Metrics;
 use crate::names::{Component, MANAGER, Names, OF};
-use crate::nodes::claims::{self, Claim, Known};
 use crate::nodes::objects;
 use crate::object::text_of;
 use crate::observe::{self, ObserveError, Observed};
 use crate::optional::Optional;
-use crate::plan::{self, View};
+use crate::plan::{self, Step, View};
+use crate::shares::Shares;
 use crate::status::{Found, status};
-use crate::turns::Turns;
 use crate::validate::validate;
 
 /// Until a registry is looked at again: after a step, while something goes on, while something is refused, and at rest.
@@ -49,10 +48,10 @@ const WORKING: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(5);
 const AT_REST: Duration = Duration::from_secs(30);
 
-/// A look that takes longer hangs: it asks pods and nodes, takes one step, and speaks with the API server.
+/// A step that takes longer hangs. All that a look holds meanwhile is one of the turns of all Registries.
+const ACTING: Duration = Duration::from_mins(1);
+/// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(2);
-/// Looks at a time. What they hold in memory is bounded by what each reads at most.
-const AT_ONCE: u16 = 32;
 
 /// The action of events about a Registry.
 const RECONCILE: &str = "Reconcile";
@@ -70,8 +69,7 @@ pub struct Operator {
     pub metrics: Metrics,
     pub optional: Optional,
     pub around: Surroundings,
-    pub turns: Turns,
-    pub known: Known,
+    pub shares: Shares,
 }
 
 /// Why a pass ended early.
@@ -108,10 +106,8 @@ async fn watch(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
     let within = namespace.as_ref();
     let ours = watcher::Config::default().labels(OF);
-    let controller = Controller::new(api::<Watched>(&client, within), watcher::Config::default());
-    operator.known.add(controller.store());
-    controller
-        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(AT_ONCE))
+    Controller::new(api::<Watched>(&client, within), watcher::Config::default())
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(32))
         .owns(api::<StatefulSet>(&client, within), ours.clone())
         .owns(api::<Deployment>(&client, within), ours.clone())
         .owns(api::<Service>(&client, within), ours.clone())
@@ -143,7 +139,7 @@ where
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
-    let Some(_turn) = operator.turns.take(&watched.namespace().unwrap_or_default()) else {
+    let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
         return Ok(Action::requeue(WORKING));
     };
     let began = Instant::now();
@@ -210,11 +206,7 @@ impl Operator {
         }
 
         let (objects, view) = self.design(registry, &observed, &certificates);
-        let mut plan = view.as_ref().map(plan::plan).unwrap_or_default();
-        let may_tell = self.may_tell_nodes(registry);
-        if may_tell.is_none() {
-            plan.waiting.push("the Registries of all namespaces are not known yet".into());
-        }
+        let plan = view.as_ref().map(plan::plan).unwrap_or_default();
         let mut found = Found {
             problems: &problems,
             view: view.as_ref(),
@@ -223,7 +215,7 @@ impl Operator {
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
             has_trust: certificates.clients_trust.is_some(),
-            may_tell_nodes: may_tell.clone().unwrap_or(Ok(())),
+            may_tell_nodes: self.may_tell_nodes(registry).await?,
         };
         let mut is_changed = false;
         if may_change && kept.is_ok() {
@@ -247,7 +239,7 @@ impl Operator {
                 }
                 Err(error) => found.failed = Some(chain(&error)),
             }
-            match self.tell_nodes(registry, &certificates, may_tell.as_ref()).await {
+            match self.tell_nodes(registry, &certificates, found.may_tell_nodes.is_ok()).await {
                 Ok(is_told) => is_changed |= is_told,
                 Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
             }
@@ -290,7 +282,7 @@ impl Operator {
             let objects = build(registry, &self.around, &decided);
             let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
             let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
-            look::view(registry, observed, template)
+            look::view(registry, observed, template, Timestamp::now())
         });
         if let Some(view) = &view {
             decided.index_pods = plan::index_pods(view);
@@ -314,7 +306,10 @@ impl Operator {
             self.tell(registry, RECONCILE, EventType::Warning, "Refused", &format!("{wants}: {refusal}")).await;
         }
         let Some(step) = found.plan.step.clone() else { return false };
-        let done = Actor { client: &self.client, registry, dialer, view }.act(&step).await;
+        let actor = Actor { client: &self.client, registry, dialer, view };
+        let done = tokio::time::timeout(ACTING, actor.act(&step)).await;
+        let done =
+            done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
         let result = if done.is_ok() { "done" } else { "failed" };
         self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
         match done {
@@ -344,28 +339,29 @@ impl Operator {
         }
     }
 
-    /// Whether nodes may be told of the registry, or why not; none: that is not known yet.
-    fn may_tell_nodes(&self, registry: &Registry) -> Option<Result<(), String>> {
+    /// Whether nodes may be told of a registry, or why not.
+    async fn may_tell_nodes(&self, registry: &Registry) -> Result<Result<(), String>, PassError> {
         if !registry.spec.tells_nodes() {
-            return Some(Ok(()));
+            return Ok(Ok(()));
         }
-        if let Err(why) = self.around.may_tell_nodes(registry) {
-            return Some(Err(why));
-        }
-        let others = self.known.claims(&self.around)?;
-        Some(claims::judge(&Claim::of(registry), &others, self.around.most))
+        let namespace = match self.around.may_tell_nodes(registry) {
+            Ok(namespace) => namespace,
+            Err(why) => return Ok(Err(why)),
+        };
+        let host = &registry.spec.hostname;
+        let holder = objects::holder(&self.client, namespace, &Names::of(registry), host).await;
+        Ok(match holder.map_err(PassError::Nodes)? {
+            None => Ok(()),
+            Some(other) => {
+                Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry"))
+            }
+        })
     }
 
     /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
-    async fn tell_nodes(
-        &self,
-        registry: &Registry,
-        certificates: &Certificates,
-        may: Option<&Result<(), String>>,
-    ) -> Result<bool, String> {
+    async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates, may: bool) -> Result<bool, String> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
-        let Some(may) = may else { return Ok(false) }; // everything stays as it is
-        if !registry.spec.tells_nodes() || may.is_err() {
+        if !registry.spec.tells_nodes() || !may {
             let removed = objects::remove(&self.client, nodes, &Names::of(registry)).await;
             return removed.map_err(|error| chain(&error));
         }
@@ -382,8 +378,7 @@ impl Operator {
         let names = Names::of(registry);
         let mut now = status(registry, observed, found, &Time(Timestamp::now()));
         // What a step wrote into the status itself stays as it wrote it.
-        if let Some(crate::plan::Step::Name { .. } | crate::plan::Step::Begin { .. } | crate::plan::Step::NoteBegun) =
-            found.plan.step
+        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) = found.plan.step
             && let Some(index) = &mut now.index
         {
             index.cluster = None;

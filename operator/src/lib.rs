@@ -31,6 +31,6 @@ pub mod quantity;
 pub mod report;
 pub mod schedule;
 pub mod scrape;
+pub mod shares;
 pub mod status;
-pub mod turns;
 pub mod validate;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::crd::Registry;
 use crate::crd::index::FeatureLevel;
-use crate::names::{Component, Names, TEMPLATE};
+use crate::names::{Component, LEFT, Names, TEMPLATE};
 use crate::object::text_of;
 use crate::observe::{Observed, ordinal, unschedulable};
 use crate::plan::view::Unplaced;
@@ -18,8 +20,11 @@ use crate::quantity::bytes;
 /// On a Registry: the PersistentVolume of an index node of which somebody says that it is lost.
 pub const GIVE_UP: &str = "roadstead.dev/give-up-volume";
 
+/// Longer than any election, and than the nodes take to start.
+const STUCK: SignedDuration = SignedDuration::from_mins(3);
+
 /// What the plan looks at. `template` is what pods of the index should be made from.
-pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
+pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Timestamp) -> View {
     let names = Names::of(registry);
     let spec = &registry.spec;
     let index = registry.status.as_ref().and_then(|status| status.index.as_ref());
@@ -65,6 +70,7 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str) -> View {
         replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
         pods,
         claims: claims(&names, observed),
+        stuck: registry.status.as_ref().is_some_and(|status| is_stuck(&status.conditions, now)),
         size: bytes(&spec.index.volume.size).unwrap_or_default(),
         set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
         can_expand: observed.can_expand,
@@ -89,11 +95,18 @@ fn claims(names: &Names, observed: &Observed) -> Vec<Claim> {
                 terminating: claim.metadata.deletion_timestamp.is_some(),
                 asked: size(asked),
                 has: size(has),
+                left: claim.annotations().get(LEFT).and_then(|id| id.parse().ok()),
             })
         })
         .collect();
     claims.sort_by_key(|claim| claim.ordinal);
     claims
+}
+
+/// Whether nobody has led for longer than any election takes, by what was said before.
+fn is_stuck(conditions: &[Condition], now: Timestamp) -> bool {
+    let quorum = conditions.iter().find(|condition| condition.type_ == "QuorumAvailable" && condition.status != "True");
+    quorum.is_some_and(|quorum| now.duration_since(quorum.last_transition_time.0) > STUCK)
 }
 
 /// The size of volumes in a StatefulSet, which cannot be changed there.

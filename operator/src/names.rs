@@ -13,6 +13,8 @@ pub const OF: &str = "roadstead.dev/registry";
 pub const OF_NAMESPACE: &str = "roadstead.dev/registry-namespace";
 /// On the Service by which metrics are found.
 pub const METRICS: &str = "roadstead.dev/metrics";
+/// On the claim of an index node: the member that has left with this volume.
+pub const LEFT: &str = "roadstead.dev/member-left";
 /// On pods: what they were made from, so that an old one is known.
 pub const TEMPLATE: &str = "roadstead.dev/template";
 pub const MANAGER: &str = "roadstead-operator";

@@ -25,11 +25,11 @@ use crate::optional::Optional;
 
 /// How long one node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// More than any node of ours says of itself and of its backups.
-const LARGEST: usize = 1 << 20;
+/// The longest answer of a node that is read, in bytes: what runs in pods is for the author of a Registry to choose.
+pub const ANSWER: usize = 256 << 10;
 /// Pods that are asked at a time in one look, and how long all of them may take together: of those that are left nothing is
 /// known this time.
-const PODS_AT_ONCE: usize = 8;
+const PODS_AT_ONCE: usize = 4;
 const ALL_PODS: Duration = Duration::from_secs(15);
 /// By which machines and their volumes belong together.
 const HOST: &str = "kubernetes.io/hostname";
@@ -226,11 +226,6 @@ pub fn ordinal(workload: &str, pod: &str) -> Option<u32> {
     pod.strip_prefix(workload)?.strip_prefix('-')?.parse().ok()
 }
 
-/// A node to be asked. What registries run is free, so no answer is trusted to be short.
-pub fn peer(node: &str, dialer: &Arc<dyn Dial>) -> Peer {
-    Peer::that_says_at_most(LARGEST, node, Arc::clone(dialer))
-}
-
 /// Asks every index node how it is.
 pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial>) {
     let asked = observed.pods_of(names, Component::Index).filter_map(|pod| {
@@ -242,7 +237,7 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
         if ordinal >= MOST_NODES {
             return None;
         }
-        let peer = peer(&names.node(ordinal), dialer);
+        let peer = Peer::limited(&names.node(ordinal), Arc::clone(dialer), ANSWER);
         Some(async move {
             let said = if let Some(why) = why {
                 Err(why)

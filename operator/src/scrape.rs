@@ -9,17 +9,17 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
-/// More than any of our pods says. What registries run is free, so nobody is trusted to be short.
+/// More than any of our pods says, in bytes. What runs in them is for the author of a Registry to choose.
 const LARGEST: usize = 256 << 10;
 /// What is kept of an answer before it is read.
 const BUFFER: usize = 32 << 10;
-/// At a time, whatever registries they are of: that bounds the memory.
-static PLACES: Semaphore = Semaphore::const_new(32);
+/// Pods of all Registries that are asked at once: what they say is held in memory.
+static AT_ONCE: Semaphore = Semaphore::const_new(32);
 const CERTIFICATES: &str = "roadstead_certificates_loaded{";
 
 /// Gets a path of a pod.
 pub async fn get(address: SocketAddr, path: &str, patience: Duration) -> anyhow::Result<String> {
-    let _place = PLACES.acquire().await?;
+    let _turn = AT_ONCE.acquire().await?;
     tokio::time::timeout(patience, async {
         let socket = tokio::net::TcpStream::connect(address).await?;
         let (mut sender, connection) =
@@ -88,7 +88,7 @@ mod tests {
             let error = get(pod(length).await, "/metrics", patience).await.unwrap_err();
             assert!(error.to_string().contains("length limit"), "{error}");
         }
-        assert_eq!(PLACES.available_permits(), 32, "the places are given back");
+        assert_eq!(AT_ONCE.available_permits(), 32, "the places are given back");
     }
 
     #[test]

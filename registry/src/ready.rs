@@ -1,9 +1,11 @@
 //! Whether this process can serve: `/readyz` asks, and a load balancer acts on it.
 //!
-//! Ready means that a pull and a push would work now: the index answers a linearizable question, the store answers at
-//! all, there is room to write, and the process is not ending.
+//! Ready means that sending clients here is right: the index answers a linearizable question, there is room to write, the
+//! process is not ending, and the store has answered once since it started. A store that goes away later is told and takes
+//! nobody out: all processes have the same one, and what the index holds is served without it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Readiness {
     drain: Drain,
     needs: OnceLock<Needs>,
+    /// The store has answered: what is configured of it is right.
+    has_store: AtomicBool,
 }
 
 /// What readiness depends on.
@@ -70,8 +74,8 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(index: State, store: State, space: State, process: State) -> Self {
-        let ready = [&index, &store, &space, &process].into_iter().all(State::is_good);
+    fn new(index: State, store: State, has_store: bool, space: State, process: State) -> Self {
+        let ready = has_store && [&index, &space, &process].into_iter().all(State::is_good);
         Self { ready, index, store, space, process }
     }
 
@@ -83,7 +87,7 @@ impl Report {
 impl Readiness {
     /// Of a process that is starting.
     pub fn new(drain: Drain) -> Self {
-        Self { drain, needs: OnceLock::new() }
+        Self { drain, needs: OnceLock::new(), has_store: AtomicBool::new(false) }
     }
 
     /// The process has started; from here on it is what these are.
@@ -97,10 +101,12 @@ impl Readiness {
         let process = if self.drain.is_begun() { State("ending".into()) } else { State::good() };
         let Some(needs) = self.needs.get() else {
             let starting = || State("starting".into());
-            return Report::new(starting(), starting(), starting(), process);
+            return Report::new(starting(), starting(), false, starting(), process);
         };
         let (index, store) = tokio::join!(needs.index(), needs.store());
-        Report::new(index, store, needs.space(), process)
+        let has_store = store.is_good() || self.has_store.load(Ordering::Relaxed);
+        self.has_store.store(has_store, Ordering::Relaxed);
+        Report::new(index, store, has_store, needs.space(), process)
     }
 }
 

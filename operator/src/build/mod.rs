@@ -37,11 +37,9 @@ pub struct Surroundings {
     pub namespace: String,
     /// Where pods may be that write on nodes; none: nowhere.
     pub nodes: Option<String>,
-    /// Host names that nodes may be sent to; `.example.com` stands for all below, and `namespace/host` is for Registries of
+    /// Host names that nodes may be sent to; `.example.com` stands for all below. `namespace/` before one: by Registries of
     /// that namespace alone.
     pub hostnames: Vec<String>,
-    /// The most Registries that nodes are told of.
-    pub most: usize,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
 }
@@ -57,20 +55,18 @@ impl Surroundings {
             );
         };
         let host = registry.spec.hostname.as_str();
-        let from = registry.metadata.namespace.as_deref().unwrap_or_default();
+        let of = registry.metadata.namespace.as_deref();
         let fits = |allowed: &String| {
-            let (is_theirs, allowed) = match allowed.split_once('/') {
-                Some((namespace, host)) => (namespace == from, host),
-                None => (true, allowed.as_str()),
-            };
-            is_theirs && (host == allowed || (allowed.starts_with('.') && host.ends_with(allowed)))
+            let (only, allowed) =
+                allowed.split_once('/').map_or((None, allowed.as_str()), |(only, host)| (Some(only), host));
+            (only.is_none() || only == of) && (host == allowed || (allowed.starts_with('.') && host.ends_with(allowed)))
         };
         if self.hostnames.iter().any(fits) {
             return Ok(namespace);
         }
         Err(format!(
-            "nodes may not be sent to {host} by a Registry in {from}: whoever installed the chart allows host names by \
-             nodes.hostnames"
+            "nodes may not be sent to {host} by a Registry of this namespace: whoever installed the chart allows host names \
+             by nodes.hostnames"
         ))
     }
 }

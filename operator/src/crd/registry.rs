@@ -51,7 +51,7 @@ use super::tls::Tls;
     validation = Rule::new("!has(self.bootstrap) || !has(self.storage.claim)").message("a registry on storage.claim cannot begin from a backup"),
     validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap)").message("bootstrap is read when the registry is made: it cannot be added or removed later"),
     validation = Rule::new("self.hostname == oldSelf.hostname || !has(self.nodes) || !self.nodes.trust").message("nodes are told of hostname: turn nodes.trust off before changing it").field_path(".hostname"),
-    validation = Rule::new("!has(oldSelf.nodes) || !oldSelf.nodes.trust || !has(self.nodes) || !self.nodes.trust || self.nodes.certsDirectory == oldSelf.nodes.certsDirectory").message("nodes are told in nodes.certsDirectory: turn nodes.trust off before changing that").field_path(".nodes.certsDirectory")
+    validation = Rule::new("!has(self.nodes) || !has(oldSelf.nodes) || !self.nodes.trust || !oldSelf.nodes.trust || self.nodes.certsDirectory == oldSelf.nodes.certsDirectory").message("nodes have a directory there: turn nodes.trust off before changing certsDirectory").field_path(".nodes.certsDirectory")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrySpec {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::directory::{CA, Directory};
 use super::hosts::Hosts;
+use super::objects::said_of;
 use super::runtime::{Listens, listens};
 use super::{REPORT, Report};
 
@@ -141,71 +142,18 @@ fn bracketed(address: std::net::IpAddr) -> String {
 }
 
 /// Whether this agent ends for good. One that is merely made anew leaves everything as it is: nodes pull meanwhile. Without
-/// its rights the whole installation goes. A DaemonSet of the same name may be another by now, as after turning it off and
-/// on: what was written stays only if the one that is there keeps the same.
+/// its rights the whole installation goes.
 async fn is_uninstalled(client: &Client, args: &AgentArgs) -> bool {
     let sets = Api::<DaemonSet>::namespaced(client.clone(), &args.namespace);
     match tokio::time::timeout(LAST, sets.get_opt(&args.daemon_set)).await {
         Ok(Ok(None)) => true,
-        Ok(Ok(Some(set))) => set.metadata.deletion_timestamp.is_some() || !keeps_the_same(&set, args),
+        // One of the same name may be for another directory by now; if it is for this one, its agents go on.
+        Ok(Ok(Some(set))) => {
+            let said = said_of(&set);
+            let is_same = said.host == Some(&args.host) && said.directory == Some(&args.certs_directory);
+            set.metadata.deletion_timestamp.is_some() || !is_same
+        }
         Ok(Err(kube::Error::Api(status))) => matches!(status.code, 401 | 403),
         Ok(Err(_)) | Err(_) => false,
-    }
-}
-
-/// Whether agents of this DaemonSet write for the same registry, under the same name, in the same place.
-fn keeps_the_same(set: &DaemonSet, args: &AgentArgs) -> bool {
-    let containers = set.spec.as_ref().and_then(|set| set.template.spec.as_ref()).map(|pod| &pod.containers);
-    let told: Vec<&String> = containers.into_iter().flatten().flat_map(|one| one.args.iter().flatten()).collect();
-    [("registry", &args.registry), ("host", &args.host), ("certs-directory", &args.certs_directory)]
-        .into_iter()
-        .all(|(name, value)| told.iter().any(|told| **told == format!("--{name}={value}")))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test")]
-mod tests {
-    use clap::Parser;
-
-    use super::super::objects;
-    use super::*;
-    use crate::crd::Registry;
-
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: AgentArgs,
-    }
-
-    fn set(registry: &Registry) -> DaemonSet {
-        let objects = objects::build(registry, "nodes", "image", Some("ca"));
-        let set = objects.into_iter().find(|object| object.kind.kind == "DaemonSet").unwrap();
-        serde_json::from_value(set.value).unwrap()
-    }
-
-    #[test]
-    fn what_was_written_stays_only_while_a_daemon_set_keeps_just_that() {
-        let registry: Registry = serde_json::from_value(json!({
-            "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry", "metadata": { "name": "r", "namespace": "ns" },
-            "spec": {
-                "hostname": "r.example.com", "storage": { "s3": { "bucket": "b" } },
-                "nodes": { "trust": true, "certsDirectory": "/etc/containerd/certs.d" },
-            },
-        }))
-        .unwrap();
-        let there = set(&registry);
-        let told = there.spec.clone().unwrap().template.spec.unwrap().containers[0].args.clone().unwrap();
-        let rest = ["--daemon-set=d", "--pod=p", "--namespace=nodes"].map(ToOwned::to_owned);
-        let args = Cli::try_parse_from(told.into_iter().chain(rest)).unwrap().args;
-        assert!(keeps_the_same(&there, &args), "it was made anew");
-        let mut elsewhere = registry.clone();
-        elsewhere.spec.nodes.as_mut().unwrap().certs_directory = "/other/certs.d".into();
-        assert!(!keeps_the_same(&set(&elsewhere), &args));
-        let mut renamed = registry.clone();
-        renamed.spec.hostname = "other.example.com".into();
-        assert!(!keeps_the_same(&set(&renamed), &args));
-        let mut updated = registry;
-        updated.spec.tls.secret_name = Some("mine".into());
-        assert!(keeps_the_same(&set(&updated), &args), "only the way there is another");
     }
 }

@@ -1,9 +1,8 @@
 //! What nodes of the cluster are told of a registry: one directory `certs.d/<host>/` on each, written by a DaemonSet in a
-//! namespace of its own. [`objects`] is the operator's part, [`claims`] says of whom nodes are told, [`agent`] runs on the nodes, [`snippet`] is for systems whose
+//! namespace of its own. [`objects`] is the operator's part, [`agent`] runs on the nodes, [`snippet`] is for systems whose
 //! nodes are configured by their vendor's way.
 
 pub mod agent;
-pub mod claims;
 pub mod directory;
 pub mod hosts;
 pub mod objects;

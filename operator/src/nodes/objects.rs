@@ -117,6 +117,41 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
     objects.into_iter().map(Object::new).collect()
 }
 
+/// What a DaemonSet of ours tells its agents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaidOf<'a> {
+    pub host: Option<&'a str>,
+    pub directory: Option<&'a str>,
+}
+
+pub fn said_of(set: &DaemonSet) -> SaidOf<'_> {
+    let containers = set.spec.iter().flat_map(|spec| spec.template.spec.iter().flat_map(|pod| &pod.containers));
+    let args: Vec<&String> = containers.flat_map(|container| container.args.iter().flatten()).collect();
+    let value = |flag: &str| args.iter().find_map(|arg| arg.strip_prefix(flag));
+    SaidOf { host: value("--host="), directory: value("--certs-directory=") }
+}
+
+/// The Registry that nodes are told of under a host name, if it is another one: the first has it until it gives it up, so that
+/// nobody takes another's images over.
+pub async fn holder(client: &Client, namespace: &str, names: &Names, host: &str) -> kube::Result<Option<String>> {
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/component=node-trust,{OF}"));
+    Ok(first_other(&sets.list(&ours).await?.items, names, host))
+}
+
+fn first_other(sets: &[DaemonSet], names: &Names, host: &str) -> Option<String> {
+    let of = |set: &DaemonSet| {
+        let label = |label: &str| set.labels().get(label).cloned().unwrap_or_default();
+        format!("{}/{}", label(OF_NAMESPACE), label(OF))
+    };
+    let first = sets.iter().filter(|set| said_of(set).host == Some(host)).min_by_key(|set| {
+        // Two may have been made at once: both see both, and agree.
+        (set.metadata.creation_timestamp.clone(), set.metadata.uid.clone())
+    })?;
+    let whose = of(first);
+    (whose != format!("{}/{}", names.namespace, names.name)).then_some(whose)
+}
+
 /// Makes what nodes are told as it should be. Gives what was done.
 pub async fn apply(applier: &Applier, namespace: &str, objects: &[Object]) -> Result<Vec<Change>, ApplyError> {
     let mut changes = Vec::new();
@@ -205,5 +240,44 @@ pub fn status(reports: &[(String, Option<Report>)]) -> NodesStatus {
     NodesStatus {
         trusting: format!("{}/{}", reports.len() - failing.len(), reports.len()),
         failing: failing.into_iter().take(NAMED).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    fn set(of: &str, host: &str, made: &str, uid: &str) -> DaemonSet {
+        let labels = json!({ OF: of, OF_NAMESPACE: "ns" });
+        let metadata = json!({ "name": of, "labels": labels, "uid": uid, "creationTimestamp": made });
+        let container =
+            json!({ "name": "a", "args": ["node-trust", format!("--host={host}"), "--certs-directory=/c"] });
+        let template = json!({ "metadata": {}, "spec": { "containers": [container] } });
+        let spec = json!({ "selector": {}, "template": template });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn of_registries_with_one_host_name_nodes_are_told_of_the_first() {
+        let names = |name: &str| Names { name: name.into(), namespace: "ns".into() };
+        let first = set("one", "r.example.com", "2026-01-01T00:00:00Z", "b");
+        let second = set("two", "r.example.com", "2026-01-02T00:00:00Z", "a");
+        let other = set("three", "s.example.com", "2025-01-01T00:00:00Z", "c");
+        assert_eq!(said_of(&first), SaidOf { host: Some("r.example.com"), directory: Some("/c") });
+        let sets = [second.clone(), other, first];
+        assert_eq!(first_other(&sets, &names("two"), "r.example.com").as_deref(), Some("ns/one"));
+        assert_eq!(first_other(&sets, &names("new"), "r.example.com").as_deref(), Some("ns/one"));
+        assert_eq!(first_other(&sets, &names("one"), "r.example.com"), None);
+        assert_eq!(
+            first_other(std::slice::from_ref(&second), &names("two"), "r.example.com"),
+            None,
+            "the first has gone"
+        );
+        // Made within one second: by their ids, and both agree.
+        let at_once = [second, set("four", "r.example.com", "2026-01-02T00:00:00Z", "0")];
+        assert_eq!(first_other(&at_once, &names("two"), "r.example.com").as_deref(), Some("ns/four"));
+        assert_eq!(first_other(&at_once, &names("four"), "r.example.com"), None);
     }
 }

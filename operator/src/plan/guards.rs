@@ -137,6 +137,20 @@ pub fn volumes_are_ours(cluster: Option<&String>, pod: &Pod) -> Verdict {
     }
 }
 
+/// What a pod has found on its volume is not of the cluster before it was restored.
+pub fn volumes_are_of_this_life(view: &View, pod: &Pod) -> Verdict {
+    match pod.status().filter(|status| view.is_of_earlier_life(status)) {
+        None => Ok(()),
+        Some(_) => refuse(
+            "volumes_are_of_this_life",
+            format!(
+                "the volume of node {} is of the cluster before it was restored: delete its claim and pod for an empty one",
+                pod.ordinal
+            ),
+        ),
+    }
+}
+
 /// The storage class lets volumes grow.
 pub fn class_allows_expansion(view: &View) -> Verdict {
     match view.can_expand {

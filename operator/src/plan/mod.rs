@@ -21,9 +21,11 @@ pub use view::{Claim, Pod, Said, View};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Choose the id of the cluster, or take the one that the volumes have; written down before anything knows it.
-    Name { adopted: Option<String> },
+    Name { adopted: Option<String>, begun: bool },
     /// Begin the cluster with the nodes of these pods.
     Begin { ordinals: Vec<u32> },
+    /// Let the leader write the first entry of a cluster that has begun with these members.
+    Found { leader: String, members: Vec<(u64, String)> },
     /// Note that the cluster has begun: it never begins again.
     NoteBegun,
     /// Take an empty node in as a learner.
@@ -52,6 +54,7 @@ impl Step {
         match self {
             Self::Name { .. } => "ClusterNamed",
             Self::Begin { .. } => "ClusterBegins",
+            Self::Found { .. } => "ClusterFounded",
             Self::NoteBegun => "ClusterBegun",
             Self::Add { .. } => "NodeJoins",
             Self::Promote { replace: None, .. } => "NodePromoted",
@@ -75,11 +78,12 @@ impl Step {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Name { adopted: None } => f.write_str("an id is chosen for the cluster"),
-            Self::Name { adopted: Some(cluster) } => {
+            Self::Name { adopted: None, .. } => f.write_str("an id is chosen for the cluster"),
+            Self::Name { adopted: Some(cluster), .. } => {
                 write!(f, "the volumes hold cluster {cluster}, of a Registry of the same name: it goes on")
             }
             Self::Begin { ordinals } => write!(f, "the index begins with {} nodes", ordinals.len()),
+            Self::Found { leader, .. } => write!(f, "the first entry of the index is written by {leader}"),
             Self::NoteBegun => f.write_str("the index has begun"),
             Self::Add { ordinal } => write!(f, "node {ordinal} joins as a learner"),
             Self::Promote { ordinal, replace: None, .. } => {

@@ -1,6 +1,8 @@
 //! A node whose volume is gone is made again: under a new id, in the place of the old one.
 
-use super::guards::{no_member_joining, quorum_kept_without, somebody_leads, volumes_are_ours};
+use super::guards::{
+    no_member_joining, quorum_kept_without, somebody_leads, volumes_are_of_this_life, volumes_are_ours,
+};
 use super::{Next, Pod, Step, View};
 
 /// A volume that will not come back is given up, and so is one of a member that left while its ordinal is wanted; an empty
@@ -26,18 +28,31 @@ pub(super) fn next(view: &View) -> Next {
             pod: Some(pod.uid.clone()),
         });
     }
-    for pod in wanted().filter(|pod| !pod.terminating && view.has_left(pod)) {
+    for pod in wanted().filter(|pod| !pod.terminating) {
         let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal) else { continue };
+        if !view.has_left(pod) && !view.is_left_behind(claim, pod) {
+            continue;
+        }
+        // A member of the same name may be on it all the same: then the others must do without.
+        if view.member_of(pod.ordinal).is_some()
+            && let Err(refusal) = quorum_kept_without(view, pod.ordinal)
+        {
+            let wants = format!("the volume of node {} to be given up, whose member left", pod.ordinal);
+            return Next::Refused { wants, refusal };
+        }
         let (ordinal, uid) = (pod.ordinal, claim.uid.clone());
         return Next::Step(Step::DeleteClaim { ordinal, uid, pod: Some(pod.uid.clone()) });
     }
     // One that is a member already has only not heard of it yet.
     let empty = |pod: &&Pod| pod.is_empty() && !pod.terminating && view.member_in(pod).is_none();
-    for pod in wanted().filter(empty) {
+    // A volume of the cluster before it was restored stands in the way of the member that is meant to be there.
+    let earlier = |pod: &&Pod| pod.status().is_some_and(|status| view.is_of_earlier_life(status));
+    for pod in wanted().filter(|pod| empty(pod) || earlier(pod)) {
         let Some(old) = view.member_of(pod.ordinal) else { continue };
         let wants = format!("node {} to take the place of member {}", pod.ordinal, old.id);
         let verdict = somebody_leads(view)
             .and_then(|()| volumes_are_ours(view.cluster.as_ref(), pod))
+            .and_then(|()| volumes_are_of_this_life(view, pod))
             .and_then(|()| no_member_joining(view, Some(pod.ordinal)));
         if let Err(refusal) = verdict {
             return Next::Refused { wants, refusal };

@@ -11,9 +11,10 @@ fn is_outdated(view: &View, pod: &Pod) -> bool {
     pod.template.as_ref() != Some(&view.template)
 }
 
-/// A pod that does not run and would not be made so any more.
+/// A pod that does not run and would not be made so any more. Nodes that answer and do not come to a leader are no better.
 pub(super) fn broken(view: &View) -> Next {
-    let broken = |pod: &&Pod| is_outdated(view, pod) && !pod.ready && !pod.terminating && pod.status().is_none();
+    let is_of_no_use = |pod: &Pod| !pod.ready && (pod.status().is_none() || view.stuck);
+    let broken = |pod: &&Pod| is_outdated(view, pod) && !pod.terminating && is_of_no_use(pod);
     let Some(pod) = view.pods.iter().find(broken) else { return Next::Done };
     if view.begun
         && let Err(refusal) = new_pods_answer(view)

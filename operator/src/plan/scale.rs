@@ -2,7 +2,10 @@
 
 use roadstead::index::peers::wire::Member;
 
-use super::guards::{all_caught_up, all_wanted_caught_up, leader_last, quorum_stays, somebody_leads, volumes_are_ours};
+use super::guards::{
+    all_caught_up, all_wanted_caught_up, leader_last, quorum_stays, somebody_leads, volumes_are_of_this_life,
+    volumes_are_ours,
+};
 use super::{Next, Said, Step, View, index_pods};
 
 pub(super) fn next(view: &View) -> Next {
@@ -27,7 +30,9 @@ fn grow(view: &View) -> Next {
         if let Said::Nothing(why) = &pod.said {
             return Next::Waiting(format!("node {ordinal} cannot join yet: {why}"));
         }
-        let verdict = somebody_leads(view).and_then(|()| volumes_are_ours(view.cluster.as_ref(), pod));
+        let verdict = somebody_leads(view)
+            .and_then(|()| volumes_are_ours(view.cluster.as_ref(), pod))
+            .and_then(|()| volumes_are_of_this_life(view, pod));
         if let Err(refusal) = verdict {
             return Next::Refused { wants, refusal };
         }

@@ -108,6 +108,7 @@ fn index(nodes: u32) -> Seen {
     let members: Vec<_> = members.collect();
     seen.each(|status| {
         status.cluster = Some(OURS.into());
+        status.epoch = Some(1);
         status.members.clone_from(&members);
         (status.end, status.applied, status.term) = (END, END, 3);
     })
@@ -165,7 +166,8 @@ impl Seen {
     fn claim(self, ordinal: u32) -> Self {
         let size = 10 * GIB;
         self.with(|view| {
-            let claim = Claim { ordinal, uid: claim_uid(ordinal), asked: size, has: size, terminating: false };
+            let uid = claim_uid(ordinal);
+            let claim = Claim { ordinal, uid, asked: size, has: size, terminating: false, left: None };
             view.claims.push(claim);
             view.claims.sort_by_key(|claim| claim.ordinal);
         })

@@ -21,6 +21,8 @@ pub struct View {
     /// By ordinal. One that is not there is not among them.
     pub pods: Vec<Pod>,
     pub claims: Vec<Claim>,
+    /// Nobody has led for so long that it does not come right by itself.
+    pub stuck: bool,
     /// The size that volumes should have, in bytes, and the one in the StatefulSet.
     pub size: u64,
     pub set_size: u64,
@@ -76,6 +78,8 @@ pub struct Claim {
     /// Bytes asked for, and bytes that there are.
     pub asked: u64,
     pub has: u64,
+    /// The member whose volume it was when it left.
+    pub left: Option<u64>,
 }
 
 impl Pod {
@@ -101,6 +105,12 @@ impl View {
         self.addresses.iter().position(|address| address == name).map(|at| at as u32)
     }
 
+    /// Which life of the cluster this is: one that was restored beside what there was begins another.
+    fn epoch(&self) -> Option<u64> {
+        let statuses = self.pods.iter().filter_map(Pod::status).filter(|status| self.is_of_cluster(status));
+        statuses.filter_map(|status| status.epoch).max()
+    }
+
     /// The leader whom a majority of the voters follows, by what they say themselves.
     pub fn leader(&self) -> Option<&NodeStatus> {
         let statuses = || self.pods.iter().filter_map(Pod::status).filter(|status| self.is_ours(status));
@@ -112,8 +122,17 @@ impl View {
         (voters.iter().filter(follow).count() * 2 > voters.len()).then_some(claims)
     }
 
-    fn is_ours(&self, status: &NodeStatus) -> bool {
+    fn is_of_cluster(&self, status: &NodeStatus) -> bool {
         status.cluster.is_some() && status.cluster == self.cluster
+    }
+
+    fn is_ours(&self, status: &NodeStatus) -> bool {
+        self.is_of_cluster(status) && !self.is_of_earlier_life(status)
+    }
+
+    /// Whether a node is of this cluster as it was before it was restored.
+    pub fn is_of_earlier_life(&self, status: &NodeStatus) -> bool {
+        self.is_of_cluster(status) && status.epoch.is_some() && status.epoch < self.epoch()
     }
 
     /// Those who belong to the index, by the leader's word; without a leader by that of whoever has seen most.
@@ -141,6 +160,19 @@ impl View {
         // Who joined after the leader was asked knows more entries than it told of.
         let is_known = status.end <= leader.end;
         is_known && self.is_ours(status) && !pod.is_empty() && self.member_in(pod).is_none()
+    }
+
+    /// Whether there is a volume at an ordinal whose node does not say that it is another than this member.
+    pub fn may_be_on_volume(&self, ordinal: u32, id: u64) -> bool {
+        let is_another = self.pod(ordinal).and_then(Pod::status).is_some_and(|status| status.id != id);
+        self.claims.iter().any(|claim| claim.ordinal == ordinal) && !is_another
+    }
+
+    /// Whether a silent pod has the volume of a member that left: it is refused for ever, and ends each time it starts.
+    pub fn is_left_behind(&self, claim: &Claim, pod: &Pod) -> bool {
+        let is_member = |id: u64| self.members().iter().any(|member| member.id == id);
+        let has_left = claim.left.is_some_and(|id| !is_member(id));
+        has_left && pod.status().is_none() && self.leader().is_some()
     }
 
     /// Whether a member answers, follows the leader and has nearly all.

@@ -39,6 +39,9 @@ async fn an_outage_during_a_push_gives_503_and_never_201_and_tags_can_still_be_r
     let answer = client.get("/v2/a/manifests/latest").await.expect(200);
     assert_eq!(Digest::of(&answer.body), image);
     client.get("/v2/a/tags/list").await.expect(200);
+    // What can be served is served: nobody takes this process out of a load balancer.
+    let (status, report) = server.admin("/readyz").await;
+    assert!(status == 200 && !report.contains("\"store\":\"ok\""), "{report}");
 
     store.heal();
     client.finish(&client.begin("a").await, &digest, &content).await.expect(201);

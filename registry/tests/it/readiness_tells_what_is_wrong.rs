@@ -1,4 +1,4 @@
-//! `/readyz` is about whether a push and a pull would work now, and names what is in their way.
+//! `/readyz` is about whether clients should be sent here, and names what is in the way of a push and a pull.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,7 +35,7 @@ async fn when_all_is_well_it_is_ready() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_named_until_it_is_back() {
+async fn one_that_has_never_reached_its_store_is_not_ready() {
     let registry = Registry::start().await;
     let readiness = readiness(&registry);
     registry.store.0.down.store(true, Ordering::SeqCst);
@@ -43,6 +43,16 @@ async fn a_store_that_is_down_is_named_until_it_is_back() {
     assert!(!ready && told["store"] != "ok" && told["index"] == "ok", "{told}");
     registry.store.0.down.store(false, Ordering::SeqCst);
     assert!(report(&readiness).await.0);
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_is_named_and_takes_nobody_out() {
+    let registry = Registry::start().await;
+    let readiness = readiness(&registry);
+    assert!(report(&readiness).await.0);
+    registry.store.0.down.store(true, Ordering::SeqCst);
+    let (ready, told) = report(&readiness).await;
+    assert!(ready && told["store"] != "ok", "all processes have the same store: {told}");
 }
 
 #[tokio::test]

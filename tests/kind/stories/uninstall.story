@@ -1,12 +1,14 @@
-# Deleting a Registry and uninstalling the chart leave nothing but volumes, the bucket and the kinds
+# Deleting a Registry and uninstalling the chart, in either order, leave nothing but volumes, the bucket, the kinds and the operator's lease
 { small_index; echo '  nodes: { trust: true }'; echo '  deletionProtection: true'; } | registry images registry.example.test
 rests images
 trusted() { [ "$(condition images NodesTrust)" = True ]; }
 wait_for 90 trusted
+# What comes after this story finds an operator.
+trap chart EXIT
 said=$(k delete registry images 2>&1) && { echo "a protected Registry was deleted"; exit 1; }
 grep -q deletionProtection <<<"$said"
 k patch registry images --type merge -p '{"spec":{"deletionProtection":false}}' >/dev/null
-"$tools/helm" uninstall roadstead --namespace $system --wait >/dev/null
+"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
 # Without an operator the registry goes on.
 expect "the registry" "$(k get pods -l app.kubernetes.io/component=index -o name | wc -l)" 3
 if [ -z "${KUBECONFIG_ONLY:-}" ]; then
@@ -18,10 +20,31 @@ k delete registry images --timeout=60s >/dev/null
 only_claims() { [ -z "$(k get all,secrets,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts -o name | grep -v 'configmap/kube-root-ca.crt\|serviceaccount/default\|secret/bucket')" ]; }
 wait_for 120 only_claims || { k get all,secrets,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts; exit 1; }
 expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 3
-left=$(kubectl get clusterroles,clusterrolebindings,validatingadmissionpolicies,namespaces -o name | grep -i roadstead | grep -v "namespace/$system\|namespace/$ns" || true)
-expect "what is left in the cluster" "$left" ""
-kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
+nothing_left() {
+    local left
+    left=$(kubectl get clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,namespaces -o name |
+        grep -i roadstead | grep -v "namespace/$system\|namespace/$ns" || true)
+    expect "what is left in the cluster" "$left" ""
+    # Of the namespace itself, which helm leaves, only what the operator wrote there.
+    left=$(kubectl --namespace "$system" get all,secrets,configmaps,serviceaccounts,roles,rolebindings,leases -o name |
+        grep -v 'configmap/kube-root-ca.crt\|serviceaccount/default' || true)
+    expect "what is left in the operator's namespace" "$left" lease.coordination.k8s.io/roadstead-operator
+    kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
+}
+nothing_left
 # Installed again, a Registry of the same name goes on with the volumes that stayed.
 chart
-small_index | registry images registry.example.test
+{ small_index; echo '  nodes: { trust: true }'; } | registry images registry.example.test
 rests images 240
+wait_for 90 trusted
+# The other order, that of docs/how-to/install.md: the Registry goes while the operator runs, then what keeps its data, then the chart.
+k delete registry images --timeout=60s >/dev/null
+wait_for 120 only_claims || { k get all,secrets,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts; exit 1; }
+expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 3
+if [ -z "${KUBECONFIG_ONLY:-}" ]; then wait_for 90 forgotten; fi
+told=$(sed -n 's/^kubectl -n images delete persistentvolumeclaims/delete persistentvolumeclaims/p' "$root/docs/how-to/install.md")
+# shellcheck disable=SC2086
+k $told >/dev/null
+expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 0
+"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
+nothing_left

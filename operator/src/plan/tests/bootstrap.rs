@@ -8,7 +8,12 @@ fn of_cluster(seen: Seen, ordinal: u32, cluster: &str) -> Seen {
 }
 
 fn name(adopted: Option<&str>) -> Is {
-    Is::Step(Step::Name { adopted: adopted.map(str::to_owned) })
+    Is::Step(Step::Name { adopted: adopted.map(str::to_owned), begun: false })
+}
+
+/// The cluster of the volumes goes on.
+fn go_on(cluster: &str) -> Is {
+    Is::Step(Step::Name { adopted: Some(cluster.into()), begun: true })
 }
 
 fn begin(nodes: u32) -> Is {
@@ -46,7 +51,11 @@ fn a_cluster_on_volumes_beyond_what_is_wanted_is_found_too() {
     check(vec![
         ("the last volume has it", of_cluster(fewer(), 2, "01old"), name(Some("01old"))),
         ("the last one does not answer", fewer().down(2), Is::Waits("node 2 does not answer yet")),
-        ("one that is wanted has it", of_cluster(fewer(), 0, "01old").down(2), name(Some("01old"))),
+        (
+            "one that is wanted has it, and it may have begun on another",
+            of_cluster(fewer(), 0, "01old").down(2),
+            Is::Waits("node 2"),
+        ),
         ("there is no pod for it yet", fewer().absent(2), Is::Waits("node 2 does not answer yet")),
         ("it goes", fewer().absent(2).claim_as(2, |claim| claim.terminating = true), name(None)),
         ("there are no such volumes", fewer().down(2).with(|view| view.claims.truncate(1)), name(None)),
@@ -78,7 +87,14 @@ fn a_cluster_begins_when_all_its_nodes_answer_and_then_only() {
         ("some have joined already", of_cluster(named(3), 1, OURS), begin(3)),
         ("one does not answer", named(3).down(1), Is::Waits("node 1 does not answer yet: connection refused")),
         ("one is not there", named(3).absent(2), Is::Waits("the pod of node 2 is not there yet")),
-        ("those beyond what is wanted do not count", named(3).wanted(1).down(1), begin(1)),
+        (
+            "it may have begun on a volume beyond what is wanted",
+            named(3).wanted(1).down(1),
+            Is::Waits("node 1 does not"),
+        ),
+        ("that volume was never there", named(3).wanted(1).down(1).claim_as(1, |claim| claim.has = 0), begin(1)),
+        ("those beyond what is wanted are empty", named(3).wanted(1), begin(1)),
+        ("its machine is gone before it began", named(3).lost(1), give_up(1, true)),
     ]);
 }
 
@@ -97,8 +113,55 @@ fn that_a_cluster_has_begun_is_noted_also_when_the_answer_was_lost() {
         ("it runs", begun(), Is::Step(Step::NoteBegun)),
         ("it runs, and a node is away", begun().down(0), Is::Step(Step::NoteBegun)),
         ("it runs, and another number is wanted by now", begun().wanted(1), Is::Step(Step::NoteBegun)),
-        // Beginning again with the same members changes nothing, and tells when somebody leads.
-        ("nobody leads yet", begun().led_by_nobody(), begin(3)),
+        ("nobody leads yet", begun().led_by_nobody(), Is::Waits("node 0 has begun, and nobody leads yet")),
+        (
+            "one has begun, and the others have not heard of it",
+            begun().led_by_nobody().empty(1).empty(2),
+            Is::Waits("node 0 has begun"),
+        ),
+        ("it has begun, and its first entry is not written", begun().each(|status| status.epoch = None), found(3)),
+        (
+            "the same, and another number is wanted by now",
+            begun().each(|status| status.epoch = None).wanted(1),
+            found(3),
+        ),
+    ]);
+}
+
+fn found(nodes: u32) -> Is {
+    let members = (0..nodes).map(|ordinal| (id(ordinal), address(ordinal))).collect();
+    Is::Step(Step::Found { leader: address(nodes - 1), members })
+}
+
+/// A Registry that was made again over volumes whose cluster has begun.
+fn made_again(nodes: u32) -> Seen {
+    index(nodes).led_by_nobody().with(|view| (view.cluster, view.begun) = (None, false))
+}
+
+#[test]
+fn a_cluster_that_has_begun_goes_on_and_never_begins_on_volumes_that_are_empty() {
+    check(vec![
+        ("all volumes are there", made_again(3), go_on(OURS)),
+        ("one is empty", made_again(3).empty(0), go_on(OURS)),
+        ("one is empty, and only that one is wanted", made_again(3).empty(0).wanted(1), go_on(OURS)),
+        ("of five, three are empty and wanted", made_again(5).empty(0).empty(1).empty(2).wanted(3), go_on(OURS)),
+        ("one beyond what is wanted is silent", made_again(3).wanted(1).down(2), go_on(OURS)),
+        (
+            "one that is wanted is silent: it may be of another cluster",
+            made_again(3).down(1),
+            Is::Waits("node 1 does not"),
+        ),
+        ("its machine is gone", made_again(3).lost(1), go_on(OURS)),
+    ]);
+    // And before anybody leads, nothing is done to what is there.
+    let named = |seen: Seen| seen.with(|view| (view.cluster, view.begun) = (Some(OURS.into()), true));
+    check(vec![
+        ("the empty one is wanted", named(made_again(3).empty(0).wanted(1)), Is::Refused("somebody_leads")),
+        (
+            "a majority is gone",
+            named(made_again(5).empty(0).empty(1).empty(2).wanted(3)),
+            Is::Refused("somebody_leads"),
+        ),
     ]);
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Volume {
     pub is_slow: bool,
     pub id: u64,
     pub cluster: Option<String>,
+    /// The member that left with it, as somebody noted on its claim.
+    pub left: Option<u64>,
     /// The members as this node knows them.
     pub members: Vec<Member>,
     pub applied: u64,
@@ -78,8 +80,9 @@ pub(super) struct Model {
     /// What the Registry says of the cluster.
     pub cluster: Option<String>,
     pub begun: bool,
-    /// The cluster that there is, whatever the Registry says.
+    /// The cluster that there is, whatever the Registry says, and whether its first entry is written.
     pub formed: Option<String>,
+    pub founded: bool,
     pub set: Option<Set>,
     pub pods: BTreeMap<u32, ModelPod>,
     pub volumes: BTreeMap<u32, Volume>,
@@ -103,6 +106,7 @@ impl Model {
             cluster: None,
             begun: false,
             formed: None,
+            founded: false,
             set: None,
             pods: BTreeMap::new(),
             volumes: BTreeMap::new(),
@@ -131,6 +135,7 @@ impl Model {
             is_slow: false,
             id: number,
             cluster: None,
+            left: None,
             members: Vec::new(),
             applied: 0,
             is_refused: false,
@@ -200,11 +205,13 @@ impl Model {
             terminating: volume.terminating,
             asked: volume.asked,
             has: volume.asked,
+            left: volume.left,
         });
         View {
             wanted: self.wanted,
             cluster: self.cluster.clone(),
             begun: self.begun,
+            stuck: false,
             template: name(self.template),
             replicas: self.set.as_ref().map_or(0, |set| set.replicas),
             pods: pods.collect(),
@@ -228,6 +235,7 @@ impl Model {
         };
         NodeStatus {
             cluster: volume.cluster.clone(),
+            epoch: (self.founded && !volume.members.is_empty()).then_some(1),
             leader,
             term: self.term,
             end: if leads { self.end } else { volume.applied },

@@ -106,3 +106,35 @@ fn who_has_just_begun_is_not_taken_for_a_volume_that_was_lost() {
     });
     check(vec![("nothing is to be done", seen, Is::Quiet)]);
 }
+
+#[test]
+fn the_volume_of_a_member_that_left_is_given_up_though_its_node_never_answers_again() {
+    // It was to leave, the volume was noted, and the ordinal is wanted again before the pod was gone.
+    let left = || index(4).led_by(0).left_everywhere(id(3)).down(3).claim_as(3, |claim| claim.left = Some(id(3)));
+    check(vec![
+        ("it is silent for ever", left(), give_up(3, true)),
+        ("nobody leads: who is a member is not known", left().led_by_nobody(), Is::Waits("node 3 cannot join yet")),
+        ("it is a member still", index(3).down(1).claim_as(1, |claim| claim.left = Some(id(1))), Is::Quiet),
+        (
+            "it was rebuilt as another member, without which there is no majority",
+            index(3).down(1).claim_as(1, |claim| claim.left = Some(7)).behind(0),
+            Is::Refused("quorum_kept_without"),
+        ),
+    ]);
+}
+
+#[test]
+fn a_volume_of_the_cluster_before_it_was_restored_counts_for_nothing_and_is_not_deleted() {
+    let earlier = |seen: Seen, ordinal| {
+        seen.each(|status| status.epoch = Some(2)).node(ordinal, |status| {
+            (status.epoch, status.term, status.end, status.applied) = (Some(1), 90, 5 * END, 5 * END);
+        })
+    };
+    let guard = Is::Refused("volumes_are_of_this_life");
+    check(vec![
+        ("at the place of a member", earlier(index(3), 0), guard.clone()),
+        ("at a place that is to be filled", earlier(index(4).led_by(0).left(id(3)), 3), guard),
+    ]);
+    let leads = earlier(index(3), 2).view();
+    assert!(leads.leader().is_none(), "one of an earlier life leads nobody");
+}

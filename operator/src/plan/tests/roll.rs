@@ -143,3 +143,16 @@ fn surplus_pods_that_are_no_members_are_not_waited_for_by_the_majority() {
     assert!(quorum_kept_without(&index(2).led_by(0).view(), 1).is_err(), "two need both");
     assert!(quorum_kept_without(&index(1).view(), 0).is_ok(), "one that is alone cannot but stop for a moment");
 }
+
+#[test]
+fn nodes_that_answer_and_come_to_no_leader_are_made_from_what_mends_them() {
+    let old = || index(3).old(&[0, 1, 2]).led_by_nobody().unready(0).unready(1).unready(2);
+    let stuck = || old().with(|view| view.stuck = true);
+    let news = |seen: Seen| seen.pod(0, |pod| pod.template = Some("new".into()));
+    check(vec![
+        ("an election goes on", old(), Is::Refused("somebody_leads")),
+        ("nobody leads for long", stuck(), restart_broken(0)),
+        ("the first was made anew, and answers", news(stuck()), restart_broken(1)),
+        ("the first was made anew, and does not answer", news(stuck()).down(0), Is::Refused("new_pods_answer")),
+    ]);
+}

@@ -38,6 +38,8 @@ enum Happens {
     Elect(u32),
     /// The Registry is deleted and made again; its volumes stay.
     MakeAgain,
+    /// The same, and a volume is gone with it.
+    MakeAgainWithout(u32),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -57,6 +59,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Half),
         1 => (0..5_u32).prop_map(Happens::Elect),
         1 => Just(Happens::MakeAgain),
+        1 => (0..5_u32).prop_map(Happens::MakeAgainWithout),
     ]
 }
 
@@ -110,7 +113,8 @@ impl Run {
             }
             Happens::Wipe(ordinal) if may_lose(ordinal) => self.model.wipe(ordinal),
             Happens::LoseMachine(ordinal) if may_lose(ordinal) => self.model.lose(ordinal),
-            Happens::Nothing | Happens::Wipe(_) | Happens::LoseMachine(_) => {}
+            Happens::MakeAgainWithout(ordinal) if may_lose(ordinal) => self.model.make_again_without(ordinal),
+            Happens::Nothing | Happens::Wipe(_) | Happens::LoseMachine(_) | Happens::MakeAgainWithout(_) => {}
             Happens::Half => self.half = true,
             Happens::Elect(ordinal) => self.model.elect_if_well(ordinal),
             Happens::MakeAgain => self.model.make_again(),
@@ -122,7 +126,8 @@ impl Run {
         let model = &self.model;
         let voters = model.voters();
         let well = voters.iter().filter(|id| model.ordinal(**id) != Some(ordinal) && model.is_well(**id)).count();
-        model.begun && model.volumes.contains_key(&ordinal) && well * 2 > voters.len()
+        let is_new = model.cluster.is_some() && model.formed.is_none();
+        model.volumes.contains_key(&ordinal) && (is_new || (model.begun && well * 2 > voters.len()))
     }
 
     /// One pass of the operator. Gives whether nothing was left to do.
@@ -150,16 +155,12 @@ impl Run {
                     | Step::Transfer { .. }
                     | Step::Raise { .. }
                     | Step::NoteBegun
-                    | Step::DeleteClaim { .. }
-            );
+                    | Step::Found { .. }
+            ) || (matches!(step, Step::DeleteClaim { .. }) && self.model.formed.is_some());
             if needs_leader && view.leader().is_none() {
                 self.fail("nobody knows who is a member");
             }
             self.step(step);
-        }
-        if view.leader().is_none() {
-            // Somebody may remember a member that left, and its pod comes back: it never runs, and nobody can tell why.
-            self.model.delete_refused(pods);
         }
         self.model.pass_time();
         plan.is_quiet()
@@ -183,10 +184,8 @@ impl Run {
         let model = &self.model;
         match step {
             Step::Name { .. } | Step::NoteBegun if model.begun => self.fail("it has begun already"),
-            Step::Begin { .. } if model.begun => self.fail("it begins again"),
-            Step::Begin { .. } if model.formed.is_some() && model.formed != model.cluster => {
-                self.fail("another cluster begins beside the one that is there");
-            }
+            Step::Begin { .. } if model.formed.is_some() => self.fail("it begins again, beside the one that is there"),
+            Step::Found { .. } if model.founded => self.fail("its first entry is written already"),
             Step::Restart { ordinal, .. } => {
                 let id = model.volumes.get(ordinal).map(|volume| volume.id);
                 let leads = model.leader.is_some() && model.leader == id && model.runs(*ordinal);

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::dial::Dial;
 use super::wire::{self, Fault};
 
-/// The longest answer that is read of a peer of one's own.
+/// The longest answer that is read, unless said otherwise.
 const LARGEST: usize = 256 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -71,7 +71,7 @@ pub struct Peer {
 struct Inner {
     address: String,
     dialer: Arc<dyn Dial>,
-    /// The longest answer that is read.
+    /// The longest answer that is read, in bytes.
     largest: usize,
     way: Mutex<Way>,
 }
@@ -105,11 +105,11 @@ impl Line {
 
 impl Peer {
     pub fn new(address: &str, dialer: Arc<dyn Dial>) -> Self {
-        Self::that_says_at_most(LARGEST, address, dialer)
+        Self::limited(address, dialer, LARGEST)
     }
 
-    /// A peer that is not trusted with the memory of whoever asks: of an answer that is longer nothing is taken.
-    pub fn that_says_at_most(largest: usize, address: &str, dialer: Arc<dyn Dial>) -> Self {
+    /// One of which no answer of more bytes than these is read: it may be anybody's.
+    pub fn limited(address: &str, dialer: Arc<dyn Dial>, largest: usize) -> Self {
         Self { inner: Arc::new(Inner { address: address.to_owned(), dialer, largest, way: Mutex::default() }) }
     }
 

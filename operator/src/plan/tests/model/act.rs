@@ -12,9 +12,17 @@ impl Model {
     /// Takes a step; `half`: as far as it comes when the operator ends in it.
     pub fn act(&mut self, step: &Step, half: bool) {
         match step {
-            Step::Name { adopted } => {
+            Step::Name { adopted, begun } => {
                 let new = format!("cluster {}", self.number());
                 self.cluster = Some(adopted.clone().unwrap_or(new));
+                self.begun = *begun;
+            }
+            Step::Found { members, .. } => {
+                let now: Vec<(u64, String)> =
+                    self.members.iter().map(|member| (member.id, member.name.clone())).collect();
+                assert_eq!(*members, now, "it is said again with the same members");
+                self.founded = true;
+                self.begun |= !half;
             }
             Step::NoteBegun => self.begun = true,
             Step::Begin { ordinals } => self.begin(ordinals, half),
@@ -25,6 +33,9 @@ impl Model {
             }
             Step::Remove { id, .. } => {
                 assert!(self.voters() != [*id], "the last voter is not removed");
+                if let Some(volume) = self.volumes.values_mut().find(|volume| volume.id == *id) {
+                    volume.left = Some(*id);
+                }
                 self.forget(Some(*id), half);
             }
             Step::Transfer { ordinal } => {
@@ -69,8 +80,7 @@ impl Model {
             self.formed.clone_from(&self.cluster);
             (self.end, self.leader, self.term) = (1, Some(members[0].id), 1);
             self.members = members;
-        } else if members.iter().any(|member| !self.members.contains(member)) || members.len() != self.members.len() {
-            return; // refused: it has begun with others
+            self.founded = !half;
         }
         self.begun |= !half;
     }

@@ -49,9 +49,10 @@ impl Model {
         self.stopped.clear();
     }
 
-    /// People delete volumes of these pods whose nodes are refused for ever.
-    pub fn delete_refused(&mut self, pods: u32) {
-        self.volumes.retain(|ordinal, volume| !volume.is_refused || *ordinal >= pods);
+    /// The same, and one of its volumes is gone as well.
+    pub fn make_again_without(&mut self, ordinal: u32) {
+        self.make_again();
+        self.volumes.remove(&ordinal);
     }
 
     /// What goes wrong by itself goes right again.

@@ -70,9 +70,8 @@ impl Model {
                 volume.members.clone_from(&members);
                 volume.applied = end;
             } else if self.leader.is_some() && is_ours && !is_member && !volume.members.is_empty() {
-                // It asks for votes, and is told. While its pod is to stay, nobody could tell its silence from that of a node
-                // that starts: that it is wanted again within such a moment is not modelled.
-                volume.is_refused = self.set.as_ref().is_some_and(|set| set.replicas <= ordinal);
+                // It asks for votes, and is told: it ends, and is silent from then on.
+                volume.is_refused = true;
             }
         }
     }
