@@ -216,3 +216,60 @@ fn found<T>(what: &str, result: Result<T, kube::Error>) -> Result<(), ActError> 
         Err(source) => Err(ActError::Api { what: what.into(), source }),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use std::convert::Infallible;
+    use std::io;
+    use std::pin::Pin;
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use roadstead::index::peers::dial::Io;
+    use roadstead::index::peers::wire::encode;
+
+    use super::*;
+
+    /// An index node that answers everything with a text of so many bytes.
+    #[derive(Debug)]
+    struct Talks(usize);
+
+    impl Dial for Talks {
+        fn dial<'a, 'b, 'c>(
+            &'a self,
+            _address: &'b str,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send + 'c>>
+        where
+            'a: 'c,
+            'b: 'c,
+        {
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let answer = encode(&"x".repeat(self.0)).unwrap();
+            tokio::spawn(async move {
+                let service = service_fn(move |_: Request<Incoming>| {
+                    let answer: Bytes = answer.clone();
+                    async move { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
+                });
+                let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = connection.serve_connection(TokioIo::new(theirs), service).await;
+            });
+            Box::pin(async move { Ok(Box::new(ours) as Box<dyn Io>) })
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_node_that_talks_without_end_no_more_is_read_than_one_of_ours_says() {
+        for (length, is_read) in [(100, true), (200 << 10, true), (2 << 20, false), (300 << 20, false)] {
+            let dialer: Arc<dyn Dial> = Arc::new(Talks(length));
+            let said = Peer::limited("node", dialer, ANSWER).call::<(), String>("/", &(), Duration::from_mins(1)).await;
+            match said {
+                Ok(text) => assert!(is_read && text.len() == length, "{length}"),
+                Err(error) => assert!(!is_read && error.to_string().contains("length limit"), "{length}: {error}"),
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
 use roadstead::metrics::sum_of;
 use serde_json::Value;
@@ -91,9 +91,12 @@ impl Applier {
                 continue;
             }
             let api = self.api(&names.namespace, *kind);
-            match api.delete(name, &DeleteParams::default()).await {
+            // Exactly the one that was looked at: another may have come in its place.
+            let preconditions = Preconditions { uid: live.uid(), resource_version: None };
+            let exactly = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match api.delete(name, &exactly).await {
                 Ok(_) => changes.push(Change { reason: "Deleted", kind: kind.kind, name: name.clone() }),
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
                 Err(source) => return Err(ApplyError::Delete { kind: kind.kind, name: name.clone(), source }),
             }
         }
@@ -205,10 +208,87 @@ fn without_type(value: &Value) -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
+
+    /// An API server that has nothing, and the calls that came to it.
+    fn server() -> (Applier, Arc<Mutex<Vec<String>>>) {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&calls);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let call = format!("{} {}", request.method(), request.uri().path().rsplit('/').next().unwrap());
+            let is_get = request.method() == http::Method::GET;
+            noted.lock().unwrap().push(call);
+            let answer = if is_get {
+                json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404 })
+            } else {
+                json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } })
+            };
+            let answer = Response::builder()
+                .status(if is_get { 404 } else { 200 })
+                .body(Body::from(answer.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        (Applier::new(Client::new(service, "ns")), calls)
+    }
+
+    fn registry() -> Registry {
+        serde_json::from_value(json!({
+            "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "uid": "ours" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "b" } } },
+        }))
+        .unwrap()
+    }
+
+    fn observed(kind: &str, names: &[(&str, Option<&str>)]) -> Observed {
+        let mut observed = Observed::default();
+        for (name, controller) in names {
+            let owners: Vec<Value> = controller
+                .iter()
+                .map(|uid| json!({ "apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": true }))
+                .collect();
+            let metadata = json!({ "name": name, "uid": format!("{name}-uid"), "ownerReferences": owners });
+            let object = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+            observed.objects.insert((Kind::named(kind).unwrap(), (*name).to_owned()), object);
+        }
+        observed
+    }
+
+    #[tokio::test]
+    async fn only_what_this_registry_controls_is_pruned() {
+        let (applier, calls) = server();
+        let observed =
+            observed("Ingress", &[("mine", Some("ours")), ("of-an-earlier-one", Some("old")), ("nobodys", None)]);
+        let changes = applier.apply(&registry(), &[], &observed, &Optional::default()).await.unwrap();
+        assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["mine"]);
+        assert_eq!(*calls.lock().unwrap(), ["DELETE mine"]);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_controls_is_not_adopted_even_with_our_label() {
+        let object = |name: &str| {
+            let owners = json!([{ "uid": "ours", "controller": true }]);
+            Object::new(json!({ "kind": "ConfigMap", "metadata": { "name": name, "ownerReferences": owners } }))
+        };
+        let observed = observed("ConfigMap", &[("theirs", Some("other")), ("mine", Some("ours")), ("nobodys", None)]);
+        for (name, is_applied) in [("theirs", false), ("mine", true), ("nobodys", true)] {
+            let (applier, calls) = server();
+            let result = applier.apply(&registry(), &[object(name)], &observed, &Optional::default()).await;
+            let is_foreign = matches!(result, Err(ApplyError::Foreign { .. }));
+            assert_eq!(is_foreign, !is_applied, "{name}: {result:?}");
+            let patched = calls.lock().unwrap().contains(&format!("PATCH {name}"));
+            assert_eq!(patched, is_applied, "{name}");
+        }
+    }
 
     #[test]
     fn a_field_that_is_no_longer_wanted_makes_an_object_differ() {

@@ -30,6 +30,8 @@ const WRITING_LOOK: Duration = Duration::from_secs(2);
 const STUCK: Duration = Duration::from_secs(10);
 const AT_REST: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A look that takes longer hangs.
+const LONGEST: Duration = Duration::from_mins(2);
 /// The longest list of backups that is read, in bytes.
 const LARGEST: usize = 4 << 20;
 /// A backup that is due for longer, in seconds, is late.
@@ -48,7 +50,7 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
     let controller = Controller::new(api, watcher::Config::default());
     let forgetting = forget(controller.store(), |is_there| metrics.keep_backups(is_there), within);
     let looks = controller
-        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(4))
+        .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(16))
         .shutdown_on_signal()
         .run(reconcile, failed, Arc::new(operator))
         .for_each(|result| {
@@ -59,6 +61,13 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
+        return Ok(Action::requeue(WRITING_LOOK));
+    };
+    tokio::time::timeout(LONGEST, Box::pin(pass(&watched, &operator))).await.unwrap_or(Err(PassError::Slow))
+}
+
+async fn pass(watched: &Watched, operator: &Operator) -> Result<Action, PassError> {
     let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
     let api = Api::<Watched>::namespaced(operator.client.clone(), &namespace);
     let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else { return Ok(Action::await_change()) };
@@ -66,7 +75,7 @@ async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Act
     if backup.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change()); // what is in the bucket stays
     }
-    let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator: &operator };
+    let mut work = Work { status: backup.status.clone().unwrap_or_default(), backup: &backup, operator };
     let looked = work.look().await;
     let overdue = work.measure(Timestamp::now().as_second());
     let (least, stuck) = match looked {

@@ -26,6 +26,7 @@ use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
 use crate::probe::{self, ProbeArgs};
 use crate::report::{self, ReportArgs};
+use crate::shares::Shares;
 use crate::watches;
 
 /// How often it is asked which optional kinds there are.
@@ -184,6 +185,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
             is_ipv6: args.address.contains(':'),
         },
         client: client.clone(),
+        shares: Shares::default(),
     };
     let looking = async {
         loop {

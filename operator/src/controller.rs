@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::names::{MANAGER, OF};
 use crate::observe::ObserveError;
 use crate::optional::Optional;
+use crate::shares::Shares;
 use crate::turns::Turns;
 use crate::watches::Watches;
 
@@ -59,6 +60,7 @@ pub struct Operator {
     pub turns: Arc<Turns>,
     pub optional: Optional,
     pub around: Surroundings,
+    pub shares: Shares,
 }
 
 /// Why a pass ended early.
@@ -149,6 +151,9 @@ where
 }
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
+    let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
+        return Ok(Action::requeue(REFUSED));
+    };
     let began = Instant::now();
     let pass = tokio::time::timeout(LONGEST, Box::pin(operator.pass(&watched))).await;
     let result = pass.unwrap_or(Err(PassError::Slow));

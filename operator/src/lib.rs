@@ -33,6 +33,7 @@ pub mod quantity;
 pub mod report;
 pub mod schedule;
 pub mod scrape;
+pub mod shares;
 pub mod status;
 pub mod turns;
 pub mod validate;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -17,7 +18,7 @@ use roadstead::index::peers::identity::Identity;
 use roadstead::index::peers::wire::NodeStatus;
 
 use crate::crd::Registry;
-use crate::names::{ADMIN, Component, Names, OF, PEERS};
+use crate::names::{ADMIN, Component, MOST_NODES, Names, OF, PEERS};
 use crate::nodes::Report;
 use crate::object::{KINDS, Kind, text_of};
 use crate::optional::Optional;
@@ -26,6 +27,10 @@ use crate::optional::Optional;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest answer of a node that is read, in bytes: what runs in pods is for the author of a Registry to choose.
 pub const ANSWER: usize = 256 << 10;
+/// Pods that are asked at a time in one look, and how long all of them may take together: of those that are left nothing is
+/// known this time.
+const PODS_AT_ONCE: usize = 4;
+const ALL_PODS: Duration = Duration::from_secs(15);
 /// By which machines and their volumes belong together.
 const HOST: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -228,6 +233,10 @@ pub async fn nodes(names: &Names, observed: &mut Observed, dialer: &Arc<dyn Dial
         let has_address = pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
         let not_running = why_not_running(pod);
         let why = (!has_address).then(|| not_running.clone().unwrap_or_else(|| "its pod does not run yet".into()));
+        // There are certificates for no more: whoever calls itself so is no node of ours.
+        if ordinal >= MOST_NODES {
+            return None;
+        }
         let peer = Peer::limited(&names.node(ordinal), Arc::clone(dialer), ANSWER);
         Some(async move {
             let said = if let Some(why) = why {
@@ -291,7 +300,9 @@ pub async fn loaded(observed: &mut Observed) {
             (name, crate::scrape::certificates(&metrics.unwrap_or_default()), store)
         })
     });
-    for (name, certificates, store) in join_all(asked.collect::<Vec<_>>()).await {
+    let mut asked = futures::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(PODS_AT_ONCE);
+    let end = tokio::time::Instant::now() + ALL_PODS;
+    while let Ok(Some((name, certificates, store))) = tokio::time::timeout_at(end, asked.next()).await {
         observed.stores.extend(store.map(|store| (name.clone(), store)));
         observed.loaded.insert(name, certificates);
     }

@@ -223,7 +223,9 @@ impl Operator {
         let holder = objects::holder(&self.client, namespace, &Names::of(registry), host).await;
         Ok(match holder.map_err(PassError::Nodes)? {
             None => Ok(()),
-            Some(other) => Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry")),
+            Some(other) => {
+                Err(format!("under {host} nodes are sent to the Registry {other}: a name is for one registry"))
+            }
         })
     }
 
@@ -238,7 +240,8 @@ impl Operator {
         let Some(step) = found.plan.step.clone() else { return false };
         let actor = Actor { client: &self.client, registry, dialer, view };
         let done = tokio::time::timeout(ACTING, actor.act(&step)).await;
-        let done = done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
+        let done =
+            done.unwrap_or_else(|_| Err(ActError::NotNow(format!("{step}: it took too long, and is tried again"))));
         let result = if done.is_ok() { "done" } else { "failed" };
         self.metrics.steps.with_label_values(&[step.reason(), result]).inc();
         match done {
@@ -290,16 +293,17 @@ impl Operator {
         let names = Names::of(registry);
         let mut now = status(registry, observed, found, &Time(Timestamp::now()));
         // What a step wrote into the status itself stays as it wrote it.
-        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) =
-            found.plan.step
+        if let Some(Step::Name { .. } | Step::Begin { .. } | Step::Found { .. } | Step::NoteBegun) = found.plan.step
             && let Some(index) = &mut now.index
         {
             index.cluster = None;
             index.bootstrapped = None;
         }
-        let is = |kind: &str| now.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
+        let is =
+            |kind: &str| now.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
         // Whatever else is wrong with it: its pods are all made from what is wanted, and run.
-        let is_made = |pod: &plan::Pod| found.view.is_some_and(|view| pod.ready && pod.template.as_ref() == Some(&view.template));
+        let is_made =
+            |pod: &plan::Pod| found.view.is_some_and(|view| pod.ready && pod.template.as_ref() == Some(&view.template));
         if is("Ready") && !is("Progressing") && found.view.is_none_or(|view| view.pods.iter().all(is_made)) {
             self.turns.rests(&registry.uid().unwrap_or_default());
         }

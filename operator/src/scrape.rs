@@ -10,9 +10,11 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 /// More than any of our pods says, in bytes. What runs in them is for the author of a Registry to choose.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 256 << 10;
+/// What is kept of an answer before it is read.
+const BUFFER: usize = 32 << 10;
 /// Pods of all Registries that are asked at once: what they say is held in memory.
-static AT_ONCE: Semaphore = Semaphore::const_new(16);
+static AT_ONCE: Semaphore = Semaphore::const_new(32);
 const CERTIFICATES: &str = "roadstead_certificates_loaded{";
 
 /// Gets a path of a pod.
@@ -20,7 +22,8 @@ pub async fn get(address: SocketAddr, path: &str, patience: Duration) -> anyhow:
     let _turn = AT_ONCE.acquire().await?;
     tokio::time::timeout(patience, async {
         let socket = tokio::net::TcpStream::connect(address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(socket)).await?;
         let running = tokio::spawn(connection);
         let request = http::Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
         let answer = sender.send_request(request).await?;
@@ -51,8 +54,42 @@ fn label(labels: &str, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
+
+    /// A pod that answers every request with so many bytes, or without end.
+    async fn pod(length: Option<usize>) -> SocketAddr {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await;
+            let head = length.map_or(String::new(), |length| format!("content-length: {length}\r\n"));
+            let _ = socket.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes()).await;
+            let mut left = length.unwrap_or(usize::MAX);
+            while left > 0 {
+                let part = left.min(1024);
+                if socket.write_all(&vec![b'x'; part]).await.is_err() {
+                    break;
+                }
+                left -= part;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_a_pod_of_ours_says() {
+        let patience = Duration::from_mins(1);
+        assert_eq!(get(pod(Some(100 << 10)).await, "/metrics", patience).await.unwrap().len(), 100 << 10);
+        for length in [Some(LARGEST + 1), Some(1 << 40), None] {
+            let error = get(pod(length).await, "/metrics", patience).await.unwrap_err();
+            assert!(error.to_string().contains("length limit"), "{error}");
+        }
+        assert_eq!(AT_ONCE.available_permits(), 32, "the places are given back");
+    }
 
     #[test]
     fn what_pods_say_of_themselves_is_read() {

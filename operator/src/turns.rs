@@ -43,13 +43,11 @@ impl Turns {
         if !asks.is_ready || asks.has.is_none_or(|has| has == image) {
             return Ok(());
         }
-        match held.as_ref().filter(|held| now.duration_since(held.used) < FORGOTTEN) {
-            Some(held) => Err(held.name.clone()),
-            None => {
-                *held = Some(Held { uid: asks.uid.to_owned(), name: asks.name.to_owned(), used: now });
-                Ok(())
-            }
+        if let Some(other) = held.as_ref().filter(|held| now.duration_since(held.used) < FORGOTTEN) {
+            return Err(other.name.clone());
         }
+        *held = Some(Held { uid: asks.uid.to_owned(), name: asks.name.to_owned(), used: now });
+        Ok(())
     }
 
     /// The Registry is as it should be: the next one may begin.
@@ -88,7 +86,11 @@ mod tests {
         let (turns, now) = (Turns::default(), Instant::now());
         assert_eq!(turns.may_have("new", asks("a"), now), Ok(()));
         assert_eq!(turns.may_have("new", Asks { has: None, ..asks("b") }, now), Ok(()), "it is just being made");
-        assert_eq!(turns.may_have("new", Asks { is_ready: false, ..asks("c") }, now), Ok(()), "it may be what mends it");
+        assert_eq!(
+            turns.may_have("new", Asks { is_ready: false, ..asks("c") }, now),
+            Ok(()),
+            "it may be what mends it"
+        );
         assert_eq!(turns.may_have("new", Asks { has: Some("new"), ..asks("d") }, now), Ok(()), "it has it already");
         turns.rests("d");
         assert_eq!(turns.may_have("new", asks("e"), now), Err("a".into()));

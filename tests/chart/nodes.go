@@ -22,6 +22,15 @@ var nodeRules = []rule{
 			}
 		})
 	}},
+	{"the operator is told which host names nodes may be sent to", func(c *chart, r *report) {
+		operators(c, func(set string, operator object) {
+			spec, _ := operator.pod()
+			wanted := map[string]string{"everything in two namespaces": "registry.example.com,a/.example.com"}[set]
+			if given := at(variable(list(spec, "containers")[0], "NODES_HOSTNAMES"), "value"); given != wanted {
+				r.say("%s: %v", set, given)
+			}
+		})
+	}},
 	{"only the namespace for nodes is privileged", func(c *chart, r *report) {
 		for set, wanted := range map[string]string{"everything": "roadstead-nodes", "everything in two namespaces": "the-nodes"} {
 			found := of(c.rendered[set], "Namespace")

@@ -42,7 +42,7 @@ monitoring: {enabled: true, labels: {release: prometheus}, rules: {labels: {team
 test: {registry: images, namespace: pictures}`,
 	"everything in two namespaces": `
 watchNamespaces: [a, b]
-nodes: {enabled: true, namespace: the-nodes}
+nodes: {enabled: true, namespace: the-nodes, hostnames: [registry.example.com, a/.example.com]}
 monitoring: {enabled: true, dashboard: {enabled: true}}
 test: {registry: images}`,
 }

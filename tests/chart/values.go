@@ -26,7 +26,8 @@ var valueRules = []rule{
 	{"the schema refuses values of a wrong type or form", func(c *chart, r *report) {
 		for _, values := range []string{"replicas: two", "replicas: -1", "watchNamespaces: a", "watchNamespaces: [a, a]", "watchNamespaces: [A_B]",
 			"crds: {enabled: yes-please}", "image: {pullPolicy: Sometimes}", "image: {digest: 12ab}", "image: {repository: null}",
-			"commonLabels: {a: {b: c}}", "monitoring: {interval: soon}", "test: {registry: 1}", "nodes: {namespace: null}"} {
+			"commonLabels: {a: {b: c}}", "monitoring: {interval: soon}", "test: {registry: 1}", "nodes: {namespace: null}",
+			"nodes: {hostnames: [a/b/registry.example.com]}", "nodes: {hostnames: [/registry.example.com]}", "nodes: {hostnames: ['*/registry.example.com']}"} {
 			refused(c, r, values, "")
 		}
 	}},

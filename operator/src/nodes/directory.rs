@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use roadstead::metrics::sum_of;
+
 /// Says whose the directory is.
 const MARK: &str = ".roadstead";
 const HOSTS: &str = "hosts.toml";
@@ -30,13 +32,19 @@ pub enum DirectoryError {
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// Where it is made before it gets its name.
+    new: PathBuf,
     /// `namespace/name` of the Registry.
     owner: String,
 }
 
 impl Directory {
     pub fn new(certs: &Path, host: &str, owner: &str) -> Self {
-        Self { path: certs.join(host), owner: owner.to_owned() }
+        // Of this registry and host alone: agents of several run on one node. Runtimes look for the names of hosts, and none
+        // begins with a dot. A sum, since the longest name of a host leaves no room for more.
+        let sum = sum_of(format!("{owner} {host}").as_bytes());
+        let new = certs.join(format!(".roadstead-new-{}", &sum[..16]));
+        Self { path: certs.join(host), new, owner: owner.to_owned() }
     }
 
     /// Makes the directory say this, if it does not already. Gives whether anything was written.
@@ -45,13 +53,11 @@ impl Directory {
             self.check()?;
         } else {
             // The mark is in it from its first moment on, or a crash would leave a directory that nobody owns.
-            // No host name begins with a dot, so it is nobody's directory.
-            let host = self.path.file_name().unwrap_or_default().to_string_lossy();
-            let new = self.path.with_file_name(format!(".{host}.roadstead-new"));
-            let _ = fs::remove_dir_all(&new);
-            fs::create_dir_all(&new).map_err(|source| io_error("make", &new, source))?;
-            put(&new, MARK, &self.owner)?;
-            fs::rename(&new, &self.path).map_err(|source| io_error("name", &self.path, source))?;
+            let new = &self.new;
+            let _ = fs::remove_dir_all(new);
+            fs::create_dir_all(new).map_err(|source| io_error("make", new, source))?;
+            put(new, MARK, &self.owner)?;
+            fs::rename(new, &self.path).map_err(|source| io_error("name", &self.path, source))?;
         }
         let mut is_changed = false;
         // What hosts.toml names must be there before it.
@@ -74,6 +80,7 @@ impl Directory {
 
     /// Removes what is ours, and the directory if nothing else is in it.
     pub fn remove(&self) -> Result<(), DirectoryError> {
+        let _ = fs::remove_dir_all(&self.new); // what a crash may have left
         if !self.path.is_dir() {
             return Ok(());
         }
@@ -179,14 +186,27 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_differ_in_their_last_part_are_made_in_different_places() {
+    fn every_registry_and_host_has_its_own_place_for_what_is_not_whole_yet() {
         let certs = tempfile::tempdir().unwrap();
-        let half = certs.path().join(".r.example.org.roadstead-new");
-        fs::create_dir(&half).unwrap();
-        Directory::new(certs.path(), "r.example.com", "ns/one").write("1", None).unwrap();
-        assert!(half.is_dir(), "that of another agent, which is at it now");
-        Directory::new(certs.path(), "r.example.org", "ns/two").write("2", None).unwrap();
-        assert!(!half.exists());
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        assert_eq!(longest.len(), 253);
+        let places = [
+            ("registry.example.com", "ns/one"),
+            ("registry.example.org", "ns/one"),
+            ("registry.example.org", "ns/two"),
+            (longest.as_str(), "ns/one"),
+        ]
+        .map(|(host, owner)| Directory::new(certs.path(), host, owner));
+        let all: std::collections::BTreeSet<_> = places.iter().map(|directory| directory.new.clone()).collect();
+        assert_eq!(all.len(), places.len());
+        assert!(all.iter().all(|place| place.file_name().unwrap().to_str().unwrap().starts_with('.')));
+        // What a crash of one left is not taken for another's, and goes with its own.
+        fs::create_dir(&places[1].new).unwrap();
+        places[0].write("hosts", None).unwrap();
+        places[3].write("hosts", None).unwrap();
+        assert!(places[1].new.is_dir());
+        places[1].remove().unwrap();
+        assert!(!places[1].new.exists());
     }
 
     #[test]

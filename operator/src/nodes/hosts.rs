@@ -3,6 +3,9 @@
 
 use std::fmt::Write;
 
+/// How long a node tries to reach an address of the Service.
+const DIAL: &str = "3s";
+
 /// Where a node is to go for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
@@ -35,6 +38,11 @@ impl Hosts {
             if let Some(ca) = &self.ca {
                 let _ = writeln!(text, "  ca = {ca:?}");
             }
+            // A Service whose pods are away swallows what is sent to it, and the host name is asked next. A containerd that
+            // does not know the word yet passes it over: it reads the file without being strict, in 1.6 and 1.7 as in 2.
+            if !self.targets.is_empty() {
+                let _ = writeln!(text, "  dial_timeout = {DIAL:?}");
+            }
         }
         text
     }
@@ -57,6 +65,8 @@ mod tests {
         let target = read.get("host").and_then(|host| host.get("https://10.0.0.7:443"));
         let ca = target.and_then(|target| target.get("ca")).and_then(toml::Value::as_str);
         assert_eq!(ca, hosts.ca.as_deref());
+        let dial = target.and_then(|target| target.get("dial_timeout")).and_then(toml::Value::as_str);
+        assert_eq!(dial, Some("3s"), "a number would make containerd refuse the whole file");
         assert_eq!(read.get("host").and_then(toml::Value::as_table).map(toml::Table::len), Some(1));
     }
 
@@ -65,5 +75,6 @@ mod tests {
         // containerd ignores the rest of a file that has none.
         let hosts = Hosts { registry: "a/b".into(), host: "r.example.com".into(), targets: vec![], ca: None };
         assert!(hosts.text().contains("[host.\"https://r.example.com\"]"), "{}", hosts.text());
+        assert!(!hosts.text().contains("dial_timeout"), "nothing is left to be asked after it");
     }
 }

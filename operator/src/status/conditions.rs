@@ -116,7 +116,8 @@ fn progressing(registry: &Registry, observed: &Observed, found: &Found<'_>) -> S
         _ if !all.is_empty() => Say::new(kind, "True", "Working", all.join("; ")),
         _ => match &found.turn_of {
             Some(first) => {
-                let why = format!("the image of this release comes when the Registry {first} runs it: one after the other");
+                let why =
+                    format!("the image of this release comes when the Registry {first} runs it: one after the other");
                 Say::new(kind, "False", "WaitsForTurn", why)
             }
             None => Say::new(kind, "False", "AtRest", "everything is as the spec says"),

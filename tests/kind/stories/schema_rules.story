@@ -60,6 +60,8 @@ may_not() { # CHANGE SENTENCE
 may '{"hostname":"b.example.test"}'
 k patch registry a --type merge -p '{"spec":{"nodes":{"trust":true}}}' >/dev/null
 may_not '{"hostname":"b.example.test"}' "turn nodes.trust off before changing it"
+may_not '{"nodes":{"certsDirectory":"/other/certs.d"}}' "turn nodes.trust off before changing certsDirectory"
+may '{"nodes":{"trust":false,"certsDirectory":"/other/certs.d"}}'
 may '{"index":{"volume":{"size":"3Gi"}}}'
 may_not '{"index":{"volume":{"size":"1Gi"}}}' "a volume cannot shrink"
 may_not '{"index":{"volume":{"storageClassName":"other"}}}' "the storage class of volumes that exist cannot be changed"

@@ -24,6 +24,8 @@ const LARGEST: usize = 256 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME: u32 = 1 << 20;
+/// What HTTP/2 begins with.
+const SMALLEST_WINDOW: u32 = 65_535;
 /// Without a sign of life for so long while calls wait, a connection is given up.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const PING_PATIENCE: Duration = Duration::from_secs(3);
@@ -206,11 +208,13 @@ fn dial(inner: Arc<Inner>) -> Dialing {
 
 async fn connect(inner: &Inner) -> io::Result<Line> {
     let stream = inner.dialer.dial(&inner.address).await?;
+    // What came and was not read yet is held in memory, too.
+    let most = u32::try_from(inner.largest).unwrap_or(u32::MAX).max(SMALLEST_WINDOW);
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW.min(most))
+        .initial_connection_window_size(CONNECTION_WINDOW.min(most))
+        .max_frame_size(FRAME.min(most))
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_PATIENCE)
         .handshake(TokioIo::new(stream))
