@@ -73,7 +73,7 @@ fn moment(seconds: i64) -> String {
 
 fn span(secret: &Secret) -> Result<Span, String> {
     let is_web = |file: &str| file == "tls.crt";
-    let is_peer = |file: &str| file.ends_with(".pem") && !file.ends_with("-key.pem") && file != "ca.pem";
+    let is_peer = |file: &str| file.strip_suffix(".pem").is_some_and(|name| !name.ends_with("-key") && name != "ca");
     let data = secret.data.iter().flatten();
     let files = data.filter(|(file, _)| is_web(file) || is_peer(file));
     let spans = files.map(|(file, bytes)| read(&bytes.0).map_err(|why| format!("{file} {why}")));
