@@ -95,25 +95,19 @@ fn what_is_wrong_in_a_spec_does_not_make_a_registry_unready_that_serves() {
 fn a_plan_that_is_not_carried_out_is_no_progress() {
     let plan = || Plan { waiting: vec!["node 1 to catch up".into()], ..Plan::default() };
     let problems = [Problem { reason: "ForbiddenPods", message: "root".into() }];
-    let paused = registry(&json!({ "paused": true }));
-    let rows = vec![
-        ("it goes on", registry(&json!({})), Found { plan: plan(), ..Found::default() }, "True Working"),
-        (
-            "it is wrong",
-            registry(&json!({})),
-            Found { plan: plan(), problems: &problems, ..Found::default() },
-            "False ForbiddenPods",
-        ),
+    for (what, paused, found, progress) in [
+        ("it goes on", false, Found { plan: plan(), ..Found::default() }, "True Working"),
+        ("it is wrong", false, Found { plan: plan(), problems: &problems, ..Found::default() }, "False ForbiddenPods"),
         (
             "certificates fail",
-            registry(&json!({})),
+            false,
             Found { plan: plan(), certificates: Err("x".into()), ..Found::default() },
             "False CertificatesFailed",
         ),
-        ("paused", paused, Found { plan: plan(), problems: &problems, ..Found::default() }, "False Paused"),
-        ("at rest", self::registry(&json!({})), Found::default(), "False AtRest"),
-    ];
-    for (what, registry, found, progress) in rows {
+        ("paused", true, Found { plan: plan(), problems: &problems, ..Found::default() }, "False Paused"),
+        ("at rest", false, Found::default(), "False AtRest"),
+    ] {
+        let registry = registry(&json!({ "paused": paused }));
         assert_eq!(said(&registry, &Observed::default(), &found, "Progressing"), progress, "{what}");
     }
 }

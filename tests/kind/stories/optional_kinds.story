@@ -1,4 +1,4 @@
-# Kinds of others that come later: a registry uses them once they are there, and without them says nothing and does not fail
+# Kinds of others that come later: without them a registry serves and says what is missing, and it uses them once they are there
 { small_index; echo '  exposure: { service: { type: NodePort }, gateway: { parentRefs: [{ name: front }] } }'; } |
     sed 's/^  index/  pods: {}\n  index/' >"$work/spec"
 k create secret generic bucket --from-literal=accessKeyId=test --from-literal=secretAccessKey=testtest >/dev/null
@@ -13,7 +13,9 @@ spec:
     s3: { bucket: registry, prefix: $prefix/$ns, endpoint: "http://s3.s3.svc:7070", region: us-east-1, pathStyle: true, credentials: { secretName: bucket } }
 $(cat "$work/spec")
 YAML
-rests images
+misses() { [ "$(condition images Ready)" = True ] && [ "$(condition images Degraded reason)" = KindMissing ]; }
+wait_for 180 misses || { tell_about images; exit 1; }
+note "it says: $(condition images Degraded message)"
 kubectl apply -f "$here/manifests/optional-kinds.yaml" >/dev/null
 trap 'kubectl delete -f "$here/manifests/optional-kinds.yaml" --wait=false >/dev/null' EXIT
 made() { k get servicemonitor,httproute,backendtlspolicy images -o name; }
