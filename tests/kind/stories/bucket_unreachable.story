@@ -53,8 +53,8 @@ said=$(evict images-index-1) && { echo "a second voter was evicted: $said"; exit
 grep -q 'disruption budget' <<<"$said"
 expect "the tag with two voters" "$(crane digest $app:1)" "$digest"
 back
-rests images
-expect "the storage" "$(condition images StorageReachable)" True
+reachable() { [ "$(condition images StorageReachable)" = True ] && at_rest images; }
+wait_for 180 reachable || { tell_about images; exit 1; }
 expect "the answer to a pull of a blob" "$(blob)" 200
 wait_for 60 goes_on "$(pushed)"
 traffic_ends

@@ -28,8 +28,8 @@ rests images
 outside images
 push_app app registry.example.test/team/app:1
 k patch registry images --type merge -p '{"spec":{"replicas":3}}' >/dev/null
-rests images
-expect "pods that serve clients" "$(k get deployment images -o 'jsonpath={.status.readyReplicas}')" 3
+three() { [ "$(field images .status.pods)" = 3/3 ] && at_rest images; }
+wait_for 120 three || { tell_about images; exit 1; }
 # Of the other one it has not even noticed that it is there.
 expect "what it says of another's Registry" "$(kubectl --namespace "$other" get registry images -o 'jsonpath={.status}')" ""
 expect "what it made there" "$(kubectl --namespace "$other" get all,networkpolicies,persistentvolumeclaims -o name)" ""
