@@ -27,11 +27,12 @@ check:
 image:
 	image/build
 
-# The kinds of the operator as YAML, in crds/ and the chart, and their reference.
+# The kinds of the operator as YAML, in crds/ and the chart, and their reference; and the chart's rules of its rights.
 generate:
 	cargo run --locked --quiet -p roadstead-operator -- crd --dir crds
 	cargo run --locked --quiet -p roadstead-operator -- crd --reference > docs/reference/kinds.md
 	cp crds/*.yaml charts/roadstead/files/crds/
+	cargo run --locked --quiet -p roadstead-operator -- rights > charts/roadstead/templates/_rules.tpl
 
 tools:
 	tests/tools

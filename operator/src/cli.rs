@@ -26,6 +26,7 @@ use crate::nodes::snippet::{self, SnippetArgs};
 use crate::optional::Optional;
 use crate::probe::{self, ProbeArgs};
 use crate::report::{self, ReportArgs};
+use crate::rights;
 use crate::shares::Shares;
 use crate::watches;
 
@@ -45,6 +46,8 @@ enum Verb {
     Run(RunArgs),
     /// Print the kinds Registry and RegistryBackup.
     Crd(CrdArgs),
+    /// Print the template of the chart that has the rights of the operator, with the reason for each.
+    Rights,
     /// Print what to tell nodes of a system that is configured by its vendor's way.
     Snippet(SnippetArgs),
     /// Gather everything about a registry into one file, without secrets.
@@ -102,6 +105,10 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run(args) => start(args),
         Verb::Crd(args) => crd(&args),
+        Verb::Rights => {
+            print!("{}", rights::template());
+            Ok(())
+        }
         Verb::Snippet(args) => snippet::text(&args).map(|text| print!("{text}")),
         Verb::Report(args) => once(report::run(args)),
         Verb::Probe(args) => once(probe::run(args)),

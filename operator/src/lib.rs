@@ -31,6 +31,7 @@ pub mod plan;
 pub mod probe;
 pub mod quantity;
 pub mod report;
+pub mod rights;
 pub mod schedule;
 pub mod scrape;
 pub mod shares;

@@ -12,12 +12,17 @@ pub struct Kind {
     pub plural: &'static str,
     /// Belongs to something that may not be installed.
     pub optional: bool,
-    /// What no longer should be is deleted; what keeps data never is.
+    /// What may be wanted no longer is deleted then. What every registry has for as long as it is there never is, nor what
+    /// keeps keys.
     pub prunable: bool,
 }
 
 const fn kind(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Kind {
     Kind { group, version, kind, plural, optional: false, prunable: true }
+}
+
+const fn kept(kind: Kind) -> Kind {
+    Kind { prunable: false, ..kind }
 }
 
 const fn optional(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Kind {
@@ -26,20 +31,20 @@ const fn optional(group: &'static str, version: &'static str, kind: &'static str
 
 /// In the order in which they are applied: what others refer to comes first.
 pub const KINDS: [Kind; 14] = [
-    kind("", "v1", "ServiceAccount", "serviceaccounts"),
-    Kind { prunable: false, ..kind("", "v1", "Secret", "secrets") },
+    kept(kind("", "v1", "ServiceAccount", "serviceaccounts")),
+    kept(kind("", "v1", "Secret", "secrets")),
     kind("", "v1", "ConfigMap", "configmaps"),
     kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-    kind("", "v1", "Service", "services"),
+    kept(kind("", "v1", "Service", "services")),
     kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    kind("apps", "v1", "StatefulSet", "statefulsets"),
-    kind("apps", "v1", "Deployment", "deployments"),
+    kept(kind("apps", "v1", "StatefulSet", "statefulsets")),
+    kept(kind("apps", "v1", "Deployment", "deployments")),
     kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     kind("networking.k8s.io", "v1", "Ingress", "ingresses"),
     optional("cert-manager.io", "v1", "Certificate", "certificates"),
     optional("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
     optional("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies"),
-    optional("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
+    kept(optional("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors")),
 ];
 
 /// What nodes are told by: not in the namespace of a Registry, so it is not among its kinds.
@@ -162,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_data_or_keys_is_never_pruned() {
+    fn what_keeps_data_or_keys_or_is_always_wanted_is_never_pruned() {
         let kept: Vec<&str> = KINDS.iter().filter(|kind| !kind.prunable).map(|kind| kind.kind).collect();
-        assert_eq!(kept, ["Secret"]);
+        assert_eq!(kept, ["ServiceAccount", "Secret", "Service", "StatefulSet", "Deployment", "ServiceMonitor"]);
         assert!(KINDS.iter().all(|kind| kind.kind != "PersistentVolumeClaim"), "claims are not ours to prune");
     }
 

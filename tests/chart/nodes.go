@@ -60,9 +60,8 @@ var nodeRules = []rule{
 				if has != isThere {
 					r.say("%s: %s", set, role)
 				}
-				wanted := "[/configmaps create /configmaps delete /configmaps get /configmaps list /configmaps patch /configmaps watch " +
-					"/pods get /pods list /pods watch apps/daemonsets create apps/daemonsets delete apps/daemonsets get apps/daemonsets list " +
-					"apps/daemonsets patch apps/daemonsets watch]"
+				wanted := "[/configmaps create /configmaps delete /configmaps get /configmaps list /configmaps patch /pods list " +
+					"apps/daemonsets create apps/daemonsets delete apps/daemonsets get apps/daemonsets list apps/daemonsets patch]"
 				found := rights(role)
 				slices.Sort(found)
 				if has && fmt.Sprint(found) != wanted {

@@ -39,6 +39,8 @@ engine_start() {
         host_state >"$run/before.new"
         mv "$run/before.new" "$run/before"
     fi
+    # Each program in a node that watches files takes some of these: 128, which is usual, are too few for three clusters.
+    [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || echo 1024 >/proc/sys/fs/inotify/max_user_instances || true
     # `--privileged` asks for every capability. Where this machine lacks one, runc needs a word with it first.
     if ! has_sys_resource; then
         cp "$here/runc-without-sys-resource" "$engine/runc"
@@ -76,7 +78,7 @@ has_sys_resource() { # bit 24 of what this process may have at most
 # What the daemon, the kubelets and the nodes' systemd change on the machine itself, as lines that can be read back.
 host_state() {
     local key
-    for key in net/ipv4/ip_forward net/bridge/bridge-nf-call-ip{,6}tables kernel/panic{,_on_oops} \
+    for key in fs/inotify/max_user_instances net/ipv4/ip_forward net/bridge/bridge-nf-call-ip{,6}tables kernel/panic{,_on_oops} \
         vm/{overcommit_memory,panic_on_oom} kernel/keys/root_max{keys,bytes} fs/file-max fs/nr_open fs/protected_{fifos,regular,symlinks,hardlinks} \
         net/ipv6/conf/{all,default}/forwarding $(cd /proc/sys && echo net/ipv6/conf/*/forwarding); do
         [ -e "/proc/sys/$key" ] && echo "sysctl $key $(cat "/proc/sys/$key")"

@@ -441,3 +441,19 @@ fn what_a_user_wrote_never_names_another_variable() {
     let prefix = variables.iter().find(|variable| variable["name"] == "ROADSTEAD_STORAGE_S3_PREFIX").unwrap();
     assert_eq!(prefix["value"], "x-$$(POD_NAME)");
 }
+
+#[test]
+fn what_is_never_pruned_is_wanted_whatever_a_registry_says() {
+    let kept = |registry: &Registry, decided: &Decided| -> Vec<String> {
+        let objects = build(registry, &around(), decided);
+        objects
+            .iter()
+            .filter(|object| !object.kind.prunable)
+            .map(|it| format!("{} {}", it.kind.kind, it.name))
+            .collect()
+    };
+    let (plain, full) = (s3(), everything());
+    let begins = Decided { clients_trust: None, is_begun: false, ..decided(&plain) };
+    assert_eq!(kept(&plain, &decided(&plain)), kept(&full, &decided(&full)));
+    assert_eq!(kept(&plain, &decided(&plain)), kept(&plain, &begins));
+}

@@ -11,15 +11,24 @@ on_it() { k get pods -l app.kubernetes.io/component=index -o json | jq -r --arg 
 lost=$(on_it | head -1)
 [ -n "$lost" ] || { machine=$name-worker; lost=$(on_it | head -1); }
 note "$machine dies, with $lost"
+id() { k get registry images -o json | jq -r --arg name "$lost" '.status.index.members[] | select(.name == $name).id'; }
+old=$(id)
 before=$(pushed)
 docker kill "$machine" >/dev/null
-back() { docker start "$machine" >/dev/null; kubectl wait --for=condition=Ready "node/$machine" --timeout=120s >/dev/null; kubectl taint nodes "$machine" node.kubernetes.io/out-of-service- >/dev/null 2>&1 || true; }
+# It may come back with another address: `up` tells all of them.
+back() {
+    docker start "$machine" >/dev/null
+    kubectl wait --for=condition=Ready "node/$machine" --timeout=120s >/dev/null
+    kubectl taint nodes "$machine" node.kubernetes.io/out-of-service- >/dev/null 2>&1 || true
+    "$here/up" --dir "$dir" >/dev/null
+}
 trap back EXIT
 if [ "$(on_it | wc -l)" = 1 ]; then
     wait_for 120 goes_on "$before"
     kubectl wait --for=condition=Ready=Unknown "node/$machine" --timeout=120s >/dev/null
     kubectl taint nodes "$machine" node.kubernetes.io/out-of-service=nodeshutdown:NoExecute >/dev/null
-    replaced() { [ "$(field images .status.index.ready)" = 3/3 ] && [ -z "$(on_it)" ]; }
+    # By its id: while the operator itself is away, the status says what was.
+    replaced() { [[ $(id) =~ ^[0-9]+$ ]] && [ "$(id)" != "$old" ] && [ "$(field images .status.index.ready)" = 3/3 ] && [ -z "$(on_it)" ]; }
     wait_for 300 replaced || { tell_about images; exit 1; }
     note "$lost was made again elsewhere"
 else

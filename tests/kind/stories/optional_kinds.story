@@ -39,3 +39,8 @@ wait_for 60 scaler
 k scale registry images --replicas=3 >/dev/null
 three() { [ "$(k get deployment images -o 'jsonpath={.spec.replicas}')" = 3 ]; }
 wait_for 60 three
+# Another issues the certificate from now on.
+k patch registry images --type json -p '[{"op":"remove","path":"/spec/tls/certManager"}]' >/dev/null
+unasked() { [ -z "$(k get certificate -o name)" ]; }
+wait_for 60 unasked
+rests images

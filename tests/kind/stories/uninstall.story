@@ -3,12 +3,15 @@
 rests images
 trusted() { [ "$(condition images NodesTrust)" = True ]; }
 wait_for 90 trusted
+# Rights go before those who have them: what is refused in between is so on purpose.
+uninstall() { echo "from $(date -u +%FT%T)" >>"$rights_taken"; "$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null; }
+back() { echo "until $(date -u +%FT%T)" >>"$rights_taken"; chart; }
 # What comes after this story finds an operator.
-trap chart EXIT
+trap back EXIT
 said=$(k delete registry images 2>&1) && { echo "a protected Registry was deleted"; exit 1; }
 grep -q deletionProtection <<<"$said"
 k patch registry images --type merge -p '{"spec":{"deletionProtection":false}}' >/dev/null
-"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
+uninstall
 # Without an operator the registry goes on.
 expect "the registry" "$(k get pods -l app.kubernetes.io/component=index -o name | wc -l)" 3
 if [ -z "${KUBECONFIG_ONLY:-}" ]; then
@@ -32,8 +35,10 @@ nothing_left() {
     kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
 }
 nothing_left
+# All that is left of it, and nobody's by now: who comes next makes one.
+kubectl --namespace "$system" delete lease roadstead-operator >/dev/null
 # Installed again, a Registry of the same name goes on with the volumes that stayed.
-chart
+back
 { small_index; echo '  nodes: { trust: true }'; } | registry images registry.example.test
 rests images 240
 wait_for 90 trusted
@@ -46,5 +51,5 @@ told=$(sed -n 's/^kubectl -n images delete persistentvolumeclaims/delete persist
 # shellcheck disable=SC2086
 k $told >/dev/null
 expect "claims" "$(k get persistentvolumeclaims -o name | wc -l)" 0
-"$tools/helm" uninstall roadstead --namespace "$system" --wait >/dev/null
+uninstall
 nothing_left
