@@ -90,6 +90,7 @@ impl Operator {
             held: live::in_use(registry, &observed.secrets),
             has_trust: certificates.clients_trust.is_some(),
             may_tell_nodes: self.may_tell_nodes(registry).await?,
+            is_changed: false,
             turn_of,
             missing_kinds: self.optional.missing(registry),
         };
@@ -104,6 +105,7 @@ impl Operator {
             }
             (false, true, false) => self.renew(registry, &observed, &certificates, &mut found).await,
         };
+        found.is_changed = is_changed;
         self.warn(registry, &found).await;
         self.say(registry, &observed, &found).await?;
         Ok(Action::requeue(self.next_look(registry, &found, is_changed)))

@@ -37,6 +37,8 @@ pub struct Found<'a> {
     pub may_tell_nodes: Result<(), String>,
     /// Kinds that the Registry asks for and that are not installed, with what to install.
     pub missing_kinds: Vec<String>,
+    /// Objects were changed just now: what was observed of them is no longer so.
+    pub is_changed: bool,
     /// The Registry that gets the image of this release first.
     pub turn_of: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Default for Found<'_> {
             has_trust: false,
             may_tell_nodes: Ok(()),
             missing_kinds: Vec::new(),
+            is_changed: false,
             turn_of: None,
         }
     }

@@ -105,7 +105,8 @@ fn ready(
 fn progressing(registry: &Registry, observed: &Observed, found: &Found<'_>) -> Say {
     let kind = "Progressing";
     let steps = found.plan.step.iter().map(ToString::to_string).chain(found.plan.waiting.iter().cloned());
-    let all: Vec<String> = steps.chain(workload_is_moving(registry, observed)).collect();
+    let changed = found.is_changed.then(|| "objects were made as the spec says".to_owned());
+    let all: Vec<String> = steps.chain(workload_is_moving(registry, observed)).chain(changed).collect();
     let blocked = "nothing is changed until this is mended";
     match (found.problems.first(), &found.certificates) {
         _ if registry.spec.paused && !all.is_empty() => {

@@ -105,6 +105,13 @@ fn a_plan_that_is_not_carried_out_is_no_progress() {
             "False CertificatesFailed",
         ),
         ("paused", true, Found { plan: plan(), problems: &problems, ..Found::default() }, "False Paused"),
+        ("objects were changed", false, Found { is_changed: true, ..Found::default() }, "True Working"),
+        (
+            "another one is first",
+            false,
+            Found { turn_of: Some("a/b".into()), ..Found::default() },
+            "False WaitsForTurn",
+        ),
         ("at rest", false, Found::default(), "False AtRest"),
     ] {
         let registry = registry(&json!({ "paused": paused }));
