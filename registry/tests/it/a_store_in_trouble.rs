@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use roadstead::oci::digest::Digest;
 use tokio::io::AsyncWriteExt;
 
+use crate::support::cluster::Cluster;
 use crate::support::raw;
 use crate::support::s3::{FakeS3, Fault, GIVES_UP, impatient};
 use crate::support::server::{Options, Server, roadstead};
@@ -216,4 +217,41 @@ async fn clients_that_stand_still_do_not_keep_others_from_the_store() {
     server.client().push_blob("a", &large(5)).await;
     println!("served after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_begins_to_lead_while_the_store_is_out_goes_on() {
+    let store = FakeS3::start().await;
+    let settings = [store.settings(), impatient()].concat();
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let cluster = Cluster::up(3, 1, &settings);
+    let client = cluster.client(0);
+    let image = client.push_image("a", "latest", "content").await;
+    store.fail(|_, _| Some(Fault::Status(503)));
+    // Each in turn finds that it cannot ask whose the store is.
+    for _ in 0..2 {
+        let before = cluster.leader().await;
+        cluster.admin_ok(&["transfer"]);
+        let mut now = before.clone();
+        eventually("another one leads", async || {
+            now = cluster.leader().await;
+            now != before
+        })
+        .await;
+        eventually("it tries again", async || cluster.log(&now).contains("could not do what a leader does first"))
+            .await;
+    }
+    assert!(cluster.index.iter().all(|name| cluster.runs(name)), "one has ended");
+    eventually("the tag is read", async || {
+        let answer = client.get("/v2/a/manifests/latest").await;
+        answer.status == 200 && Digest::of(&answer.body) == image
+    })
+    .await;
+    store.heal();
+    eventually("a push of a blob goes through", async || {
+        let content = large(2);
+        let answer = client.finish(&client.begin("a").await, &Digest::of(&content), &content).await;
+        answer.status == 201
+    })
+    .await;
 }

@@ -194,12 +194,9 @@ async fn lead(
             if index.leads() && prepared != term {
                 match prepare(&index, parts.store.as_ref(), &config).await {
                     Ok(()) => prepared = term,
-                    // A store that is gone may come back; tags and manifests are served meanwhile.
-                    Err(error)
-                        if error.downcast_ref().is_some_and(|error| !matches!(error, OwnerError::Gone { .. })) =>
-                    {
-                        bail!(error)
-                    }
+                    // A store that is gone or does not answer may come back; tags and manifests are served meanwhile. One
+                    // that is another's never is ours.
+                    Err(error) if error.downcast_ref().is_some_and(is_anothers) => bail!(error),
                     Err(error) => {
                         tracing::warn!(
                             error = format!("{error:#}"),
@@ -222,6 +219,10 @@ async fn lead(
         let _ = archiving.await; // it archives what is left
     }
     ended
+}
+
+fn is_anothers(error: &OwnerError) -> bool {
+    !matches!(error, OwnerError::Gone { .. } | OwnerError::Store(_))
 }
 
 /// What a leader does first: makes sure that the store is the cluster's, and puts the configured policy in force.
