@@ -51,9 +51,10 @@ def right(event):
 
 
 def is_refused(event):
-    """By its rights: a namespace that is being deleted refuses new objects with the same code."""
+    """By its rights: a namespace that is being deleted, and a kind that was installed just now, are refused with the same code."""
     status = event.get("responseStatus", {})
-    return status.get("code") == 403 and "because it is being terminated" not in status.get("message", "")
+    excused = ["because it is being terminated", "no matches for kind"]
+    return status.get("code") == 403 and not any(text in status.get("message", "") for text in excused)
 
 
 def read(lines, since, taken):
