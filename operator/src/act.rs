@@ -56,10 +56,8 @@ impl Actor<'_> {
         match step {
             Step::Name { adopted, begun } => {
                 let cluster = adopted.clone().unwrap_or_else(|| ulid::Ulid::new().to_string().to_lowercase());
-                let fact = json!({ "cluster": cluster });
                 // Together: a cluster that volumes brought must not begin again on those that are empty.
-                let fact = if *begun { json!({ "cluster": cluster, "bootstrapped": true }) } else { fact };
-                self.note(fact).await
+                self.note(json!({ "cluster": cluster, "bootstrapped": begun.then_some(true) })).await
             }
             Step::Found { leader, members } => {
                 let cluster = self.view.cluster.clone().ok_or(ActError::NoLeader)?;

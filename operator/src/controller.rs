@@ -38,7 +38,7 @@ use crate::watches::Watches;
 pub(crate) const REFUSED: Duration = Duration::from_secs(5);
 pub(crate) const AT_REST: Duration = Duration::from_secs(30);
 /// At most, while passes fail.
-const FAILING: Duration = Duration::from_mins(1);
+pub(crate) const FAILING: Duration = Duration::from_mins(1);
 
 /// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(2);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::Value;
@@ -70,7 +69,7 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
         replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
         pods,
         claims: claims(&names, observed),
-        stuck: registry.status.as_ref().is_some_and(|status| is_stuck(&status.conditions, now)),
+        stuck: is_stuck(registry, now),
         size: bytes(&spec.index.volume.size).unwrap_or_default(),
         set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
         can_expand: observed.can_expand,
@@ -104,8 +103,8 @@ fn claims(names: &Names, observed: &Observed) -> Vec<Claim> {
 }
 
 /// Whether nobody has led for longer than any election takes, by what was said before.
-fn is_stuck(conditions: &[Condition], now: Timestamp) -> bool {
-    let quorum = conditions.iter().find(|condition| condition.type_ == "QuorumAvailable" && condition.status != "True");
+fn is_stuck(registry: &Registry, now: Timestamp) -> bool {
+    let quorum = registry.condition("QuorumAvailable").filter(|quorum| quorum.status != "True");
     quorum.is_some_and(|quorum| now.duration_since(quorum.last_transition_time.0) > STUCK)
 }
 

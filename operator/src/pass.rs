@@ -14,7 +14,7 @@ use crate::act::{ActError, Actor};
 use crate::apply::Change;
 use crate::build::{Decided, Surroundings, build};
 use crate::certificates::live;
-use crate::controller::{AT_REST, Operator, PassError, REFUSED, Watched, chain};
+use crate::controller::{AT_REST, FAILING, Operator, PassError, REFUSED, Watched, chain};
 use crate::crd::Registry;
 use crate::keep::{self, Certificates};
 use crate::look;
@@ -33,7 +33,6 @@ use crate::validate::validate;
 /// often.
 const SOON: Duration = Duration::from_millis(300);
 const WORKING: Duration = Duration::from_secs(2);
-const FAILING: Duration = Duration::from_mins(1);
 /// A step that takes longer hangs: what runs in pods is for the author of a Registry to choose.
 const ACTING: Duration = Duration::from_mins(1);
 
@@ -198,12 +197,11 @@ impl Operator {
             return (around, None);
         }
         let has = image(registry, observed);
-        let conditions = registry.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         let asks = Asks {
             uid: &registry.uid().unwrap_or_default(),
             name: &format!("{}/{}", registry.namespace().unwrap_or_default(), registry.name_any()),
             has: has.as_deref(),
-            is_ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            is_ready: registry.was("Ready"),
         };
         let turn_of = self.turns.may_have(&around.image, asks, Instant::now()).err();
         if let (Some(_), Some(has)) = (&turn_of, has) {
@@ -309,8 +307,7 @@ impl Operator {
         if is("Ready") && !is("Progressing") && found.view.is_none_or(|view| view.pods.iter().all(is_made)) {
             self.turns.rests(&registry.uid().unwrap_or_default());
         }
-        let is_ready = now.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        self.measure(&names, found, is_ready);
+        self.measure(&names, found, is("Ready"));
         if registry.status.as_ref() == Some(&now) {
             return Ok(());
         }

@@ -237,4 +237,9 @@ impl Registry {
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
     }
+
+    /// Whether something was so, by the newest word on it.
+    pub fn was(&self, kind: &str) -> bool {
+        self.condition(kind).is_some_and(|condition| condition.status == "True")
+    }
 }

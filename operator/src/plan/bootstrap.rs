@@ -38,7 +38,8 @@ pub(super) fn next(view: &View) -> Next {
         }
     }
     // The answer may have been lost while more were wanted: on a volume beyond, it may have begun.
-    match view.pods.iter().find_map(|pod| Some((pod, silence(pod)?)).filter(|(pod, _)| has_volume(view, pod.ordinal))) {
+    match view.pods.iter().find_map(|pod| Some((pod, pod.silence()?)).filter(|(pod, _)| has_volume(view, pod.ordinal)))
+    {
         Some((pod, why)) => give_up(view, pod).unwrap_or_else(|| Next::Waiting(silent(pod, why))),
         None => Next::Step(Step::Begin { ordinals: (0..view.wanted).collect() }),
     }
@@ -52,8 +53,8 @@ fn name(view: &View) -> Next {
     for ordinal in 0..first_pods(view) {
         let pod = view.pod(ordinal);
         let Some((pod, status)) = pod.and_then(|pod| Some((pod, pod.status()?))) else {
-            let is_lost = pod.is_some_and(|pod| pod.unplaced.as_ref().is_some_and(|unplaced| unplaced.is_lost));
-            let has_left = view.claims.iter().any(|claim| claim.ordinal == ordinal && claim.left.is_some());
+            let is_lost = pod.is_some_and(|pod| pod.lost().is_some());
+            let has_left = view.claim(ordinal).is_some_and(|claim| claim.left.is_some());
             waits.push((ordinal, is_lost || has_left));
             continue;
         };
@@ -90,22 +91,14 @@ fn named(leader: &NodeStatus) -> Vec<(u64, String)> {
 
 /// A volume that will not come back is given up before anything was written to it.
 fn give_up(view: &View, pod: &Pod) -> Option<Next> {
-    pod.unplaced.as_ref().filter(|unplaced| unplaced.is_lost)?;
-    let claim = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal && !claim.terminating)?;
-    let uid = claim.uid.clone();
-    Some(Next::Step(Step::DeleteClaim { ordinal: pod.ordinal, uid, pod: Some(pod.uid.clone()) }))
+    pod.lost()?;
+    let claim = view.claim(pod.ordinal).filter(|claim| !claim.terminating)?;
+    Some(Next::Step(Step::give_up(claim, pod)))
 }
 
 /// Whether there is something that a node may have written to.
 fn has_volume(view: &View, ordinal: u32) -> bool {
-    view.claims.iter().any(|claim| claim.ordinal == ordinal && claim.has > 0 && !claim.terminating)
-}
-
-fn silence(pod: &Pod) -> Option<&str> {
-    match &pod.said {
-        Said::Nothing(why) => Some(why),
-        Said::Status(_) => None,
-    }
+    view.claim(ordinal).is_some_and(|claim| claim.has > 0 && !claim.terminating)
 }
 
 fn silent(pod: &Pod, why: &str) -> String {

@@ -105,8 +105,7 @@ pub fn one_pod_at_a_time(view: &View, ordinal: u32) -> Verdict {
 /// moment comes back by itself from what it was made from before.
 pub fn new_pods_answer(view: &View) -> Verdict {
     // What a machine took with it says nothing.
-    let is_lost = |pod: &Pod| pod.unplaced.as_ref().is_some_and(|unplaced| unplaced.is_lost);
-    let is_new = |pod: &&Pod| pod.template.as_ref() == Some(&view.template) && !is_lost(pod);
+    let is_new = |pod: &&Pod| pod.template.as_ref() == Some(&view.template) && pod.lost().is_none();
     match view.pods.iter().filter(is_new).find(|pod| !pod.ready && pod.status().is_none()) {
         None => Ok(()),
         Some(pod) => {

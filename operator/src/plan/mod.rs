@@ -49,6 +49,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// A volume is given up, and with it the pod that holds it.
+    fn give_up(claim: &Claim, pod: &Pod) -> Self {
+        Self::DeleteClaim { ordinal: claim.ordinal, uid: claim.uid.clone(), pod: Some(pod.uid.clone()) }
+    }
+
     /// The reason of the event that tells of it.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -14,22 +14,16 @@ pub(super) fn next(view: &View) -> Next {
     // One that is to leave need not come back.
     let wanted = || view.pods.iter().filter(|pod| pod.ordinal < view.wanted);
     for pod in wanted() {
-        let Some(unplaced) = pod.unplaced.as_ref().filter(|unplaced| unplaced.is_lost) else { continue };
-        let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal && !claim.terminating) else {
-            continue;
-        };
+        let Some(unplaced) = pod.lost() else { continue };
+        let Some(claim) = view.claim(pod.ordinal).filter(|claim| !claim.terminating) else { continue };
         let wants = format!("the volume of node {} to be given up: {}", pod.ordinal, unplaced.reason);
         if let Err(refusal) = somebody_leads(view).and_then(|()| quorum_kept_without(view, pod.ordinal)) {
             return Next::Refused { wants, refusal };
         }
-        return Next::Step(Step::DeleteClaim {
-            ordinal: pod.ordinal,
-            uid: claim.uid.clone(),
-            pod: Some(pod.uid.clone()),
-        });
+        return Next::Step(Step::give_up(claim, pod));
     }
     for pod in wanted().filter(|pod| !pod.terminating) {
-        let Some(claim) = view.claims.iter().find(|claim| claim.ordinal == pod.ordinal) else { continue };
+        let Some(claim) = view.claim(pod.ordinal) else { continue };
         if !view.has_left(pod) && !view.is_left_behind(claim, pod) {
             continue;
         }
@@ -40,8 +34,7 @@ pub(super) fn next(view: &View) -> Next {
             let wants = format!("the volume of node {} to be given up, whose member left", pod.ordinal);
             return Next::Refused { wants, refusal };
         }
-        let (ordinal, uid) = (pod.ordinal, claim.uid.clone());
-        return Next::Step(Step::DeleteClaim { ordinal, uid, pod: Some(pod.uid.clone()) });
+        return Next::Step(Step::give_up(claim, pod));
     }
     // One that is a member already has only not heard of it yet.
     let empty = |pod: &&Pod| pod.is_empty() && !pod.terminating && view.member_in(pod).is_none();

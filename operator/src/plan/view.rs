@@ -90,6 +90,19 @@ impl Pod {
         }
     }
 
+    /// Why its node says nothing.
+    pub fn silence(&self) -> Option<&str> {
+        match &self.said {
+            Said::Nothing(why) => Some(why),
+            Said::Status(_) => None,
+        }
+    }
+
+    /// Why its volume will not come back, if it is that.
+    pub fn lost(&self) -> Option<&Unplaced> {
+        self.unplaced.as_ref().filter(|unplaced| unplaced.is_lost)
+    }
+
     /// Runs, and belongs to no cluster.
     pub fn is_empty(&self) -> bool {
         self.status().is_some_and(|status| status.members.is_empty())
@@ -99,6 +112,10 @@ impl Pod {
 impl View {
     pub fn pod(&self, ordinal: u32) -> Option<&Pod> {
         self.pods.iter().find(|pod| pod.ordinal == ordinal)
+    }
+
+    pub fn claim(&self, ordinal: u32) -> Option<&Claim> {
+        self.claims.iter().find(|claim| claim.ordinal == ordinal)
     }
 
     pub fn ordinal_of(&self, name: &str) -> Option<u32> {
@@ -165,7 +182,7 @@ impl View {
     /// Whether there is a volume at an ordinal whose node does not say that it is another than this member.
     pub fn may_be_on_volume(&self, ordinal: u32, id: u64) -> bool {
         let is_another = self.pod(ordinal).and_then(Pod::status).is_some_and(|status| status.id != id);
-        self.claims.iter().any(|claim| claim.ordinal == ordinal) && !is_another
+        self.claim(ordinal).is_some() && !is_another
     }
 
     /// Whether a silent pod has the volume of a member that left: it is refused for ever, and ends each time it starts.

@@ -13,7 +13,7 @@ use crate::names::{Component, Names};
 use crate::nodes::objects;
 use crate::object::text_of;
 use crate::observe::{Observed, why_not_running};
-use crate::plan::{Said, View};
+use crate::plan::{self, View};
 
 /// What else conditions are said by.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +191,7 @@ fn quorum(view: &View) -> Say {
         return Say::new(kind, "False", "NotBegun", "the index has not begun yet");
     }
     if view.pods.iter().all(|pod| pod.status().is_none()) {
-        let why = view.pods.iter().find_map(silence);
+        let why = view.pods.iter().find_map(plan::Pod::silence);
         return Say::new(
             kind,
             "Unknown",
@@ -200,17 +200,9 @@ fn quorum(view: &View) -> Say {
         );
     }
     let silent: Vec<String> =
-        view.pods.iter().filter_map(|pod| Some(format!("node {}: {}", pod.ordinal, silence(pod)?))).collect();
+        view.pods.iter().filter_map(|pod| Some(format!("node {}: {}", pod.ordinal, pod.silence()?))).collect();
     let why = if silent.is_empty() { String::new() } else { format!(": {}", silent.join("; ")) };
     Say::new(kind, "False", "NoLeader", format!("no majority of the index follows a leader{why}"))
-}
-
-/// Why a node says nothing.
-fn silence(pod: &crate::plan::Pod) -> Option<&str> {
-    match &pod.said {
-        Said::Nothing(why) => Some(why),
-        Said::Status(_) => None,
-    }
 }
 
 fn pods_of_clients<'a>(registry: &Registry, observed: &'a Observed) -> Vec<&'a Pod> {
