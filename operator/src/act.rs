@@ -201,7 +201,8 @@ impl Actor<'_> {
     }
 }
 
-fn exactly(uid: &str) -> DeleteParams {
+/// Deletes the one that was looked at: another may have come in its place.
+pub(crate) fn exactly(uid: &str) -> DeleteParams {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }

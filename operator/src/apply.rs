@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, ValidationDirective};
+use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
 use roadstead::metrics::sum_of;
 use serde_json::Value;
 
+use crate::act::exactly;
 use crate::crd::Registry;
 use crate::names::{MANAGER, Names};
 use crate::object::{KINDS, Kind, Object, has, text_of};
@@ -91,10 +92,7 @@ impl Applier {
                 continue;
             }
             let api = self.api(&names.namespace, *kind);
-            // Exactly the one that was looked at: another may have come in its place.
-            let preconditions = Preconditions { uid: live.uid(), resource_version: None };
-            let exactly = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            match api.delete(name, &exactly).await {
+            match api.delete(name, &exactly(&live.uid().unwrap_or_default())).await {
                 Ok(_) => changes.push(Change { reason: "Deleted", kind: kind.kind, name: name.clone() }),
                 Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
                 Err(source) => return Err(ApplyError::Delete { kind: kind.kind, name: name.clone(), source }),

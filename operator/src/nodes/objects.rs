@@ -134,22 +134,29 @@ pub fn said_of(set: &DaemonSet) -> SaidOf<'_> {
 /// The Registry that nodes are told of under a host name, if it is another one: the first has it until it gives it up, so that
 /// nobody takes another's images over.
 pub async fn holder(client: &Client, namespace: &str, names: &Names, host: &str) -> kube::Result<Option<String>> {
+    Ok(first_other(&all(client, namespace).await?, names, host))
+}
+
+/// The DaemonSets of all Registries.
+async fn all(client: &Client, namespace: &str) -> kube::Result<Vec<DaemonSet>> {
     let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
     let ours = ListParams::default().labels(&format!("app.kubernetes.io/component=node-trust,{OF}"));
-    Ok(first_other(&sets.list(&ours).await?.items, names, host))
+    Ok(sets.list(&ours).await?.items)
+}
+
+/// The Registry that a DaemonSet is of.
+fn whose(set: &DaemonSet) -> Names {
+    let label = |label: &str| set.labels().get(label).cloned().unwrap_or_default();
+    Names { name: label(OF), namespace: label(OF_NAMESPACE) }
 }
 
 fn first_other(sets: &[DaemonSet], names: &Names, host: &str) -> Option<String> {
-    let of = |set: &DaemonSet| {
-        let label = |label: &str| set.labels().get(label).cloned().unwrap_or_default();
-        format!("{}/{}", label(OF_NAMESPACE), label(OF))
-    };
     let first = sets.iter().filter(|set| said_of(set).host == Some(host)).min_by_key(|set| {
         // Two may have been made at once: both see both, and agree.
         (set.metadata.creation_timestamp.clone(), set.metadata.uid.clone())
     })?;
-    let whose = of(first);
-    (whose != format!("{}/{}", names.namespace, names.name)).then_some(whose)
+    let Names { namespace, name } = whose(first);
+    (namespace != names.namespace || name != names.name).then(|| format!("{namespace}/{name}"))
 }
 
 /// Makes what nodes are told as it should be. Gives what was done.
@@ -190,12 +197,9 @@ fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
 
 /// Takes back what nodes were told of registries that are no more.
 pub async fn sweep(client: &Client, namespace: &str) -> kube::Result<()> {
-    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
-    let ours = ListParams::default().labels(&format!("app.kubernetes.io/component=node-trust,{OF}"));
     let mut seen = BTreeSet::new();
-    for set in sets.list(&ours).await? {
-        let label = |label: &str| set.labels().get(label).cloned().unwrap_or_default();
-        let names = Names { name: label(OF), namespace: label(OF_NAMESPACE) };
+    for set in all(client, namespace).await? {
+        let names = whose(&set);
         if !seen.insert((names.namespace.clone(), names.name.clone())) {
             continue;
         }
