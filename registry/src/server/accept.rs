@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::body::WatchedBody;
@@ -61,27 +61,66 @@ pub async fn run<H: Handler>(listener: TcpListener, service: Service<H>) {
                 continue;
             }
         };
-        let service = Arc::clone(&service);
-        connections.spawn(async move {
-            service.metrics.accepted.inc();
-            service.metrics.connections.inc();
-            let metrics = service.metrics.clone();
-            connection::serve(socket, service).await;
-            metrics.connections.dec();
-            drop(place);
-        });
+        take(socket, place, &service, &connections);
     }
-    drop(listener);
+    match waiting(listener) {
+        Ok(waiting) => {
+            for socket in waiting {
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
+                take(socket, place, &service, &connections);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "could not accept the connections that waited"),
+    }
     connections.close();
     connections.wait().await;
     service.requests.close();
     service.requests.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+fn take<H: Handler>(
+    socket: TcpStream,
+    place: OwnedSemaphorePermit,
+    service: &Arc<Service<H>>,
+    connections: &TaskTracker,
+) {
+    let service = Arc::clone(service);
+    connections.spawn(async move {
+        service.metrics.accepted.inc();
+        service.metrics.connections.inc();
+        let metrics = service.metrics.clone();
+        connection::serve(socket, service).await;
+        metrics.connections.dec();
+        drop(place);
+    });
+}
+
+/// Closes the listener and gives the connections that the system had let in for us: their clients are connected and may
+/// have asked already, and closing alone would reset them.
+fn waiting(listener: TcpListener) -> io::Result<Vec<TcpStream>> {
+    // Asks the system itself: the runtime may not have heard yet that somebody waits.
+    let listener = listener.into_std()?;
+    let mut sockets = Vec::new();
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(true)?;
+                socket.set_nodelay(true)?;
+                sockets.push(TcpStream::from_std(socket)?);
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(sockets),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The client was gone before we took it.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
@@ -89,9 +128,7 @@ async fn accept(
                 socket.set_nodelay(true)?;
                 return Ok((socket, place));
             }
-            // The client was gone before we took it.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
-            }
+            Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }
     }

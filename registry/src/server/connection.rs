@@ -34,8 +34,9 @@ const HTTP2_ERRORS: usize = 200;
 /// Bytes of one stream that wait to be sent.
 const HTTP2_SEND_BUFFER: usize = 512 << 10;
 
-/// How long an idle connection of HTTP/1.1 stays when the process is to end. Without a way to say that it goes, it would
-/// be closed just when a request is on its way; a client that asks in this time is told by the answer.
+/// How long an idle connection of HTTP/1.1, and one that has said nothing yet, stays when the process is to end. Without a
+/// way to say that it goes, it would be closed just when a request is on its way; a client that asks in this time is told
+/// by the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 enum Speaks {
@@ -50,7 +51,7 @@ pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
     let drain = service.drain.clone();
     let opened = tokio::select! {
         opened = tokio::time::timeout(service.limits.head, open(socket, &service)) => opened,
-        () = drain.begun() => return,
+        () = must_go(&drain, LINGER) => return,
     };
     let (socket, speaks) = match opened {
         Ok(Some(opened)) => opened,
@@ -83,6 +84,12 @@ pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
     }
 }
 
+/// Waits until the drain has begun and `linger` has passed since it was noticed here.
+async fn must_go(drain: &Drain, linger: Duration) {
+    drain.begun().await;
+    tokio::time::sleep(linger).await;
+}
+
 /// How a connection ended.
 enum Ended {
     Done,
@@ -101,7 +108,7 @@ where
         tokio::select! {
             result = serving.as_mut() => return result.map_or_else(Ended::Broke, |()| Ended::Done),
             why = watch.expired() => return Ended::Cut(why),
-            () = async { drain.begun().await; tokio::time::sleep(linger).await }, if !draining => {
+            () = must_go(drain, linger), if !draining => {
                 draining = true;
                 serving.as_mut().graceful_shutdown();
             }

@@ -115,3 +115,21 @@ async fn a_client_that_goes_on_asking_is_told_to_go_and_never_cut_off() {
     let (ended, ()) = tokio::join!(server.terminate(), asking);
     assert!(ended.success());
 }
+
+#[tokio::test]
+async fn who_was_let_in_by_the_system_just_before_the_end_is_answered() {
+    let mut server = Server::start().await;
+    server.signal(Signal::STOP);
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        let mut socket = raw::connect(server.address()).await;
+        socket.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        sockets.push(socket);
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for socket in &mut sockets {
+        assert_eq!(status(&raw::rest(socket).await), 200);
+    }
+    assert!(server.ended().await.success());
+}
