@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
@@ -17,7 +18,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::crd::{Registry, RegistryBackup};
-use crate::names::OF;
+use crate::names::{OF, OF_NAMESPACE};
 use crate::object::KINDS;
 
 /// The newest lines of each log.
@@ -36,6 +37,9 @@ pub struct ReportArgs {
     /// The namespace of the operator.
     #[arg(long, default_value = "roadstead-system")]
     operator_namespace: String,
+    /// The namespace of what tells nodes.
+    #[arg(long, default_value = "roadstead-nodes")]
+    nodes_namespace: String,
     /// The file; without it roadstead-report-NAME-TIME.zip.
     #[arg(long, short)]
     output: Option<PathBuf>,
@@ -105,22 +109,34 @@ async fn gather(report: &mut Report, client: &Client, args: &ReportArgs) -> anyh
         }
         report.put_or_note(&format!("objects/{}.json", kind.plural), list.map(|list| texts(&list.items)))?;
     }
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    of_pods(report, client, &pods, namespace, &ours, 5002).await?;
-    let operators = Api::<Pod>::namespaced(client.clone(), &args.operator_namespace);
+    of_pods(report, client, namespace, &ours, Some(5002)).await?;
     let operator = ListParams::default().labels(OPERATORS);
-    of_pods(report, client, &operators, &args.operator_namespace, &operator, 8080).await
+    of_pods(report, client, &args.operator_namespace, &operator, Some(8080)).await?;
+    of_nodes(report, client, args).await
 }
 
-/// Pods, their logs and what they measure.
+/// What tells nodes of this registry, and what each of them says.
+async fn of_nodes(report: &mut Report, client: &Client, args: &ReportArgs) -> anyhow::Result<()> {
+    let ours = ListParams::default().labels(&format!("{OF}={},{OF_NAMESPACE}={}", args.name, args.namespace));
+    let namespace = args.nodes_namespace.as_str();
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace).list(&ours).await;
+    report.put_or_note("nodes/daemonsets.json", sets.map(|sets| texts(&sets.items)))?;
+    let trust = Api::<ConfigMap>::namespaced(client.clone(), namespace).list(&ours).await;
+    report.put_or_note("nodes/configmaps.json", trust.map(|trust| texts(&trust.items)))?;
+    let events = Api::<Event>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
+    report.put_or_note("nodes/events.json", events.map(|events| texts(&events.items)))?;
+    of_pods(report, client, namespace, &ours, None).await
+}
+
+/// Pods, their logs, and what they say of themselves on a port, if they have one for it.
 async fn of_pods(
     report: &mut Report,
     client: &Client,
-    api: &Api<Pod>,
     namespace: &str,
     which: &ListParams,
-    port: u16,
+    port: Option<u16>,
 ) -> anyhow::Result<()> {
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let pods = match api.list(which).await {
         Ok(pods) => pods.items,
         Err(error) => {
@@ -137,6 +153,7 @@ async fn of_pods(
             let before = LogParams { previous: true, ..now };
             report.put_or_note(&format!("pods/{name}/log-before.txt"), api.logs(&name, &before).await)?;
         }
+        let Some(port) = port else { continue };
         for path in ["readyz", "metrics"] {
             let request = http::Request::get(format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}"));
             let answer = match request.body(Vec::new()) {

@@ -132,3 +132,18 @@ func TestOneWrongKeyAmongManyIsFound(t *testing.T) {
 		t.Fatalf("%+v", verdict)
 	}
 }
+
+func TestAnAnswerThatSaysNotNowIsOfUnknownOutcomeAndAnyOtherFailureIsAFault(t *testing.T) {
+	for _, status := range []int{429, 503, 507} {
+		o := Operation{Kind: Put}
+		if err := o.learn(answer{status: status}); err != nil || o.Outcome != Unknown {
+			t.Errorf("%d: %v, outcome %q", status, err, o.Outcome)
+		}
+	}
+	for _, status := range []int{500, 501, 502, 504} {
+		o := Operation{Kind: Put}
+		if err := o.learn(answer{status: status}); err == nil {
+			t.Errorf("%d is taken for an answer", status)
+		}
+	}
+}

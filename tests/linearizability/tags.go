@@ -57,7 +57,7 @@ func (c *Client) perform(ctx context.Context, key Key, o *Operation, content []b
 func (o *Operation) learn(got answer) error {
 	o.Found = got.header.Get(digestHeader)
 	switch {
-	case got.status >= 500 || got.status == http.StatusTooManyRequests:
+	case notNow(got.status):
 		o.Outcome, o.Note, o.Found = Unknown, got.String(), ""
 	case got.header.Get("Warning") != "":
 		return fmt.Errorf("%s of a tag was answered without a quorum: %v", o.Kind, got)
@@ -81,4 +81,13 @@ func (o *Operation) learn(got answer) error {
 		return fmt.Errorf("%s was answered %v", o.Kind, got)
 	}
 	return nil
+}
+
+// notNow says whether an answer means "not at the moment": it may have happened. Any other 5xx is a fault of the registry.
+func notNow(status int) bool {
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusTooManyRequests:
+		return true
+	}
+	return false
 }

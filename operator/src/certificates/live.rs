@@ -24,22 +24,33 @@ pub struct Span {
     pub until: i64,
 }
 
-/// The certificates of a Secret: the one that ends first, or why one cannot be read.
+/// The certificates of a Secret: the one that ends first, or what is wrong with one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub secret: String,
-    pub span: Result<Span, String>,
+    pub span: Result<Span, Flaw>,
 }
 
-/// What a registry uses. A Secret that is not there is left out.
+/// Why it is not known until when a certificate holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// There is no such Secret: nobody has issued it yet, or it was deleted.
+    Missing,
+    Unreadable(String),
+}
+
+/// What a registry uses, the certificate that clients see first.
 pub fn in_use(registry: &Registry, secrets: &BTreeMap<String, Secret>) -> Vec<Held> {
     let names = Names::of(registry);
     let mut used = vec![names.tls_of(registry)];
     if !registry.spec.is_single() {
         used.extend([names.peers(Component::Index), names.peers(Component::Registry)]);
     }
-    let held = used.into_iter().filter_map(|name| Some(Held { span: span(secrets.get(&name)?), secret: name }));
-    held.collect()
+    let held = |name: String| {
+        let span = secrets.get(&name).ok_or(Flaw::Missing).and_then(|secret| span(secret).map_err(Flaw::Unreadable));
+        Held { secret: name, span }
+    };
+    used.into_iter().map(held).collect()
 }
 
 /// Until when the certificates of Secrets hold.
@@ -52,7 +63,10 @@ pub fn judge(held: &[Held], now: i64) -> Result<(), (&'static str, String)> {
     let mut soon = Ok(());
     for Held { secret, span } in held {
         match span {
-            Err(why) => return Err(("Unreadable", format!("the Secret {secret}: {why}"))),
+            Err(Flaw::Missing) => {
+                return Err(("Missing", format!("there is no Secret {secret}, which holds a certificate in use")));
+            }
+            Err(Flaw::Unreadable(why)) => return Err(("Unreadable", format!("the Secret {secret}: {why}"))),
             Ok(span) if span.until <= now => {
                 let message = format!("the certificate in the Secret {secret} is over since {}", moment(span.until));
                 return Err(("Expired", message));
@@ -158,7 +172,7 @@ mod tests {
             ),
         ] {
             let held = in_use(&own, &secrets(&[("own", &[("tls.crt", text), ("tls.key", "x")])]));
-            let said = judge(&held, now);
+            let said = judge(&held[..1], now);
             assert_eq!(said.as_ref().err().map(|(reason, _)| *reason), reason, "{what}: {said:?}");
             assert!(said.is_ok() || said.unwrap_err().1.contains("the Secret own"), "{what}");
         }
@@ -170,6 +184,18 @@ mod tests {
         let days = |days: i64| NOW + days * DAY;
         assert_eq!(judge(&held(days(-4), days(2)), NOW), Ok(()));
         assert!(judge(&held(days(-5), days(1)), NOW).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_nobody_has_issued_yet_is_missing() {
+        let manager = registry(&json!({ "tls": { "certManager": { "issuerRef": { "name": "i" } } } }));
+        let peers: &[(&str, &str)] = &[("r-index-0.pem", &issued(NOW))];
+        let mut of = vec![("r-index-peers", peers), ("r-registry-peers", peers)];
+        assert_eq!(judge(&in_use(&manager, &secrets(&of)), NOW).unwrap_err().0, "Missing");
+        let web = issued(NOW);
+        let web: &[(&str, &str)] = &[("tls.crt", &web)];
+        of.push(("r-tls", web));
+        assert_eq!(judge(&in_use(&manager, &secrets(&of)), NOW), Ok(()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::certificates::live::Span;
+use crate::certificates::live::{Flaw, Span};
 use crate::object::Kind;
 use crate::plan::guards::Refusal;
 use crate::validate::Problem;
@@ -191,7 +191,7 @@ fn certificates_are_judged_by_those_that_are_there_and_not_by_those_that_were_ma
         (
             "not to be read",
             false,
-            vec![Held { secret: "own".into(), span: Err("?".into()) }],
+            vec![Held { secret: "own".into(), span: Err(Flaw::Unreadable("?".into())) }],
             Ok(None),
             "False Unreadable",
         ),

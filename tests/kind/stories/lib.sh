@@ -3,6 +3,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 stories=$here/stories
 image=roadstead.test/roadstead:1
+# The operator's program, as it is in the image.
+program=${CARGO_TARGET_DIR:-$root/target}/$([ "${PROFILE:-dev}" = dev ] && echo debug || echo "$PROFILE")/roadstead-operator
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/roadstead/bin"
 # Nobody owned it before: a registry refuses a bucket, or a prefix, that belongs to another.
 prefix=$(date +%s)-$$

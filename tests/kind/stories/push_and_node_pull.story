@@ -21,6 +21,22 @@ if [ -z "${KUBECONFIG_ONLY:-}" ]; then
         expect "directories on $node" "$(docker exec "$node" ls /etc/containerd/certs.d)" registry.example.test
     done
 fi
+# A report has all of it, and no secret. The program is the one that the image was built of.
+"$program" report images --namespace "$ns" --output "$work/report.zip"
+python3 "$stories/report.py" "$work/report.zip" <<NAMES
+could-not-read.txt nothing
+registry.json "name": "images"
+secrets.json tls.key
+objects/deployments.json "images"
+objects/statefulsets.json "images-index"
+nodes/daemonsets.json node-trust
+nodes/configmaps.json BEGIN CERTIFICATE
+pods/images-index-0/log.txt roadstead
+pods/images-index-0/readyz.txt ready
+pods/images-index-0/metrics.txt roadstead_
+pods/roadstead-operator-*/metrics.txt roadstead_operator_
+pods/trust-*/log.txt registry.example.test
+NAMES
 # Taken back, nodes forget it, and keep nothing.
 k patch registry images --type merge -p '{"spec":{"nodes":{"trust":false}}}' >/dev/null
 if [ -z "${KUBECONFIG_ONLY:-}" ]; then

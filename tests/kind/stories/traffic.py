@@ -139,7 +139,7 @@ def check(options):
         layer = json.loads(body)["layers"][0]["digest"]
         status, _, body = client.ask("GET", f"/v2/{options.name}/blobs/{layer}")
         if status != 200 or sha256(body) != layer:
-            bad.append(f"{layer} of {digest}: {status}")
+            bad.append(f"{layer} of {digest}: {status} {body[:200]!r}")
     print(f"checked {len(newest)} tags and {len(digests)} digests: {len(bad)} bad; {json.dumps(figures)}")
     for one in bad[:20]:
         print("  ", one)
