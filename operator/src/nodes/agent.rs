@@ -65,7 +65,7 @@ pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Re
         loop {
             let report = keep(&args, &directory).await;
             if said.as_ref() != Some(&report) {
-                tracing::info!(ok = report.ok, message = report.message, "the node was looked at");
+                tracing::info!(host = args.host, ok = report.ok, message = report.message, "the node was looked at");
                 let patch = json!({ "metadata": { "annotations": { REPORT: json!(report).to_string() } } });
                 match pods.patch_status(&args.pod, &PatchParams::default(), &Patch::Merge(patch)).await {
                     Ok(_) => said = Some(report),
@@ -81,7 +81,7 @@ pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Re
     }
     if is_uninstalled(&client, &args).await {
         directory.remove()?;
-        tracing::info!("the node was told to forget the registry");
+        tracing::info!(host = args.host, "the node was told to forget the registry");
     }
     Ok(())
 }
