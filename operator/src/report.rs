@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -82,6 +83,15 @@ impl Report {
             }
         }
     }
+
+    /// The objects of a kind, one after another.
+    async fn list<K>(&mut self, name: &str, api: &Api<K>, which: &ListParams) -> anyhow::Result<()>
+    where
+        K: Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+    {
+        let list = api.list(which).await;
+        self.put_or_note(name, list.map(|list| texts(&list.items)))
+    }
 }
 
 async fn gather(report: &mut Report, client: &Client, args: &ReportArgs) -> anyhow::Result<()> {
@@ -91,14 +101,11 @@ async fn gather(report: &mut Report, client: &Client, args: &ReportArgs) -> anyh
     report.put_or_note("kubernetes-version.txt", version)?;
     let registry = Api::<Registry>::namespaced(client.clone(), namespace).get(&args.name).await;
     report.put_or_note("registry.json", registry.map(|registry| text(&registry)))?;
-    let backups = Api::<RegistryBackup>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
-    report.put_or_note("backups.json", backups.map(|backups| texts(&backups.items)))?;
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-    report.put_or_note("nodes.json", nodes.map(|nodes| texts(&nodes.items)))?;
-    let events = Api::<Event>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
-    report.put_or_note("events.json", events.map(|events| texts(&events.items)))?;
-    let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace).list(&ours).await;
-    report.put_or_note("claims.json", claims.map(|claims| texts(&claims.items)))?;
+    let all = ListParams::default();
+    report.list("backups.json", &Api::<RegistryBackup>::namespaced(client.clone(), namespace), &all).await?;
+    report.list("nodes.json", &Api::<Node>::all(client.clone()), &all).await?;
+    report.list("events.json", &Api::<Event>::namespaced(client.clone(), namespace), &all).await?;
+    report.list("claims.json", &Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace), &ours).await?;
     let secrets = Api::<Secret>::namespaced(client.clone(), namespace).list(&ours).await;
     report.put_or_note("secrets.json", secrets.map(|secrets| secrets.items.iter().map(outline).collect()))?;
     for kind in KINDS.into_iter().filter(|kind| kind.kind != "Secret") {
@@ -119,12 +126,10 @@ async fn gather(report: &mut Report, client: &Client, args: &ReportArgs) -> anyh
 async fn of_nodes(report: &mut Report, client: &Client, args: &ReportArgs) -> anyhow::Result<()> {
     let ours = ListParams::default().labels(&format!("{OF}={},{OF_NAMESPACE}={}", args.name, args.namespace));
     let namespace = args.nodes_namespace.as_str();
-    let sets = Api::<DaemonSet>::namespaced(client.clone(), namespace).list(&ours).await;
-    report.put_or_note("nodes/daemonsets.json", sets.map(|sets| texts(&sets.items)))?;
-    let trust = Api::<ConfigMap>::namespaced(client.clone(), namespace).list(&ours).await;
-    report.put_or_note("nodes/configmaps.json", trust.map(|trust| texts(&trust.items)))?;
-    let events = Api::<Event>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
-    report.put_or_note("nodes/events.json", events.map(|events| texts(&events.items)))?;
+    let all = ListParams::default();
+    report.list("nodes/daemonsets.json", &Api::<DaemonSet>::namespaced(client.clone(), namespace), &ours).await?;
+    report.list("nodes/configmaps.json", &Api::<ConfigMap>::namespaced(client.clone(), namespace), &ours).await?;
+    report.list("nodes/events.json", &Api::<Event>::namespaced(client.clone(), namespace), &all).await?;
     of_pods(report, client, namespace, &ours, None).await
 }
 

@@ -138,6 +138,8 @@ fn bad_batch(path: &Path) -> io::Result<Option<Bad>> {
 
 struct Journal {
     reader: BufReader<File>,
+    /// What is read only for its check sum; kept, as there are a hundred thousand items and more.
+    buffer: Vec<u8>,
     position: u64,
     length: u64,
 }
@@ -146,7 +148,8 @@ impl Journal {
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { reader: BufReader::with_capacity(64 << 10, file), position: 0, length })
+        let reader = BufReader::with_capacity(64 << 10, file);
+        Ok(Self { reader, buffer: vec![0; 8 << 10], position: 0, length })
     }
 
     fn seek(&mut self, to: u64) -> io::Result<()> {
@@ -210,9 +213,9 @@ impl Journal {
             return Ok(false);
         }
         let mut left = length;
-        let mut buffer = [0; 8 << 10];
         while left > 0 {
-            let part = &mut buffer[..left.min(8 << 10) as usize];
+            let part = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let part = &mut self.buffer[..part];
             self.reader.read_exact(part)?;
             sum.write(part);
             left -= part.len() as u64;

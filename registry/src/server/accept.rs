@@ -63,14 +63,13 @@ pub async fn run<H: Handler>(listener: TcpListener, service: Service<H>) {
         };
         take(socket, place, &service, &connections);
     }
-    match waiting(listener) {
-        Ok(waiting) => {
-            for socket in waiting {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
-                take(socket, place, &service, &connections);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "could not accept the connections that waited"),
+    let mut waiting = Vec::new();
+    if let Err(error) = take_waiting(listener, &mut waiting) {
+        tracing::warn!(%error, "could not accept the connections that waited");
+    }
+    for socket in waiting {
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
+        take(socket, place, &service, &connections);
     }
     connections.close();
     connections.wait().await;
@@ -89,27 +88,27 @@ fn take<H: Handler>(
         service.metrics.accepted.inc();
         service.metrics.connections.inc();
         let metrics = service.metrics.clone();
+        // Without it answers only come later.
+        let _ = socket.set_nodelay(true);
         connection::serve(socket, service).await;
         metrics.connections.dec();
         drop(place);
     });
 }
 
-/// Closes the listener and gives the connections that the system had let in for us: their clients are connected and may
+/// Closes the listener and takes the connections that the system had let in for us: their clients are connected and may
 /// have asked already, and closing alone would reset them.
-fn waiting(listener: TcpListener) -> io::Result<Vec<TcpStream>> {
+fn take_waiting(listener: TcpListener, sockets: &mut Vec<TcpStream>) -> io::Result<()> {
     // Asks the system itself: the runtime may not have heard yet that somebody waits.
     let listener = listener.into_std()?;
-    let mut sockets = Vec::new();
     loop {
         match listener.accept() {
             Ok((socket, _)) => {
                 socket.set_nonblocking(true)?;
-                socket.set_nodelay(true)?;
                 sockets.push(TcpStream::from_std(socket)?);
             }
             Err(error) if is_gone(&error) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(sockets),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         }
     }
@@ -124,10 +123,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => {
-                socket.set_nodelay(true)?;
-                return Ok((socket, place));
-            }
+            Ok((socket, _)) => return Ok((socket, place)),
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }

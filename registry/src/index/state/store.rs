@@ -28,7 +28,8 @@ const APPLIED: &[u8] = &[0];
 /// Memory for what is read often, and for what is gathered before it is written in order; the journal holds the latter.
 const CACHE_BYTES: u64 = 32 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
-const JOURNAL_BYTES: u64 = 128 << 20;
+/// The least that there may be: a start after a kill reads all of it again before the node is ready.
+const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A state database, open.
 #[derive(Clone)]
