@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::certificates::live::Span;
+
 /// The metrics of the operator.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -26,6 +28,8 @@ pub struct Metrics {
     pub index_led: IntGaugeVec,
     /// By registry and Secret: seconds since 1970 until which its certificates hold.
     certificates_expire: IntGaugeVec,
+    /// And from when on it is late to renew them.
+    certificates_late: IntGaugeVec,
     /// By RegistryBackup with a schedule: for how long a backup is due.
     backup_overdue: IntGaugeVec,
     measured: Arc<Mutex<Measured>>,
@@ -84,12 +88,13 @@ impl Metrics {
                 "Nodes of the index of a registry that vote and have caught up",
             )?,
             index_led: by_registry("roadstead_operator_index_led", "Whether a majority of the index follows a leader")?,
-            certificates_expire: IntGaugeVec::new(
-                Opts::new(
-                    "roadstead_operator_certificates_expire_seconds",
-                    "Until when certificates hold, in seconds since 1970",
-                ),
-                &["namespace", "name", "secret"],
+            certificates_expire: by_secret(
+                "roadstead_operator_certificates_expire_seconds",
+                "Until when certificates hold, in seconds since 1970",
+            )?,
+            certificates_late: by_secret(
+                "roadstead_operator_certificates_late_seconds",
+                "From when on it is late to renew certificates, in seconds since 1970",
             )?,
             backup_overdue: by_registry(
                 "roadstead_operator_backup_overdue_seconds",
@@ -108,7 +113,9 @@ impl Metrics {
         for gauges in metrics.of_registries() {
             metrics.registry.register(Box::new(gauges.clone()))?;
         }
-        metrics.registry.register(Box::new(metrics.certificates_expire.clone()))?;
+        for gauges in metrics.of_certificates() {
+            metrics.registry.register(Box::new(gauges.clone()))?;
+        }
         metrics.registry.register(Box::new(metrics.backup_overdue.clone()))?;
         Ok(metrics)
     }
@@ -117,15 +124,22 @@ impl Metrics {
         [&self.ready, &self.index_wanted, &self.index_well, &self.index_led]
     }
 
-    /// Until when the certificates in the Secrets hold that a registry uses now; what it used before is not told any more.
-    pub fn certificates(&self, namespace: &str, name: &str, until: &BTreeMap<String, i64>) {
-        let used = until.keys().cloned().collect();
+    const fn of_certificates(&self) -> [&IntGaugeVec; 2] {
+        [&self.certificates_expire, &self.certificates_late]
+    }
+
+    /// When the certificates in the Secrets hold that a registry uses now; what it used before is not told any more.
+    pub fn certificates(&self, namespace: &str, name: &str, spans: &BTreeMap<String, Span>) {
+        let used = spans.keys().cloned().collect();
         let before = self.measured().registries.insert((namespace.into(), name.into()), used);
-        for secret in before.unwrap_or_default().iter().filter(|secret| !until.contains_key(*secret)) {
-            let _ = self.certificates_expire.remove_label_values(&[namespace, name, secret]);
+        for secret in before.unwrap_or_default().iter().filter(|secret| !spans.contains_key(*secret)) {
+            for gauges in self.of_certificates() {
+                let _ = gauges.remove_label_values(&[namespace, name, secret]);
+            }
         }
-        for (secret, until) in until {
-            self.certificates_expire.with_label_values(&[namespace, name, secret]).set(*until);
+        for (secret, span) in spans {
+            self.certificates_expire.with_label_values(&[namespace, name, secret]).set(span.until);
+            self.certificates_late.with_label_values(&[namespace, name, secret]).set(span.late());
         }
     }
 
@@ -172,10 +186,16 @@ fn by_registry(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
     IntGaugeVec::new(Opts::new(name, help), &["namespace", "name"])
 }
 
+fn by_secret(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(name, help), &["namespace", "name", "secret"])
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
+
+    const HELD: Span = Span { from: 0, until: 600 };
 
     fn lines(metrics: &Metrics) -> Vec<String> {
         let text = prometheus::TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap();
@@ -189,22 +209,23 @@ mod tests {
             for gauges in metrics.of_registries() {
                 gauges.with_label_values(&["ns", name]).set(1);
             }
-            metrics.certificates("ns", name, &[(format!("{name}-tls"), 7), (format!("{name}-peers"), 8)].into());
+            metrics.certificates("ns", name, &[(format!("{name}-tls"), HELD), (format!("{name}-peers"), HELD)].into());
             metrics.overdue("ns", name, 0);
         }
-        assert_eq!(lines(&metrics).iter().filter(|line| line.contains("gone")).count(), 7);
+        assert_eq!(lines(&metrics).iter().filter(|line| line.contains("gone")).count(), 9);
         metrics.keep_registries(|_, name| name == "here");
         metrics.keep_backups(|_, name| name == "here");
         let left = lines(&metrics);
-        assert!(left.len() == 7 && left.iter().all(|line| line.contains("here")), "{left:?}");
+        assert!(left.len() == 9 && left.iter().all(|line| line.contains("here")), "{left:?}");
     }
 
     #[test]
     fn a_secret_that_is_used_no_more_is_not_measured_any_more() {
         let metrics = Metrics::new().unwrap();
-        metrics.certificates("ns", "r", &[("r-tls".to_owned(), 7)].into());
-        metrics.certificates("ns", "r", &[("own".to_owned(), 9)].into());
+        metrics.certificates("ns", "r", &[("r-tls".to_owned(), HELD)].into());
+        metrics.certificates("ns", "r", &[("own".to_owned(), HELD)].into());
         let left = lines(&metrics);
-        assert!(left.len() == 1 && left[0].contains("secret=\"own\"") && left[0].ends_with(" 9"), "{left:?}");
+        assert!(left.len() == 2 && left.iter().all(|line| line.contains("secret=\"own\"")), "{left:?}");
+        assert!(left[0].ends_with(" 600") && left[1].ends_with(" 500"), "{left:?}");
     }
 }

@@ -323,7 +323,7 @@ impl Operator {
             self.metrics.index_well.with_label_values(&of).set(well as i64);
             self.metrics.index_led.with_label_values(&of).set(i64::from(view.leader().is_some()));
         }
-        self.metrics.certificates(of[0], of[1], &live::ends(&found.held));
+        self.metrics.certificates(of[0], of[1], &live::spans(&found.held));
     }
 }
 

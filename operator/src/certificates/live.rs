@@ -15,13 +15,20 @@ use crate::crd::Registry;
 use crate::names::{Component, Names};
 
 /// With less time left than this, a certificate should have been renewed; or with a sixth of its life, if that is less.
-const SOON: i64 = 7 * DAY;
+const SOON: i64 = 14 * DAY;
 
 /// From when until when a certificate holds, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub from: i64,
     pub until: i64,
+}
+
+impl Span {
+    /// From when on it is late to renew it.
+    pub fn late(self) -> i64 {
+        self.until - SOON.min((self.until - self.from) / 6)
+    }
 }
 
 /// The certificates of a Secret: the one that ends first, or what is wrong with one.
@@ -53,9 +60,9 @@ pub fn in_use(registry: &Registry, secrets: &BTreeMap<String, Secret>) -> Vec<He
     used.into_iter().map(held).collect()
 }
 
-/// Until when the certificates of Secrets hold.
-pub fn ends(held: &[Held]) -> BTreeMap<String, i64> {
-    held.iter().filter_map(|held| Some((held.secret.clone(), held.span.as_ref().ok()?.until))).collect()
+/// When the certificates of Secrets hold.
+pub fn spans(held: &[Held]) -> BTreeMap<String, Span> {
+    held.iter().filter_map(|held| Some((held.secret.clone(), *held.span.as_ref().ok()?))).collect()
 }
 
 /// Whether all hold; if not, the reason for a condition, and what to say.
@@ -71,7 +78,7 @@ pub fn judge(held: &[Held], now: i64) -> Result<(), (&'static str, String)> {
                 let message = format!("the certificate in the Secret {secret} is over since {}", moment(span.until));
                 return Err(("Expired", message));
             }
-            Ok(span) if span.until - now <= SOON.min((span.until - span.from) / 6) => {
+            Ok(span) if span.late() <= now => {
                 let message = format!("the certificate in the Secret {secret} holds until {} only", moment(span.until));
                 soon = soon.and(Err(("ExpiresSoon", message)));
             }
@@ -157,8 +164,8 @@ mod tests {
         let chain = format!("{good}{}", issued(NOW - 400 * DAY));
         for (what, text, now, reason) in [
             ("new", good.as_str(), NOW, None),
-            ("more than a week", &good, end - 7 * DAY - 1, None),
-            ("a week", &good, end - 7 * DAY, Some("ExpiresSoon")),
+            ("more than two weeks", &good, end - 14 * DAY - 1, None),
+            ("two weeks", &good, end - 14 * DAY, Some("ExpiresSoon")),
             ("a second before the end", &good, end - 1, Some("ExpiresSoon")),
             ("the end", &good, end, Some("Expired")),
             ("an old one behind it vouches for it", &chain, NOW, None),
@@ -209,7 +216,9 @@ mod tests {
             ("r-index-peers", peers),
             ("other", &[("tls.crt", "x")]),
         ]);
-        let ends_of = |spec: &serde_json::Value| ends(&in_use(&registry(spec), &all));
+        let ends_of = |spec: &serde_json::Value| -> BTreeMap<String, i64> {
+            spans(&in_use(&registry(spec), &all)).into_iter().map(|(secret, span)| (secret, span.until)).collect()
+        };
         let end = |at: i64| at + LEAF_DAYS * DAY;
         let old_end = end(NOW - 60 * DAY);
         assert_eq!(ends_of(&json!({})), [("r-tls".to_owned(), old_end), ("r-index-peers".to_owned(), old_end)].into());
