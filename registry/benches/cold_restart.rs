@@ -98,9 +98,16 @@ fn filled(directory: &Path, repositories: u32) -> Vec<u32> {
         Process::new(std::env::current_exe().unwrap()).env(FILL, directory).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let full = lines.take(repositories as usize).map(|line| line.unwrap().parse().unwrap()).collect();
+    println!("{} KiB read for a manifest", bytes_read(child.id()) / 1024 / u64::from(repositories * PER_REPOSITORY));
     child.kill().unwrap();
     child.wait().unwrap();
     full
+}
+
+/// What a process has read, from the cache of the system too (proc_pid_io(5)).
+fn bytes_read(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
 }
 
 /// Writes repository after repository until it is killed, and names each that is full.

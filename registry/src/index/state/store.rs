@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
 };
@@ -113,7 +114,14 @@ impl Store {
             #[cfg(feature = "mutants")]
             let database = database.manual_journal_persist(mutants::is(mutants::Mutant::AckBeforeFsync));
             let database = database.open()?;
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            // Whole, the index and the filter of a table are megabytes: once those of all tables are more than the cache,
+            // each read of what is not cached would read them anew, a hundred times what a page of each is.
+            let options = || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(MEMTABLE_BYTES)
+                    .index_block_partitioning_policy(PartitioningPolicy::all(true))
+                    .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+            };
             let large = || options().with_kv_separation(Some(KvSeparationOptions::default()));
             let records = database.keyspace("records", options)?;
             let bytes = database.keyspace("bytes", large)?;
