@@ -80,20 +80,12 @@ func (c *Client) call(ctx context.Context, method, path string, header map[strin
 	return answer{status: response.StatusCode, header: response.Header, body: content}, nil
 }
 
-// notNow says whether an answer means "not at the moment": it may have happened. Any other 5xx is a fault of the registry.
-func notNow(status int) bool {
-	switch status {
-	case http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusTooManyRequests:
-		return true
-	}
-	return false
-}
-
-// again repeats a call until it is answered with anything but "not now", or the deadline has passed.
+// again repeats a call until it is answered with anything but "later", or the deadline has passed. A registry that is full is an
+// answer: no fault here fills a disk, and none goes by waiting.
 func (c *Client) again(ctx context.Context, method, path string, header map[string]string, body []byte) (answer, error) {
 	for {
 		got, err := c.call(ctx, method, path, header, body)
-		if err == nil && !notNow(got.status) {
+		if err == nil && got.status != http.StatusServiceUnavailable && got.status != http.StatusTooManyRequests {
 			return got, nil
 		}
 		select {

@@ -82,3 +82,12 @@ func (o *Operation) learn(got answer) error {
 	}
 	return nil
 }
+
+// notNow says whether an answer means "not at the moment": it may have happened. Any other 5xx is a fault of the registry.
+func notNow(status int) bool {
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusTooManyRequests:
+		return true
+	}
+	return false
+}

@@ -29,7 +29,7 @@ const APPLIED: &[u8] = &[0];
 /// Memory for what is read often, and for what is gathered before it is written in order; the journal holds the latter.
 const CACHE_BYTES: u64 = 32 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
-/// The least that there may be: a start after a kill reads all of it again before the node is ready.
+/// The least that fjall takes: a start after a kill reads all of it again, and the journal being written.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A state database, open.
