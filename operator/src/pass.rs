@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt};
 
 use crate::act::{ActError, Actor};
 use crate::apply::Change;
-use crate::build::{Decided, Surroundings, build};
+use crate::build::{Decided, Surroundings, build, index_set, template_of};
 use crate::certificates::live;
 use crate::controller::{AT_REST, FAILING, Operator, PassError, REFUSED, Watched, chain};
 use crate::crd::Registry;
@@ -342,9 +342,8 @@ fn design(
         set_size: set(registry, observed).as_ref().and_then(look::set_size),
     };
     let view = (!is_single).then(|| {
-        let objects = build(registry, around, &decided);
-        let set = objects.iter().find(|object| object.kind.kind == "StatefulSet");
-        let template = set.and_then(|set| crate::build::template_of(&set.value)).unwrap_or_default();
+        let set = index_set(registry, around, &decided);
+        let template = template_of(&set.value).unwrap_or_default();
         look::view(registry, observed, template, Timestamp::now())
     });
     if let Some(view) = &view {

@@ -106,6 +106,11 @@ pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> V
     values.into_iter().map(Object::new).collect()
 }
 
+/// The StatefulSet of the index alone: what its pods are to be like is known before what else there is to be.
+pub fn index_set(registry: &Registry, around: &Surroundings, decided: &Decided) -> Object {
+    Object::new(index::build(&Of { registry, names: &Names::of(registry), around }, decided))
+}
+
 /// A registry and what belongs to it, for those who build.
 #[derive(Clone, Copy, Debug)]
 struct Of<'a> {
