@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::hash::Hasher;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -138,6 +138,8 @@ fn bad_batch(path: &Path) -> io::Result<Option<Bad>> {
 
 struct Journal {
     reader: BufReader<File>,
+    /// What is read only for its check sum; kept, as there are a hundred thousand items and more.
+    buffer: Vec<u8>,
     position: u64,
     length: u64,
 }
@@ -146,7 +148,8 @@ impl Journal {
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { reader: BufReader::with_capacity(64 << 10, file), position: 0, length })
+        let reader = BufReader::with_capacity(64 << 10, file);
+        Ok(Self { reader, buffer: vec![0; 8 << 10], position: 0, length })
     }
 
     fn seek(&mut self, to: u64) -> io::Result<()> {
@@ -211,14 +214,11 @@ impl Journal {
         }
         let mut left = length;
         while left > 0 {
-            let read = self.reader.fill_buf()?;
-            let part = read.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            if part == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            sum.write(&read[..part]);
-            self.reader.consume(part);
-            left -= part as u64;
+            let part = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let part = &mut self.buffer[..part];
+            self.reader.read_exact(part)?;
+            sum.write(part);
+            left -= part.len() as u64;
         }
         self.position += length;
         Ok(true)
