@@ -94,7 +94,7 @@ impl From<Refusal> for ApiError {
             Refusal::UploadUnknown => new(missing, Code::BlobUploadUnknown, &refusal),
             Refusal::OffsetMismatch { .. } => new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &refusal),
             Refusal::BlobUnknown { .. } | Refusal::MountSourceUnknown => new(missing, Code::BlobUnknown, &refusal),
-            Refusal::BlobInUse { .. } => not_deletable(refusal.to_string()),
+            Refusal::BlobInUse { .. } | Refusal::TooManyTags { .. } => not_deletable(refusal.to_string()),
             Refusal::ManifestInUse { parent } => not_deletable(refusal.to_string()).detail(json!({ "parent": parent })),
             Refusal::PartsMissing { missing } => {
                 let text = "blobs or manifests that this manifest lists are not in the repository; push them first";
@@ -162,6 +162,7 @@ mod tests {
             (Refusal::OffsetMismatch { offset: 1 }, 416, Code::BlobUploadInvalid),
             (Refusal::BlobUnknown { digest }, 404, Code::BlobUnknown),
             (Refusal::BlobInUse { digest }, 405, Code::Unsupported),
+            (Refusal::TooManyTags { most: 10_000 }, 405, Code::Unsupported),
             (Refusal::PartsMissing { missing: vec![digest] }, 400, Code::ManifestBlobUnknown),
             (Refusal::SizeMismatch { digest, claimed: 1, actual: 2 }, 400, Code::ManifestInvalid),
             (Refusal::MediaTypeMismatch { stored: "a/b".into() }, 400, Code::ManifestInvalid),

@@ -463,6 +463,10 @@ pub enum Refusal {
     ManifestUnknown,
     #[error("the manifest is listed by the image index {parent}")]
     ManifestInUse { parent: Digest },
+    #[error(
+        "more than {most} tags point at the manifest, which are too many to be taken away at once: delete tags by their names first"
+    )]
+    TooManyTags { most: u32 },
     #[error("the tag is unknown")]
     TagUnknown,
     #[error("the condition does not hold; the tag points at {current:?}")]

@@ -65,6 +65,7 @@ pub fn mend(directory: &Path, behind: Behind) -> Result<Option<Cut>, JournalErro
     }
     let mut journals = journals(directory).map_err(|error| failed(directory, error))?;
     let Some(active) = journals.pop() else { return Ok(None) };
+    as_on_disk(&active).map_err(|error| failed(&active, error))?;
     // All but the last were made durable as a whole when they were closed.
     for sealed in journals {
         if let Some(at) = bad_batch(&sealed).map_err(|error| failed(&sealed, error))?.map(|bad| bad.at) {
@@ -84,9 +85,24 @@ pub fn mend(directory: &Path, behind: Behind) -> Result<Option<Cut>, JournalErro
     Ok(Some(Cut { file: active, at: bad.at }))
 }
 
-/// Removes a database whose making was cut short: it has no version yet, and nothing was ever written to it.
+/// Makes the next reads of a file see what the disk has. After an fsync that failed, the system may keep what it could not write
+/// and take it for written (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+fn as_on_disk(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Removes a database whose making was cut short: it has no version yet, and nothing was ever written to it. What cannot be
+/// read is no sign of that.
 pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
-    if !directory.exists() || fs::read(directory.join("version")).is_ok_and(|version| version.len() >= FORMAT.len()) {
+    let version = match fs::read(directory.join("version")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        version => version?,
+    };
+    // Keyspaces are made once the version is there for good.
+    if version.len() >= FORMAT.len() || !directory.exists() || has_keyspaces(directory)? {
         return Ok(());
     }
     for journal in journals(directory)? {
@@ -96,6 +112,14 @@ pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir_all(directory)
+}
+
+fn has_keyspaces(directory: &Path) -> io::Result<bool> {
+    match fs::read_dir(directory.join("keyspaces")) {
+        Ok(mut keyspaces) => Ok(keyspaces.next().transpose()?.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The journals of a database, oldest first.

@@ -62,11 +62,11 @@ impl Reclaimer {
         let interval = Duration::from_secs(config.reclaim.interval_seconds.max(1));
         let (reclaimer, token) = (self.clone(), stop.clone());
         let turns = tokio::spawn(async move {
-            let mut orphans = orphans::Orphans::default();
+            let (mut sweep, mut orphans) = (sweep::Sweep::default(), orphans::Orphans::default());
             let work = async {
                 loop {
                     if reclaimer.index.leads() {
-                        reclaimer.turn(&mut orphans).await;
+                        reclaimer.turn(&mut sweep, &mut orphans).await;
                     }
                     tokio::time::sleep(interval).await;
                 }
@@ -84,14 +84,14 @@ impl Reclaimer {
     }
 
     /// Does what is due now.
-    async fn turn(&self, orphans: &mut orphans::Orphans) {
+    async fn turn(&self, sweep: &mut sweep::Sweep, orphans: &mut orphans::Orphans) {
         if self.index.time_is_doubtful() {
             return; // it would expire what is not old
         }
         let backups = Backups::new(self.index.clone(), Arc::clone(&self.store));
         for (work, result) in [
             ("looking after backups", Box::pin(backups.look_after()).await.map_err(ReclaimError::from)),
-            ("expiring and deleting", sweep::run(self).await),
+            ("expiring and deleting", sweep.run(self).await),
             ("looking for orphans", orphans.run(self).await),
         ] {
             if let Err(error) = result {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 
 use super::orphans::{Orphans, closable, to_list};
-use super::{ReclaimMetrics, Reclaimer, owner, scrub, sweep};
+use super::sweep::{self, Sweep};
+use super::{ReclaimMetrics, Reclaimer, owner, scrub};
 use crate::blobs::checksum::Checksums;
 use crate::blobs::directory::Directory;
 use crate::blobs::key::DAY;
@@ -76,21 +77,38 @@ async fn an_unreferenced_blob_leaves_the_store_after_grace_and_pause() {
     let reclaimer = start(directory.path(), 0).await;
     reclaimer.index.set_policy(Policy { grace: HOUR, reader_pause: HOUR, ..Policy::default() }).await.unwrap();
     let digest = push(&reclaimer, b"data", None).await;
-    sweep::run(&reclaimer).await.unwrap();
+    Sweep::default().run(&reclaimer).await.unwrap();
     assert_eq!(objects(&reclaimer).await, 1);
     drop(reclaimer);
 
     let reclaimer = start(directory.path(), HOUR + 1000).await;
-    sweep::run(&reclaimer).await.unwrap();
+    Sweep::default().run(&reclaimer).await.unwrap();
     let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
     assert_eq!(reclaimer.index.query(query).await.unwrap(), Found::NoRepository);
     assert_eq!(objects(&reclaimer).await, 1, "readers have their pause");
     drop(reclaimer);
 
     let reclaimer = start(directory.path(), 3 * HOUR).await;
-    sweep::run(&reclaimer).await.unwrap();
+    Sweep::default().run(&reclaimer).await.unwrap();
     assert_eq!(objects(&reclaimer).await, 0);
     assert_eq!(reclaimer.index.query(GetStatus).await.unwrap().counts.condemned, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_backups_hold_is_looked_through_for_a_small_part_of_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let reclaimer = start(directory.path(), 0).await;
+    reclaimer.index.set_policy(Policy { grace: HOUR, reader_pause: 0, ..Policy::default() }).await.unwrap();
+    let digest = push(&reclaimer, b"data", None).await;
+    let link = LinkName { repository: "a".parse().unwrap(), digest };
+    reclaimer.index.submit(None, Command::DeleteBlob(link)).await.unwrap();
+    assert_eq!(sweep::run(&reclaimer, true).await.unwrap(), None);
+    assert_eq!(objects(&reclaimer).await, 1, "it rests");
+    let took = sweep::run(&reclaimer, false).await.unwrap();
+    assert!(took.is_some(), "all were looked through");
+    assert_eq!(objects(&reclaimer).await, 0);
+    assert_eq!(sweep::rest(Duration::from_secs(3)), Duration::from_mins(1));
+    assert_eq!(sweep::rest(Duration::from_hours(1)), Duration::from_mins(10), "what is free again waits no longer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +141,7 @@ async fn a_store_of_another_cluster_is_refused_and_nothing_of_it_is_deleted() {
     owner::claim(reclaimer.store.as_ref(), &other).await.unwrap();
     let link = LinkName { repository: "a".parse().unwrap(), digest };
     let _ = reclaimer.index.submit(None, Command::DeleteBlob(link)).await;
-    assert!(sweep::run(&reclaimer).await.is_err());
+    assert!(Sweep::default().run(&reclaimer).await.is_err());
     assert_eq!(objects(&reclaimer).await, 1);
 }
 

@@ -120,6 +120,9 @@ fn a_database_whose_making_was_cut_short_is_made_again() {
     for journal in journals(&new).unwrap() {
         overwrite(&journal, 0, &[0; 4096]);
     }
+    // They are made after the version.
+    fs::remove_dir_all(new.join("keyspaces")).unwrap();
+    fs::create_dir(new.join("keyspaces")).unwrap();
     remove_unfinished(&new).unwrap();
     assert!(!new.exists());
 
@@ -129,4 +132,21 @@ fn a_database_whose_making_was_cut_short_is_made_again() {
     fs::write(used.join("version"), b"").unwrap();
     remove_unfinished(&used).unwrap();
     assert!(used.exists(), "what holds data is never removed");
+}
+
+#[test]
+fn a_database_whose_journal_is_empty_is_kept_when_its_version_is_lost_or_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = written(directory.path(), 1);
+    // All is in tables, as after a journal was flushed and the next one begun.
+    overwrite(&journal, 0, &vec![0; 64 << 10]);
+    let version = directory.path().join("version");
+    fs::write(&version, b"").unwrap();
+    remove_unfinished(directory.path()).unwrap();
+    assert!(journal.exists(), "there are keyspaces");
+    fs::remove_file(&version).unwrap();
+    fs::remove_dir_all(directory.path().join("keyspaces")).unwrap();
+    fs::create_dir(&version).unwrap();
+    assert!(remove_unfinished(directory.path()).is_err());
+    assert!(journal.exists(), "who knows what it says");
 }

@@ -32,6 +32,9 @@ use crate::index::weight;
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Records changed by one write of the state, about: what entries do is not bounded by what they weigh.
+const WRITE_RECORDS: usize = 1 << 16;
+
 /// The state machine. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -175,8 +178,22 @@ impl Machine {
         Ok(())
     }
 
-    /// Applies entries as one batch and returns the replies in their order.
+    /// Applies entries, in as few writes as memory allows, and returns the replies in their order.
     pub(super) fn apply_batch(&self, entries: &[EntryOf<Types>]) -> Result<Vec<Reply>, io::Error> {
+        let mut replies = Vec::with_capacity(entries.len());
+        while let Some(rest) = entries.get(replies.len()..).filter(|rest| !rest.is_empty()) {
+            self.apply_first(rest, WRITE_RECORDS, &mut replies)?;
+        }
+        Ok(replies)
+    }
+
+    /// Applies entries in one write, until it has about `records` records, and adds their replies.
+    pub(super) fn apply_first(
+        &self,
+        entries: &[EntryOf<Types>],
+        records: usize,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), io::Error> {
         let store = self.store();
         let view = store.view();
         let mut applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;
@@ -184,7 +201,6 @@ impl Machine {
             applied.sums = Sums::beginning();
         }
         let mut transaction = Transaction::after(&view, applied.sums.chain());
-        let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
             let index = entry.log_id.index;
             applied.position = Some((&entry.log_id).into());
@@ -208,6 +224,9 @@ impl Machine {
                 applied.sums.begin_again(index);
                 transaction.sum_from(applied.sums.chain());
             }
+            if transaction.count() >= records {
+                break;
+            }
         }
         self.note_removed(&applied);
         let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;
@@ -216,7 +235,7 @@ impl Machine {
             disk_failed("could not write the state", &error);
         }
         crash::point("index::state::after_commit");
-        Ok(replies)
+        Ok(())
     }
 }
 

@@ -39,13 +39,21 @@ const MARK: Duration = Duration::from_millis(500);
 pub struct Mark {
     at: Option<Duration>,
     committed: u64,
+    /// When a leader was heard again after silence. That word may have waited on its way for as long as the silence.
+    heard_again: Option<Duration>,
 }
 
 impl Mark {
     /// Notes a word of a leader. It does not move the mark at once, or a state that is a moment behind would never be there.
     fn note(&mut self, now: Duration, committed: u64) {
-        if self.at.is_none_or(|at| now.saturating_sub(at) >= MARK) {
-            *self = Self { at: Some(now), committed };
+        let ago = |at: Duration| now.saturating_sub(at);
+        let begun = match (self.at, self.heard_again) {
+            (Some(at), _) if ago(at) < CONTACT => at,
+            (_, Some(again)) if ago(again) < CONTACT => again,
+            _ => return self.heard_again = Some(now),
+        };
+        if ago(begun) >= MARK {
+            *self = Self { at: Some(now), committed, heard_again: None };
         }
     }
 
@@ -122,18 +130,40 @@ impl Node {
 mod tests {
     use super::*;
 
+    const fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
     #[test]
     fn a_state_is_fresh_when_it_has_reached_what_was_committed_a_moment_ago() {
         let mut mark = Mark::default();
-        let at = Duration::from_millis;
         assert!(!mark.is_reached(at(0), 100), "nothing was heard yet");
-        mark.note(at(100), 50);
-        assert!(!mark.is_reached(at(101), 49), "however lately a leader was heard");
-        assert!(mark.is_reached(at(101), 50));
-        mark.note(at(300), 70);
-        assert!(mark.is_reached(at(301), 50), "it is a moment behind");
-        mark.note(at(600), 90);
-        assert!(!mark.is_reached(at(601), 89) && mark.is_reached(at(601), 90));
-        assert!(!mark.is_reached(at(1600), 1000), "nobody was heard since");
+        mark.note(at(100), 40);
+        mark.note(at(600), 50);
+        assert!(!mark.is_reached(at(601), 49), "however lately a leader was heard");
+        assert!(mark.is_reached(at(601), 50));
+        mark.note(at(800), 70);
+        assert!(mark.is_reached(at(801), 50), "it is a moment behind");
+        mark.note(at(1100), 90);
+        assert!(!mark.is_reached(at(1101), 89) && mark.is_reached(at(1101), 90));
+        assert!(!mark.is_reached(at(2100), 1000), "nobody was heard since");
+    }
+
+    #[test]
+    fn a_word_that_waited_while_nothing_was_heard_makes_no_state_fresh() {
+        let mut mark = Mark::default();
+        mark.note(at(100), 10);
+        mark.note(at(600), 10);
+        // The node was stopped for five seconds, and finds what was sent to it at the beginning.
+        for waited in [at(5600), at(5601), at(5700)] {
+            mark.note(waited, 11);
+            assert!(!mark.is_reached(waited, 11), "{waited:?}");
+        }
+        mark.note(at(6100), 20);
+        assert!(!mark.is_reached(at(6100), 11) && mark.is_reached(at(6100), 20));
+        // Silence again: what was heard then counts for nothing now.
+        mark.note(at(9000), 20);
+        mark.note(at(11_000), 20);
+        assert!(!mark.is_reached(at(11_000), 20));
     }
 }

@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use openraft::StorageError;
+use bytes::Bytes;
+use openraft::alias::EntryOf;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::testing::{blank_ent, log_id};
+use openraft::{EntryPayload, StorageError};
 
 use super::log::Log;
-use super::machine::Machine;
+use super::machine::{Machine, applied_of};
 use super::states::States;
 use super::transfer;
 use super::types::Types;
+use crate::index::command::{Bootstrap, Command, Policy, Proposal, RequestId, Time};
 use crate::index::metrics::IndexMetrics;
 use crate::index::state::store::Store;
 
@@ -64,4 +67,31 @@ async fn what_was_never_here_costs_nothing_to_purge() {
     log.blocking_append([blank_ent::<Types>(2, 1, 50_000_000_001)]).await.unwrap();
     let left = log.try_get_log_entries(50_000_000_000..50_000_000_002).await.unwrap();
     assert_eq!(left.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>(), [50_000_000_001]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_change_much_are_written_in_parts_and_come_to_the_same() {
+    let entry = |index: u64, command| {
+        let request = RequestId::new(Time(index), u128::from(index));
+        let proposal = Proposal { time: Time(index), request, who: None, command };
+        EntryOf::<Types> { log_id: log_id::<Types>(1, 1, index), payload: EntryPayload::Normal(proposal) }
+    };
+    let bootstrap = Bootstrap { cluster: "here".into(), epoch: 1, upload_key: Bytes::from_static(&[7; 32]) };
+    let raised = |index: u64| entry(index, Command::SetPolicy(Policy { history_count: index, ..Policy::default() }));
+    let entries: Vec<_> = std::iter::once(entry(1, Command::Bootstrap(bootstrap))).chain((2..9).map(raised)).collect();
+
+    let (_whole_directory, _, whole) = Builder.build().await.unwrap();
+    let replies = whole.apply_batch(&entries).unwrap();
+    assert!(replies.iter().all(Result::is_ok), "{replies:?}");
+
+    let (_directory, _, machine) = Builder.build().await.unwrap();
+    let mut in_parts = Vec::new();
+    while in_parts.len() < entries.len() {
+        let before = in_parts.len();
+        machine.apply_first(&entries[before..], 1, &mut in_parts).unwrap();
+        assert_eq!(in_parts.len(), before + 1);
+    }
+    assert_eq!(in_parts, replies);
+    let stands = |machine: &Machine| applied_of(&machine.store()).unwrap();
+    assert_eq!(stands(&machine), stands(&whole));
 }

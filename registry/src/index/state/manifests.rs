@@ -143,6 +143,9 @@ fn parent(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> Resu
     Ok(parent)
 }
 
+/// Tags that one entry takes away with their manifest at most: all is done at once, in the memory of every member.
+pub const MOST_TAGS: usize = 10_000;
+
 pub fn delete(
     transaction: &mut Transaction<'_>,
     entry: &Entry<'_>,
@@ -155,6 +158,9 @@ pub fn delete(
     }
     if let Some(parent) = parent(transaction, name, digest)? {
         return Ok(Err(Refusal::ManifestInUse { parent }));
+    }
+    if tags::all_at(transaction, name, digest, MOST_TAGS + 1)?.len() > MOST_TAGS {
+        return Ok(Err(Refusal::TooManyTags { most: MOST_TAGS as u32 }));
     }
     remove(transaction, entry, name, digest, entry.time.after(entry.policy.untagged.unwrap_or_default()))?;
     Ok(Ok(Outcome::Done))
@@ -169,7 +175,7 @@ fn remove(
     referrers_due: Time,
 ) -> Result<(), RecordsError> {
     let Some(record) = get(transaction, name, digest)? else { return Ok(()) };
-    for tag in tags::all_at(transaction, name, digest)? {
+    for tag in tags::all_at(transaction, name, digest, usize::MAX)? {
         tags::remove(transaction, entry, name, &tag, digest)?;
     }
     transaction.remove(Table::Manifests, &keys::in_repository(name, digest));

@@ -212,6 +212,16 @@ impl<'a> Transaction<'a> {
         self.undo.push((place, before.map_or(Before::Untouched, Before::Changed)));
     }
 
+    /// Changes since the last savepoint.
+    pub fn changed(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Records that will be written.
+    pub fn count(&self) -> usize {
+        self.changes.len()
+    }
+
     /// What came before is final: it can no longer be taken back.
     pub fn savepoint(&mut self) {
         let changed = self.undo.iter().map(|(place, _)| {

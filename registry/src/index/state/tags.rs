@@ -122,7 +122,13 @@ pub fn any_at(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> 
 }
 
 /// The tags of the repository that point at the manifest.
-pub fn all_at(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, RecordsError> {
+/// The tags that point at a manifest, at most `limit`.
+pub fn all_at(
+    records: &dyn Records,
+    name: &RepositoryName,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<Tag>, RecordsError> {
     let prefix = keys::in_repository(name, digest);
     let mut tags = Vec::new();
     let mut damaged = false;
@@ -131,7 +137,7 @@ pub fn all_at(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> 
             Some(tag) => tags.push(tag),
             None => damaged = true,
         }
-        ControlFlow::Continue(())
+        if damaged || tags.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if damaged {
         return Err(RecordsError::Damaged { table: Table::TagsByDigest, reason: "not a tag".into() });

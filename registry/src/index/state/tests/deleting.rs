@@ -3,6 +3,7 @@
 use super::*;
 use crate::index::command::{ForgetObjects, MountBlob};
 use crate::index::query::{Found, GetBlob, GetManifest, ListReferrers};
+use crate::index::state::manifests;
 use crate::oci::reference::Reference;
 
 const DAY: u64 = 24 * HOUR;
@@ -304,4 +305,49 @@ fn a_referrer_pushed_behind_its_dead_subject_has_an_age_of_its_own() {
     world.later(HOUR - 1);
     world.expire();
     assert!(!has_manifest(&world, "a", new.digest));
+}
+
+#[test]
+fn a_manifest_with_more_tags_than_go_at_once_is_deleted_when_some_are_gone() {
+    let mut world = World::new();
+    let blob = world.push_blob("a", b"data");
+    let tags: Vec<String> = (0..=manifests::MOST_TAGS).map(|number| format!("t{number}")).collect();
+    let texts: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let many = manifest("a", b"", &[(blob, 4)], &[], &texts);
+    let image = many.digest;
+    world.ok(put(many));
+    let most = manifests::MOST_TAGS as u32;
+    assert_eq!(world.refused(delete_manifest("a", image)), Refusal::TooManyTags { most });
+    world.ok(delete_tag("a", "t7", None));
+    world.ok(delete_manifest("a", image));
+    assert_eq!(world.status().counts.tags, 0);
+}
+
+#[test]
+fn what_one_entry_lets_go_is_bounded_however_much_each_manifest_holds() {
+    let mut world = World::with(Policy { untagged: Some(HOUR), ..Policy::default() });
+    world.expire(); // looks for what was there before the policy
+    let images: Vec<Digest> = (0..4_u32)
+        .map(|image| {
+            let blobs: Vec<_> =
+                (0..15_000_u32).map(|blob| (Digest::of(&[image, blob].map(u32::to_be_bytes).concat()), 1)).collect();
+            let sparse = PutManifest { sparse: true, ..manifest("a", b"", &blobs, &[], &[]) };
+            let digest = sparse.digest;
+            world.ok(put(sparse));
+            digest
+        })
+        .collect();
+    world.later(2 * HOUR);
+    let mut entries = 0;
+    let mut all = 0;
+    loop {
+        let Outcome::Expired { done, more } = world.ok(Command::Expire(Expire { limit: 100 })) else { panic!() };
+        entries += 1;
+        all += done;
+        if !more {
+            break;
+        }
+    }
+    assert!(entries > 1 && all == 4, "{all} in {entries}");
+    assert!(!images.iter().any(|image| has_manifest(&world, "a", *image)));
 }
