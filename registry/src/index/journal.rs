@@ -22,6 +22,8 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 /// Numbers of batches in the same journal are close to each other; content that merely looks like a batch has another.
 const NEAR: u64 = 1 << 20;
+/// An item that claims to be larger is damaged: the largest has a manifest of 4 MiB.
+const MOST_BYTES: u64 = 16 << 20;
 /// Bytes looked at together.
 const BLOCK: usize = 1 << 20;
 
@@ -155,9 +157,19 @@ fn bad_batch(path: &Path) -> io::Result<Option<Bad>> {
         if journal.only_zeros()? {
             return Ok(None); // preallocated and not yet written
         }
-        return Ok(Some(Bad { at, good_behind: journal.good_behind(at, last)? }));
+        journal.seek(at)?;
+        let behind = journal.end_of_items()?;
+        return Ok(Some(Bad { at, good_behind: journal.good_behind(behind, last)? }));
     }
     Ok(None)
+}
+
+/// The lengths of an item's key and value, by its header: kind and compression, keyspace, lengths of the key, of the value, and
+/// of the value as it stands here.
+fn lengths(header: &[u8; 20]) -> (u64, u64) {
+    let key = u16::from_le_bytes([header[10], header[11]]);
+    let value = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+    (key.into(), value.into())
 }
 
 struct Journal {
@@ -220,15 +232,39 @@ impl Journal {
                 Ok(true)
             }
             ITEM => {
-                // Kind and compression, keyspace, lengths of the key, of the value, and of the value as it stands here.
                 let Some(header) = self.bytes::<20>()? else { return Ok(false) };
                 sum.write(&header);
-                let key = u16::from_le_bytes([header[10], header[11]]);
-                let value = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
-                self.sum(u64::from(key) + u64::from(value), sum)
+                let (key, value) = lengths(&header);
+                self.sum(key + value, sum)
             }
             _ => Ok(false),
         }
+    }
+
+    /// Goes over the items of a batch that is not whole by what it says of their lengths, as far as that can be believed. What
+    /// lies in them is content, and may look like anything: clients write it.
+    fn end_of_items(&mut self) -> io::Result<u64> {
+        let mut end = self.position;
+        let Some([START, start @ ..]) = self.bytes::<13>()? else { return Ok(end) };
+        for _ in 0..u32::from_le_bytes([start[0], start[1], start[2], start[3]]) {
+            end = self.position;
+            let length = match self.bytes::<1>()? {
+                Some([CLEAR]) => 8,
+                Some([ITEM]) => match self.bytes::<20>()? {
+                    Some(header) => {
+                        let (key, value) = lengths(&header);
+                        key + value
+                    }
+                    None => return Ok(self.length),
+                },
+                _ => return Ok(end),
+            };
+            if length > MOST_BYTES {
+                return Ok(end);
+            }
+            self.seek((self.position + length).min(self.length))?;
+        }
+        Ok(self.position)
     }
 
     /// Reads `length` bytes into a check sum.

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::Hasher;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Bad, Behind, JournalError, bad_batch, journals, mend, remove_unfinished};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Bad, Behind, END, FORMAT, Journal, JournalError, START, bad_batch, journals, mend, remove_unfinished};
 
 fn open(directory: &Path) -> (Database, Keyspace) {
     let database = Database::builder(directory).open().unwrap();
@@ -149,4 +152,55 @@ fn a_database_whose_journal_is_empty_is_kept_when_its_version_is_lost_or_cannot_
     fs::create_dir(&version).unwrap();
     assert!(remove_unfinished(directory.path()).is_err());
     assert!(journal.exists(), "who knows what it says");
+}
+
+/// What a client may push: the end of a batch, and behind it a whole one without items, whose number may come next.
+fn looks_like_a_batch(number: u64) -> Vec<u8> {
+    let mut crafted = FORMAT.to_vec();
+    crafted.push(START);
+    crafted.extend(0_u32.to_le_bytes());
+    crafted.extend(number.to_le_bytes());
+    crafted.push(END);
+    crafted.extend(Xxh3::new().finish().to_le_bytes());
+    crafted.extend(FORMAT);
+    crafted
+}
+
+#[test]
+fn content_that_looks_like_a_batch_does_not_make_a_torn_batch_into_damage() {
+    for (what, zeros) in [("the file ends in it", 0), ("preallocated zeros follow", 1 << 20)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, keyspace) = open(directory.path());
+        let mut ends = Vec::new();
+        let crafted: Vec<u8> = (0..100).flat_map(looks_like_a_batch).collect();
+        for number in 0..3_u8 {
+            let mut batch = database.batch();
+            batch.insert(&keyspace, [number], crafted.clone());
+            batch.insert(&keyspace, [number, 1], [7; 500]);
+            batch.commit().unwrap();
+            database.persist(PersistMode::SyncData).unwrap();
+            ends.push(end_of_data(&journals(directory.path()).unwrap()[0]));
+        }
+        drop((database, keyspace));
+        let journal = journals(directory.path()).unwrap().pop().unwrap();
+        assert!(bad_batch(&journal).unwrap().is_none(), "{what}");
+        let file = OpenOptions::new().write(true).open(&journal).unwrap();
+        file.set_len(ends[2] - 100).unwrap();
+        file.set_len(ends[2] - 100 + zeros).unwrap();
+        let found = Journal::open(&journal).unwrap().good_behind(ends[1], None).unwrap();
+        assert!(found, "{what}: otherwise this test shows nothing");
+        assert_eq!(mend(directory.path(), Behind::Refuse).unwrap().map(|cut| cut.at), Some(ends[1]), "{what}");
+        let (_database, keyspace) = open(directory.path());
+        assert_eq!(keyspace.len().unwrap(), 4, "{what}");
+    }
+}
+
+#[test]
+fn a_length_that_cannot_be_hides_nothing_that_stands_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, ends) = written(directory.path(), 5);
+    // The length of the first value of the second batch, behind the batch's head, its tag and the fields before it.
+    overwrite(&journal, ends[0] + 13 + 1 + 16, &[0xff; 4]);
+    let bad = bad_batch(&journal).unwrap().unwrap();
+    assert_eq!((bad.at, bad.good_behind), (ends[0], true));
 }
