@@ -67,7 +67,6 @@ pub fn mend(directory: &Path, behind: Behind) -> Result<Option<Cut>, JournalErro
     }
     let mut journals = journals(directory).map_err(|error| failed(directory, error))?;
     let Some(active) = journals.pop() else { return Ok(None) };
-    as_on_disk(&active).map_err(|error| failed(&active, error))?;
     // All but the last were made durable as a whole when they were closed.
     for sealed in journals {
         if let Some(at) = bad_batch(&sealed).map_err(|error| failed(&sealed, error))?.map(|bad| bad.at) {
@@ -85,15 +84,6 @@ pub fn mend(directory: &Path, behind: Behind) -> Result<Option<Cut>, JournalErro
     };
     cut().map_err(|error| failed(&active, error))?;
     Ok(Some(Cut { file: active, at: bad.at }))
-}
-
-/// Makes the next reads of a file see what the disk has. After an fsync that failed, the system may keep what it could not write
-/// and take it for written (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
-fn as_on_disk(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
-    file.sync_all()?;
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
-    Ok(())
 }
 
 /// Removes a database whose making was cut short: it has no version yet, and nothing was ever written to it. What cannot be
