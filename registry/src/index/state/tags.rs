@@ -121,8 +121,7 @@ pub fn any_at(records: &dyn Records, name: &RepositoryName, digest: &Digest) -> 
     Ok(any)
 }
 
-/// The tags of the repository that point at the manifest.
-/// The tags that point at a manifest, at most `limit`.
+/// The tags of the repository that point at the manifest, at most `limit`.
 pub fn all_at(
     records: &dyn Records,
     name: &RepositoryName,
