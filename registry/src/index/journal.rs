@@ -154,12 +154,12 @@ fn bad_batch(path: &Path) -> io::Result<Option<Bad>> {
     Ok(None)
 }
 
-/// The lengths of an item's key and value, by its header: kind and compression, keyspace, lengths of the key, of the value, and
-/// of the value as it stands here.
-fn lengths(header: &[u8; 20]) -> (u64, u64) {
+/// How much an item's key and value take, by its header: kind and compression, keyspace, lengths of the key, of the value, and of
+/// the value as it stands here.
+fn content_length(header: &[u8; 20]) -> u64 {
     let key = u16::from_le_bytes([header[10], header[11]]);
     let value = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
-    (key.into(), value.into())
+    u64::from(key) + u64::from(value)
 }
 
 struct Journal {
@@ -224,8 +224,7 @@ impl Journal {
             ITEM => {
                 let Some(header) = self.bytes::<20>()? else { return Ok(false) };
                 sum.write(&header);
-                let (key, value) = lengths(&header);
-                self.sum(key + value, sum)
+                self.sum(content_length(&header), sum)
             }
             _ => Ok(false),
         }
@@ -239,19 +238,11 @@ impl Journal {
         for _ in 0..u32::from_le_bytes([start[0], start[1], start[2], start[3]]) {
             end = self.position;
             let length = match self.bytes::<1>()? {
-                Some([CLEAR]) => 8,
-                Some([ITEM]) => match self.bytes::<20>()? {
-                    Some(header) => {
-                        let (key, value) = lengths(&header);
-                        key + value
-                    }
-                    None => return Ok(self.length),
-                },
-                _ => return Ok(end),
+                Some([CLEAR]) => Some(8),
+                Some([ITEM]) => self.bytes::<20>()?.as_ref().map(content_length),
+                _ => None,
             };
-            if length > MOST_BYTES {
-                return Ok(end);
-            }
+            let Some(length) = length.filter(|length| *length <= MOST_BYTES) else { return Ok(end) };
             self.seek((self.position + length).min(self.length))?;
         }
         Ok(self.position)

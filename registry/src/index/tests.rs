@@ -76,6 +76,25 @@ async fn tag(index: &Index, number: u32) -> Option<Digest> {
     index.query(query).await.unwrap().here().map(|manifest| manifest.digest)
 }
 
+async fn push_at_once(index: &Index, numbers: std::ops::Range<u32>) {
+    let pushes: Vec<_> = numbers
+        .map(|number| {
+            let index = index.clone();
+            tokio::spawn(async move { index.submit(None, image(number).0).await })
+        })
+        .collect();
+    for push in pushes {
+        push.await.unwrap().unwrap();
+    }
+}
+
+/// Few at once: here the index remembers 500 requests, and one that so many later ones overtake is refused.
+async fn push_in_waves(index: &Index, count: u32) {
+    for from in (0..count).step_by(250) {
+        push_at_once(index, from..count.min(from + 250)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_after_a_clean_stop_and_a_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -97,15 +116,7 @@ async fn many_at_once_share_fsyncs_and_none_is_lost_without_a_clean_stop() {
     let metrics = IndexMetrics::register(&prometheus::Registry::new()).unwrap();
     let index = open_with(directory.path(), metrics.clone()).await;
     let before = metrics.fsync_seconds.get_sample_count();
-    let pushes: Vec<_> = (0..500)
-        .map(|number| {
-            let index = index.clone();
-            tokio::spawn(async move { index.submit(None, image(number).0).await })
-        })
-        .collect();
-    for push in pushes {
-        push.await.unwrap().unwrap();
-    }
+    push_at_once(&index, 0..500).await;
     let fsyncs = metrics.fsync_seconds.get_sample_count() - before;
     assert!(fsyncs < 250, "{fsyncs} fsyncs for 500 commands");
     drop(index);
@@ -149,18 +160,7 @@ async fn a_second_process_on_the_same_volume_is_refused() {
 async fn the_log_is_cut_behind_a_snapshot_and_the_state_stays_whole() {
     let directory = tempfile::tempdir().unwrap();
     let index = open(directory.path()).await;
-    // Few at once: here the index remembers 500 requests, and one that so many later ones overtake is refused.
-    for wave in 0..6 {
-        let pushes: Vec<_> = (wave * 250..(wave + 1) * 250)
-            .map(|number| {
-                let index = index.clone();
-                tokio::spawn(async move { index.submit(None, image(number).0).await })
-            })
-            .collect();
-        for push in pushes {
-            push.await.unwrap().unwrap();
-        }
-    }
+    push_in_waves(&index, 1500).await;
     index.snapshot().await.unwrap();
     index.wait_for_purge().await;
     drop(index);

@@ -8,7 +8,6 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Bad, Behind, END, FORMAT, Journal, JournalError, START, bad_batch, journals, mend, remove_unfinished};

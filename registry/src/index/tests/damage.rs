@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{image, open, tag};
+use super::{image, open, push_in_waves, tag};
 use crate::index::metrics::IndexMetrics;
 use crate::index::query::GetStatus;
 use crate::index::{Index, IndexOptions};
@@ -135,15 +135,7 @@ async fn a_damaged_log_with_good_entries_behind_is_refused() {
 async fn a_state_that_ends_before_the_log_begins_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let index = open(directory.path()).await;
-    let pushes: Vec<_> = (0..1200)
-        .map(|number| {
-            let index = index.clone();
-            tokio::spawn(async move { index.submit(None, image(number).0).await })
-        })
-        .collect();
-    for push in pushes {
-        push.await.unwrap().unwrap();
-    }
+    push_in_waves(&index, 1200).await;
     index.snapshot().await.unwrap();
     index.wait_for_purge().await;
     drop(index);
