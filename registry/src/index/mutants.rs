@@ -51,9 +51,10 @@ pub fn is(mutant: Mutant) -> bool {
     *chosen == Some(mutant)
 }
 
-/// Whether an entry that came from elsewhere is skipped.
+/// Whether an entry that came from elsewhere is skipped. The first one says who the members are: without it nobody leads when
+/// the log is cut, and there is nothing to find out.
 pub fn skips(index: u64) -> bool {
-    is(Mutant::SkippedEntry) && index.is_multiple_of(SKIPPED)
+    is(Mutant::SkippedEntry) && index > 0 && index.is_multiple_of(SKIPPED)
 }
 
 /// The steps that this process was awake for, about.
