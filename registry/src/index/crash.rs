@@ -4,6 +4,10 @@
 //! With the feature, `FAILPOINTS="index::log::before_sync=return"` aborts the process at that point: no destructor runs
 //! and nothing is flushed. The other actions of the crate `fail` (`sleep`, `pause`, `1%return` …) work as well.
 
+use std::path::Path;
+
+use super::unsynced;
+
 /// Every point of the index, in the order in which a push passes them; then those of snapshots.
 pub const FAIL_POINTS: [&str; 16] = [
     "index::vote::before_save",
@@ -53,15 +57,16 @@ pub(super) fn point(name: &'static str) {
     fail::fail_point!(name, |_| std::process::abort());
 }
 
-/// Ends the process because the disk did not do what it was told: what is on it now is unknown, so nothing may be
-/// retried, and nobody who waits was told that his command is durable.
-pub(super) fn disk_failed(what: &str, error: &dyn std::error::Error) -> ! {
+/// Ends the process because the disk did not do what it was told with `volume`: what is on it now is unknown, so nothing may
+/// be retried, and nobody who waits was told that his command is durable.
+pub(super) fn disk_failed(volume: &Path, what: &str, error: &dyn std::error::Error) -> ! {
     let mut causes = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         causes = format!("{causes}: {cause}");
         source = cause.source();
     }
+    unsynced::mark(volume);
     tracing::error!(error = %causes, "{what}: this process ends; start it again when the disk is well");
     std::process::exit(1);
 }

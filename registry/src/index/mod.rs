@@ -31,6 +31,7 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod unsynced;
 mod weight;
 
 use client::unavailable;

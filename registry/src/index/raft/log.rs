@@ -130,9 +130,10 @@ impl Log {
             recent.last = Some(position.into());
             recent.last_sum = sum;
         }
-        let writer = Writer::start(database.clone(), entries.clone(), meta.clone(), metrics.clone())
+        let volume = directory.parent().unwrap_or(directory);
+        let writer = Writer::start(database.clone(), entries.clone(), meta.clone(), metrics.clone(), volume.to_owned())
             .map_err(LogError::Thread)?;
-        let halt = Halt::new(directory.parent().unwrap_or(directory));
+        let halt = Halt::new(volume);
         let vote = meta.get(VOTE).map_err(LogError::Read)?;
         let vote: Option<StoredVote> = vote.and_then(|bytes| rmp_serde::from_slice(&bytes).ok());
         let end = recent.last.as_ref().map(Position::from);

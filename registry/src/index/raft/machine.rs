@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -96,6 +97,10 @@ impl Machine {
         waited.map_err(|_| io::Error::other("the log was closed"))
     }
 
+    fn volume(&self) -> &Path {
+        self.shared.states.volume()
+    }
+
     /// Says that the records cannot be read.
     fn unreadable(&self, error: RecordsError) -> io::Error {
         if let Some(halt) = self.shared.halt.get() {
@@ -150,7 +155,7 @@ impl Machine {
         let view = store.view();
         crash::point("index::snapshot::before_sync");
         if let Err(error) = store.sync() {
-            disk_failed("could not make the state durable", &error);
+            disk_failed(self.volume(), "could not make the state durable", &error);
         }
         crash::point("index::snapshot::after_sync");
         let applied = decode_applied(view.applied().map_err(io::Error::other)?.as_deref())?;
@@ -232,7 +237,7 @@ impl Machine {
         let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other)?;
         crash::point("index::state::before_commit");
         if let Err(error) = store.write(transaction.into_changes(), &applied) {
-            disk_failed("could not write the state", &error);
+            disk_failed(self.volume(), "could not write the state", &error);
         }
         crash::point("index::state::after_commit");
         Ok(())
@@ -333,7 +338,7 @@ impl RaftStateMachine<Types> for Machine {
                 return Err(io::Error::other("the received state does not stand where its sender said"));
             }
             if let Err(error) = received.sync() {
-                disk_failed("could not make the received state durable", &error);
+                disk_failed(machine.volume(), "could not make the received state durable", &error);
             }
             let time = state::time(&received.view()).map_err(|error| machine.unreadable(error))?;
             shared.time.fetch_max(time.0, Ordering::Relaxed);

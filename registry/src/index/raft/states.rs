@@ -49,6 +49,11 @@ impl States {
         Ok(self.directory.join(name))
     }
 
+    /// The directory of the node, which the states are a part of.
+    pub fn volume(&self) -> &Path {
+        &self.directory
+    }
+
     /// A directory for the next state; empty.
     pub fn next(&self) -> io::Result<PathBuf> {
         let current = fs::read_to_string(self.directory.join(CURRENT))?;

@@ -80,7 +80,7 @@ pub fn receive(input: impl Read, cluster: &str, states: &States) -> Result<Store
     let applied = rmp_serde::to_vec_named(&applied).map_err(io::Error::other).map_err(TransferError::Position)?;
     store.write([], &applied)?;
     if let Err(error) = store.sync() {
-        disk_failed("could not make the received state durable", &error);
+        disk_failed(states.volume(), "could not make the received state durable", &error);
     }
     crash::point("index::snapshot::after_receive");
     Ok(store)

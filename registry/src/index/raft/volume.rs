@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::node::NodeError;
 use super::types::NodeId;
-use crate::index::durable;
+use crate::index::{durable, unsynced};
 
 const IDENTITY: &str = "identity.json";
 /// Stands on a volume while a restore makes it.
@@ -109,12 +109,15 @@ pub fn sync_directories(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Keeps a second process away from the volume.
+/// Keeps a second process away from the volume. From now on, what is read of it is what its disk has.
 pub fn lock(directory: &Path) -> Result<File, NodeError> {
     let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
     let file = File::options().create(true).truncate(false).write(true).open(directory.join("LOCK")).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            unsynced::forget(directory).map_err(failed)?;
+            Ok(file)
+        }
         Err(fs::TryLockError::WouldBlock) => Err(NodeError::InUse { directory: directory.to_owned() }),
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
     }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -67,10 +68,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(database: Database, entries: Keyspace, meta: Keyspace, metrics: IndexMetrics) -> io::Result<Self> {
+    pub fn start(
+        database: Database,
+        entries: Keyspace,
+        meta: Keyspace,
+        metrics: IndexMetrics,
+        volume: PathBuf,
+    ) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let shared = Arc::new(Mutex::new(Weak::new()));
-        let mut thread = Thread { database, entries, meta, metrics, shared: shared.clone(), committed: None };
+        let mut thread = Thread { database, entries, meta, metrics, shared: shared.clone(), committed: None, volume };
         if cfg!(feature = "simulation") {
             let simulated = Some(Arc::new(Mutex::new((thread, queue))));
             return Ok(Self { jobs, shared, simulated });
@@ -109,6 +116,8 @@ struct Thread {
     shared: Arc<Mutex<Weak<Shared>>>,
     /// What is committed and not yet written.
     committed: Option<Vec<u8>>,
+    /// The directory of the node, which the log is a part of.
+    volume: PathBuf,
 }
 
 /// Whom to tell when a batch is durable.
@@ -147,7 +156,7 @@ impl Thread {
                 }
             };
             if let Err(error) = result {
-                disk_failed("could not write the log", &error);
+                disk_failed(&self.volume, "could not write the log", &error);
             }
         }
     }

@@ -119,7 +119,10 @@ async fn a_disk_that_fails_once_ends_the_process_in_crashes() {
         let child = start(directory.path(), 0, &format!("{point}=3*off->1*return"));
         let (numbers, status) = tokio::task::spawn_blocking(move || acknowledged(child, 4000)).await.unwrap();
         assert_eq!(status.code(), Some(1), "{point}: {status}");
+        let mark = directory.path().join("UNSYNCED");
+        assert!(mark.exists(), "{point}: the next start believes what the system has in memory");
         all_there(directory.path(), &numbers, point).await;
+        assert!(!mark.exists(), "{point}");
     }
 }
 
