@@ -4,7 +4,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/roadstead/bin"
-roadstead=${ROADSTEAD:-$root/target/debug/roadstead}
+. "$root/tests/lib/build.sh"
+registry
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/roadstead-test.XXXXXX")
 pids=()
 
