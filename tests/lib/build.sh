@@ -9,7 +9,7 @@ esac
 
 # Sets roadstead to the registry that the tests run: ROADSTEAD, or one built now, since the last build may have been one with faults
 # or for the simulation. root is the repository.
-registry() {
+build_registry() {
     [ -n "${ROADSTEAD:-}" ] || (cd "$root" && cargo build --quiet --locked --workspace --bin roadstead)
     roadstead=${ROADSTEAD:-${CARGO_TARGET_DIR:-$root/target}/debug/roadstead}
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/roadstead/bin"
 . "$root/tests/lib/build.sh"
-registry
+build_registry
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/roadstead-test.XXXXXX")
 pids=()
 
