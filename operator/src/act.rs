@@ -119,13 +119,14 @@ impl Actor<'_> {
                 Ok(())
             }
             Step::Expand { ordinal } => {
-                let size = &self.registry.spec.index.volume.size;
+                let size = &self.registry.spec.volume().size;
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
-                self.patch_claim(&names.claim(*ordinal), patch).await
+                let claim = format!("data-{}-{ordinal}", names.set_of(self.registry));
+                self.patch_claim(&claim, patch).await
             }
             Step::RecreateSet => {
                 let sets = Api::<StatefulSet>::namespaced(self.client.clone(), &names.namespace);
-                let name = names.index();
+                let name = names.set_of(self.registry);
                 found(&format!("recreate the StatefulSet {name}"), sets.delete(&name, &DeleteParams::orphan()).await)
             }
         }

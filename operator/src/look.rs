@@ -27,7 +27,6 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
     let names = Names::of(registry);
     let spec = &registry.spec;
     let index = registry.status.as_ref().and_then(|status| status.index.as_ref());
-    let set = observed.object("StatefulSet", &names.index()).map(text_of);
     let given_up = registry.annotations().get(GIVE_UP).map(|volume| volume.trim());
     // By the name of the volume, so that the next one is not meant.
     let is_given_up = |claim: &str| {
@@ -61,31 +60,46 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
         })
         .collect();
     pods.sort_by_key(|pod| pod.ordinal);
+    let volumes = volumes(registry, observed);
     View {
         wanted: spec.index.replicas.max(1) as u32,
         cluster: index.and_then(|index| index.cluster.clone()),
         begun: index.and_then(|index| index.bootstrapped).unwrap_or(false),
         template: template.to_owned(),
-        replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
         pods,
-        claims: claims(&names, observed),
         stuck: is_stuck(registry, now),
-        size: bytes(&spec.index.volume.size).unwrap_or_default(),
-        set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
-        can_expand: observed.can_expand,
         raises: spec.index.feature_level == FeatureLevel::Automatic,
         addresses: names.all_nodes(),
+        ..volumes
     }
 }
 
-fn claims(names: &Names, observed: &Observed) -> Vec<Claim> {
+/// What the plan looks at of a Registry whose only pod is not the plan's to look after: its volume.
+pub fn volumes(registry: &Registry, observed: &Observed) -> View {
+    let set = set(registry, observed);
+    View {
+        replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
+        claims: claims(&Names::of(registry).set_of(registry), observed),
+        size: bytes(&registry.spec.volume().size).unwrap_or_default(),
+        set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
+        can_expand: observed.can_expand,
+        ..View::default()
+    }
+}
+
+/// The StatefulSet of a Registry, as it is there.
+pub fn set(registry: &Registry, observed: &Observed) -> Option<Value> {
+    observed.object("StatefulSet", &Names::of(registry).set_of(registry)).map(text_of)
+}
+
+fn claims(workload: &str, observed: &Observed) -> Vec<Claim> {
     let size =
         |map: Option<&BTreeMap<String, Quantity>>| map.and_then(|map| bytes(map.get("storage")?)).unwrap_or_default();
     let mut claims: Vec<Claim> = observed
         .claims
         .iter()
         .filter_map(|claim| {
-            let ordinal = ordinal(&format!("data-{}", names.index()), &claim.name_any())?;
+            let ordinal = ordinal(&format!("data-{workload}"), &claim.name_any())?;
             let asked = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
             let has = claim.status.as_ref().and_then(|status| status.capacity.as_ref());
             Some(Claim {

@@ -110,6 +110,11 @@ impl Names {
         format!("{}-ca", self.name)
     }
 
+    /// The StatefulSet of a Registry, whose pods have volumes.
+    pub fn set_of(&self, registry: &Registry) -> String {
+        if registry.spec.is_single() { self.registry() } else { self.index() }
+    }
+
     pub fn pod(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.index())
     }

@@ -204,7 +204,7 @@ fn bound_to(volume: &PersistentVolume) -> Vec<String> {
 
 async fn classes(client: &Client, registry: &Registry, observed: &mut Observed) {
     let wanted = observed.claims.iter().find_map(|claim| claim.spec.as_ref()?.storage_class_name.clone());
-    let Some(name) = wanted.or_else(|| registry.spec.index.volume.storage_class_name.clone()) else { return };
+    let Some(name) = wanted.or_else(|| registry.spec.volume().storage_class_name.clone()) else { return };
     if let Ok(Some(class)) = Api::<StorageClass>::all(client.clone()).get_opt(&name).await {
         observed.can_expand = Some(class.allow_volume_expansion.unwrap_or(false));
     }

@@ -21,7 +21,7 @@ use crate::look;
 use crate::memory::Trouble;
 use crate::names::Names;
 use crate::nodes::objects;
-use crate::object::{Object, text_of};
+use crate::object::Object;
 use crate::observe::{self, Observed};
 use crate::plan::{self, Step, View};
 use crate::status::conditions::troubles;
@@ -79,10 +79,11 @@ impl Operator {
 
         let (around, turn_of) = self.around(registry, &observed);
         let (objects, view) = design(registry, &around, &observed, &certificates);
+        let is_single = registry.spec.is_single();
         let mut found = Found {
             problems: &problems,
-            view: view.as_ref(),
-            plan: view.as_ref().map(plan::plan).unwrap_or_default(),
+            view: (!is_single).then_some(&view),
+            plan: if is_single { plan::plan_of_single(&view) } else { plan::plan(&view) },
             failed: None,
             step_failed: None,
             certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
@@ -97,8 +98,8 @@ impl Operator {
             (true, ..) | (_, false, _) => false,
             (false, true, true) => {
                 let mut is_changed = self.apply(registry, &objects, &observed, &certificates, &mut found).await;
-                if let (None, Some(view)) = (&found.failed, &view) {
-                    is_changed |= self.step(registry, view, dialer.as_ref(), &mut found).await;
+                if found.failed.is_none() {
+                    is_changed |= self.step(registry, &view, dialer.as_ref(), &mut found).await;
                 }
                 is_changed
             }
@@ -333,39 +334,32 @@ fn design(
     around: &Surroundings,
     observed: &Observed,
     certificates: &Certificates,
-) -> (Vec<Object>, Option<View>) {
-    let is_single = registry.spec.is_single();
+) -> (Vec<Object>, View) {
     let mut decided = Decided {
         index_pods: registry.spec.index.replicas.max(1) as u32,
         clients_trust: certificates.clients_trust.clone(),
         is_begun: false,
-        set_size: set(registry, observed).as_ref().and_then(look::set_size),
+        set_size: look::set(registry, observed).as_ref().and_then(look::set_size),
     };
-    let view = (!is_single).then(|| {
+    let view = if registry.spec.is_single() {
+        look::volumes(registry, observed)
+    } else {
         let set = index_set(registry, around, &decided);
         let template = template_of(&set.value).unwrap_or_default();
-        look::view(registry, observed, template, Timestamp::now())
-    });
-    if let Some(view) = &view {
-        decided.index_pods = plan::index_pods(view);
+        let view = look::view(registry, observed, template, Timestamp::now());
+        decided.index_pods = plan::index_pods(&view);
         // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
         decided.is_begun = view.begun;
-    }
+        view
+    };
     let mut objects = certificates.objects.clone();
     objects.extend(build(registry, around, &decided));
     (objects, view)
 }
 
-/// The StatefulSet of a Registry, as it is there.
-fn set(registry: &Registry, observed: &Observed) -> Option<serde_json::Value> {
-    let names = Names::of(registry);
-    let name = if registry.spec.is_single() { names.registry() } else { names.index() };
-    observed.object("StatefulSet", &name).map(text_of)
-}
-
 /// The image that pods of a Registry are to have now.
 fn image(registry: &Registry, observed: &Observed) -> Option<String> {
-    let set = set(registry, observed)?;
+    let set = look::set(registry, observed)?;
     Some(set.pointer("/spec/template/spec/containers/0/image")?.as_str()?.to_owned())
 }
 

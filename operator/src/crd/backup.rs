@@ -65,11 +65,14 @@ pub struct Retention {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryBackupStatus {
+    /// The generation of the object that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// The newest that is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Backup>,
     /// When the next one is due.
@@ -87,6 +90,7 @@ pub struct RegistryBackupStatus {
 pub struct Backup {
     /// What `bootstrap.backup` and `roadstead restore --backup` call it.
     pub name: String,
+    /// When it was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Time>,
     /// The entry of the log that it stands at.

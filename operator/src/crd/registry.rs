@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exposure::Exposure;
-use super::index::Index;
+use super::index::{Index, Volume};
 use super::nodes::Nodes;
 use super::pods::Pods;
 use super::status::RegistryStatus;
@@ -219,6 +219,11 @@ impl RegistrySpec {
     /// Everything is in one pod, on a claim.
     pub fn is_single(&self) -> bool {
         self.storage.claim.is_some()
+    }
+
+    /// The volume of each pod that keeps something.
+    pub fn volume(&self) -> &Volume {
+        self.storage.claim.as_ref().unwrap_or(&self.index.volume)
     }
 
     /// Whether the operator issues the certificate that clients see.

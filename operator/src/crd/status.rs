@@ -59,8 +59,10 @@ pub struct IndexStatus {
     /// The pod that leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
+    /// The one in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<i64>,
+    /// What each node says of itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub members: Vec<MemberStatus>,
@@ -74,8 +76,10 @@ pub struct MemberStatus {
     pub name: String,
     /// `Voter`, `Learner`, `Empty`, `Stranger` or `Unknown`.
     pub role: String,
+    /// By which the index knows it; an empty volume gets another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Why it is not known how it is.
@@ -89,6 +93,7 @@ pub struct MemberStatus {
 pub struct Endpoint {
     /// `Clients`: by `hostname`. `Pods`: within the cluster.
     pub purpose: String,
+    /// Where it is.
     pub url: String,
     /// The ConfigMap with the authorities to trust, under `ca.crt`; none when they are publicly trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,8 +116,11 @@ pub struct NodesStatus {
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
+    /// The node.
     pub name: String,
+    /// Why it does not.
     pub message: String,
+    /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }

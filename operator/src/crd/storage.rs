@@ -11,10 +11,10 @@ use super::index::Volume;
 #[x_kube(validation = Rule::new("has(self.s3) != has(self.claim)").message("give either storage.s3 or storage.claim"))]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
+    /// A bucket: for more than trying out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
     /// One volume for everything and one pod: for trying out.
-    #[x_kube(validation = Rule::new("quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0").message("the size of storage.claim cannot be changed: make another Registry and copy the images"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Volume>,
 }
@@ -27,6 +27,7 @@ pub struct Storage {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
+    /// Its name. It belongs to one registry, or the part of it under `prefix` does.
     #[schemars(length(min = 3, max = 255))]
     pub bucket: String,
     /// Everything is kept under this prefix of the bucket.
@@ -37,6 +38,7 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = r"^https?://[^/?#@\s]+$"))]
     pub endpoint: Option<String>,
+    /// As the service calls it; without it by the standard chain of the AWS SDK.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub region: Option<String>,
@@ -55,6 +57,7 @@ pub struct S3 {
 #[derive(JsonSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
+    /// The name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub secret_name: String,
     /// Which key of the Secret is the access key.

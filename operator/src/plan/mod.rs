@@ -156,8 +156,17 @@ const PARTS: [Part; 8] = [
 
 /// What is next.
 pub fn plan(view: &View) -> Plan {
+    take(&PARTS, view)
+}
+
+/// What is next of a Registry on a claim: Kubernetes rolls its only pod, but makes no volume larger.
+pub fn plan_of_single(view: &View) -> Plan {
+    take(&[expand::next], view)
+}
+
+fn take(parts: &[Part], view: &View) -> Plan {
     let mut plan = Plan::default();
-    for part in PARTS {
+    for part in parts {
         match part(view) {
             Next::Done => {}
             Next::Step(step) => {

@@ -78,7 +78,9 @@ echo "$said" >>"$work/said"
 checked=$((checked + 1))
 
 k create -f - >/dev/null <<<"$(merged "$(jq -c '.metadata.name = "c"' <<<"$(with_claim '{}')")")"
-said=$(k patch registry c --type merge --dry-run=server -p '{"spec":{"storage":{"claim":{"size":"2Gi"}}}}' 2>&1) && { echo "the claim was changed"; exit 1; }
+k patch registry c --type merge --dry-run=server -p '{"spec":{"storage":{"claim":{"size":"2Gi"}}}}' >/dev/null
+said=$(k patch registry c --type merge --dry-run=server -p '{"spec":{"storage":{"claim":{"size":"1Mi"}}}}' 2>&1) && { echo "the claim was made smaller"; exit 1; }
+grep -qF "a volume cannot shrink" <<<"$said"
 echo "$said" >>"$work/said"
 checked=$((checked + 1))
 

@@ -52,6 +52,24 @@ fn volumes_grow_also_while_a_node_is_down() {
     check(vec![("it is full, perhaps", larger(3).down(1), expand(0))]);
 }
 
+#[test]
+fn the_volume_of_a_registry_on_a_claim_grows_and_nothing_else_is_planned_for_it() {
+    let only = || View { size: 20 * GIB, set_size: 10 * GIB, can_expand: Some(true), ..index(1).view() };
+    let alone = |change: &dyn Fn(&mut View)| {
+        // Nothing is known of its node: it is not asked.
+        let mut view = View { pods: Vec::new(), cluster: None, begun: false, wanted: 0, ..only() };
+        change(&mut view);
+        plan_of_single(&view)
+    };
+    let step = |step| Plan { step: Some(step), ..Plan::default() };
+    assert_eq!(alone(&|_| {}), step(Step::Expand { ordinal: 0 }));
+    assert_eq!(alone(&|view| view.claims[0].asked = 20 * GIB), step(Step::RecreateSet));
+    assert!(alone(&|view| (view.claims[0].asked, view.set_size) = (20 * GIB, 20 * GIB)).is_quiet());
+    assert!(alone(&|view| (view.size, view.claims[0].asked) = (10 * GIB, 50 * GIB)).is_quiet(), "enlarged by hand");
+    let refused = alone(&|view| view.can_expand = Some(false)).refused;
+    assert_eq!(refused[0].1.guard, "class_allows_expansion");
+}
+
 /// Every node knows a level more than is in force.
 fn newer(nodes: u32) -> Seen {
     index(nodes).each(|status| status.level = 2)
