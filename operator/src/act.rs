@@ -74,6 +74,11 @@ impl Actor<'_> {
                 let leader = self.view.leader().ok_or(ActError::NoLeader)?;
                 let cluster = leader.cluster.clone().ok_or(ActError::NoLeader)?;
                 let join = Join { cluster, epoch: leader.epoch };
+                // It is empty: whoever left with this volume, or was to leave, is not on it.
+                if self.view.claim(*ordinal).is_some_and(|claim| claim.left.is_some()) {
+                    let note = json!({ "metadata": { "annotations": { LEFT: null } } });
+                    self.patch_claim(&names.claim(*ordinal), note).await?;
+                }
                 let joined: Joined = self.call(&names.node(*ordinal), JOIN, &join, PATIENCE).await?;
                 self.change(&Change::Add { id: joined.id, name: joined.name }).await
             }
@@ -223,16 +228,19 @@ mod tests {
     use std::convert::Infallible;
     use std::io;
     use std::pin::Pin;
+    use std::sync::Mutex;
 
     use http::{Request, Response};
     use http_body_util::Full;
     use hyper::body::{Bytes, Incoming};
     use hyper::service::service_fn;
     use hyper_util::rt::{TokioExecutor, TokioIo};
+    use kube::client::Body;
     use roadstead::index::peers::dial::Io;
-    use roadstead::index::peers::wire::encode;
+    use roadstead::index::peers::wire::{Member, NodeStatus, encode};
 
     use super::*;
+    use crate::plan;
 
     /// An index node that answers everything with a text of so many bytes.
     #[derive(Debug)]
@@ -258,6 +266,91 @@ mod tests {
                 let _ = connection.serve_connection(TokioIo::new(theirs), service).await;
             });
             Box::pin(async move { Ok(Box::new(ours) as Box<dyn Io>) })
+        }
+    }
+
+    /// A node that leads alone.
+    fn leads(names: &Names) -> NodeStatus {
+        NodeStatus {
+            id: 1,
+            name: names.node(0),
+            cluster: Some("01ours".into()),
+            epoch: Some(1),
+            leader: Some(1),
+            term: 1,
+            end: 1,
+            applied: 1,
+            members: vec![Member { id: 1, name: names.node(0), voter: true }],
+            level: 1,
+            level_in_force: 1,
+            wall: 0,
+            version: "1".into(),
+            sums: Vec::new(),
+            acknowledged: None,
+            seen: Vec::new(),
+            time_paused: false,
+            has_space: true,
+            matched: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_node_that_joins_is_not_taken_for_who_left_with_its_volume() {
+        let registry: Registry = serde_json::from_value(json!({
+            "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "uid": "u" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "b" } } },
+        }))
+        .unwrap();
+        let names = Names::of(&registry);
+        for (left, patched) in [
+            (Some(7), vec!["data-r-index-1 {\"metadata\":{\"annotations\":{\"roadstead.dev/member-left\":null}}}"]),
+            (None, vec![]),
+        ] {
+            let (calls, noted) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+            let into = Arc::clone(&noted);
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let into = Arc::clone(&into);
+                async move {
+                    let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
+                    let body = request.into_body().collect_bytes().await.unwrap();
+                    into.lock().unwrap().push(format!("{name} {}", String::from_utf8_lossy(&body)));
+                    Ok::<_, Infallible>(Response::new(Body::from(b"{\"metadata\":{\"name\":\"x\"}}".to_vec())))
+                }
+            });
+            let client = Client::new(service, "ns");
+            let pod = plan::Pod { said: plan::Said::Status(Box::new(leads(&names))), ..plan::Pod::default() };
+            let claim = plan::Claim { ordinal: 1, left, ..plan::Claim::default() };
+            let view = View {
+                cluster: Some("01ours".into()),
+                pods: vec![pod],
+                claims: vec![claim],
+                addresses: names.all_nodes(),
+                ..View::default()
+            };
+            let dialer: Arc<dyn Dial> = Arc::new(Silent(Arc::clone(&calls)));
+            let actor = Actor { client: &client, registry: &registry, dialer: Some(&dialer), view: &view };
+            assert!(matches!(actor.act(&Step::Add { ordinal: 1 }).await, Err(ActError::Call(_))));
+            assert_eq!(*noted.lock().unwrap(), patched, "{left:?}");
+            assert_eq!(*calls.lock().unwrap(), [names.node(1)], "and then it is asked to join");
+        }
+    }
+
+    /// Nobody answers; notes who was called.
+    #[derive(Debug)]
+    struct Silent(Arc<Mutex<Vec<String>>>);
+
+    impl Dial for Silent {
+        fn dial<'a, 'b, 'c>(
+            &'a self,
+            address: &'b str,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send + 'c>>
+        where
+            'a: 'c,
+            'b: 'c,
+        {
+            self.0.lock().unwrap().push(address.to_owned());
+            Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())))
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::{Api, Client, ResourceExt};
@@ -18,6 +19,10 @@ use crate::optional::Optional;
 
 /// On each object: what it was made from.
 const APPLIED: &str = "roadstead.dev/applied";
+/// On a Secret that cert-manager made: the Certificate that asked for it.
+const CERTIFICATE: &str = "cert-manager.io/certificate-name";
+/// An object that nobody looked at for this long is gone.
+const GONE: Duration = Duration::from_hours(1);
 
 /// What was done to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +65,15 @@ pub enum ApplyError {
 #[allow(missing_debug_implementations, reason = "a client of the API server has none")]
 pub struct Applier {
     client: Client,
-    /// By the uid of an object: what was applied, and which version of the object came of it.
-    known: Mutex<HashMap<String, (Value, String)>>,
+    /// By the uid of an object.
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// What was applied: the sum of it, which version of the object came of it, and when that was last looked at.
+struct Known {
+    sum: String,
+    version: String,
+    seen: Instant,
 }
 
 impl Applier {
@@ -111,8 +123,11 @@ impl Applier {
             (live.map(text_of), live.and_then(owner))
         };
         // One without an owner is taken over: somebody said so by our label.
-        let is_foreign =
-            if live.is_some() { owner.is_some() && owner != ours } else { self.is_foreign(names, object).await };
+        let is_foreign = if live.is_some() {
+            owner.is_some() && owner != ours
+        } else {
+            self.is_foreign(names, object, observed).await?
+        };
         if is_foreign {
             return Err(ApplyError::Foreign { kind: object.kind.kind, name: object.name.clone() });
         }
@@ -141,10 +156,11 @@ impl Applier {
         let (uid, version) = (applied.uid().unwrap_or_default(), applied.resource_version().unwrap_or_default());
         let before = live.as_ref().and_then(|live| live.pointer("/metadata/resourceVersion")).and_then(Value::as_str);
         let is_same = before == Some(version.as_str());
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid, (object.value.clone(), generation(&text_of(&applied))));
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, known| now.saturating_duration_since(known.seen) < GONE);
+        known.insert(uid, Known { sum: sum(&object.value), version: generation(&text_of(&applied)), seen: now });
+        drop(known);
         let reason = if live.is_some() { "Updated" } else { "Created" };
         Ok((!is_same).then(|| Change { reason, kind: kind.kind, name: object.name.clone() }))
     }
@@ -153,17 +169,28 @@ impl Applier {
     /// values in another way than we do.
     fn is_known(&self, live: &Value, wanted: &Value) -> bool {
         let Some(uid) = live.pointer("/metadata/uid").and_then(Value::as_str) else { return false };
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(uid).is_some_and(|(applied, version)| applied == wanted && *version == generation(live))
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_mut(uid).is_some_and(|known| {
+            known.seen = Instant::now();
+            known.version == generation(live) && known.sum == sum(wanted)
+        })
     }
 
     /// Whether an object of this name is there that is not ours: it is not found by our labels.
-    async fn is_foreign(&self, names: &Names, object: &Object) -> bool {
-        let live = self.api(&names.namespace, object.kind).get_opt(&object.name).await;
-        let Ok(Some(live)) = live else { return false };
+    async fn is_foreign(&self, names: &Names, object: &Object, observed: &Observed) -> Result<bool, ApplyError> {
         let ours = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        let (kind, name) = (object.kind.kind, &object.name);
+        let live = self.api(&names.namespace, object.kind).get_opt(name).await;
+        let live = live.map_err(|source| ApplyError::Read { kind, name: name.clone(), source })?;
+        let Some(live) = live else { return Ok(false) };
+        // What cert-manager was asked for by this Registry, which is to have a certificate of ours now.
+        let asked_for = live.annotations().get(CERTIFICATE).filter(|_| kind == "Secret");
+        let certificate = asked_for.and_then(|certificate| observed.object("Certificate", certificate));
+        if certificate.is_some_and(|certificate| owner(certificate) == ours) {
+            return Ok(false);
+        }
         // One without an owner is taken over only if somebody said so by our label, which `observed` would have found.
-        owner(&live).is_none_or(|owner| Some(owner) != ours)
+        Ok(owner(&live).is_none_or(|owner| Some(owner) != ours))
     }
 
     pub fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
@@ -180,12 +207,16 @@ fn owner(object: &impl ResourceExt) -> Option<&str> {
 /// The object with a sum of itself: what is no longer wanted of it is not to be seen by what is there, but by this.
 fn marked(object: &Object) -> Object {
     let mut marked = object.clone();
-    let sum = sum_of(object.value.to_string().as_bytes());
+    let sum = sum(&object.value);
     if let Some(metadata) = marked.value.get_mut("metadata").and_then(Value::as_object_mut) {
         let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(serde_json::Map::new()));
         annotations[APPLIED] = Value::String(sum.chars().take(16).collect());
     }
     marked
+}
+
+fn sum(value: &Value) -> String {
+    sum_of(value.to_string().as_bytes())
 }
 
 /// Grows when somebody changes what an object says. Kinds without one change their version with every write.
@@ -219,6 +250,14 @@ mod tests {
 
     /// An API server that has nothing, and the calls that came to it.
     fn server() -> (Applier, Arc<Mutex<Vec<String>>>) {
+        let nothing =
+            json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404 });
+        server_that_has(404, &nothing)
+    }
+
+    /// An API server that gives one answer to all who read.
+    fn server_that_has(code: u16, what: &Value) -> (Applier, Arc<Mutex<Vec<String>>>) {
+        let what = what.clone();
         let calls = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&calls);
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -226,12 +265,12 @@ mod tests {
             let is_get = request.method() == http::Method::GET;
             noted.lock().unwrap().push(call);
             let answer = if is_get {
-                json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404 })
+                what.clone()
             } else {
                 json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } })
             };
             let answer = Response::builder()
-                .status(if is_get { 404 } else { 200 })
+                .status(if is_get { code } else { 200 })
                 .body(Body::from(answer.to_string().into_bytes()));
             async move { Ok::<_, Infallible>(answer.unwrap()) }
         });
@@ -273,18 +312,52 @@ mod tests {
 
     #[tokio::test]
     async fn what_somebody_else_controls_is_not_adopted_even_with_our_label() {
-        let object = |name: &str| {
-            let owners = json!([{ "uid": "ours", "controller": true }]);
-            Object::new(json!({ "kind": "ConfigMap", "metadata": { "name": name, "ownerReferences": owners } }))
-        };
         let observed = observed("ConfigMap", &[("theirs", Some("other")), ("mine", Some("ours")), ("nobodys", None)]);
         for (name, is_applied) in [("theirs", false), ("mine", true), ("nobodys", true)] {
             let (applier, calls) = server();
-            let result = applier.apply(&registry(), &[object(name)], &observed, &Optional::default()).await;
+            let result =
+                applier.apply(&registry(), &[to_make("ConfigMap", name)], &observed, &Optional::default()).await;
             let is_foreign = matches!(result, Err(ApplyError::Foreign { .. }));
             assert_eq!(is_foreign, !is_applied, "{name}: {result:?}");
             let patched = calls.lock().unwrap().contains(&format!("PATCH {name}"));
             assert_eq!(patched, is_applied, "{name}");
+        }
+    }
+
+    fn to_make(kind: &str, name: &str) -> Object {
+        let owners = json!([{ "uid": "ours", "controller": true }]);
+        Object::new(json!({ "kind": kind, "metadata": { "name": name, "ownerReferences": owners } }))
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_taken_for_nobodys() {
+        let busy = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "busy", "code": 429 });
+        let (applier, calls) = server_that_has(429, &busy);
+        let wanted = [to_make("ConfigMap", "r-ca")];
+        let result = applier.apply(&registry(), &wanted, &Observed::default(), &Optional::default()).await;
+        assert!(matches!(result, Err(ApplyError::Read { .. })), "{result:?}");
+        assert_eq!(*calls.lock().unwrap(), ["GET r-ca"]);
+    }
+
+    #[tokio::test]
+    async fn the_secret_that_cert_manager_made_for_this_registry_becomes_ours_and_no_other_does() {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": "r-tls", "uid": "s", "annotations": { CERTIFICATE: "r-tls" } },
+        });
+        for (what, certificates, is_ours) in [
+            ("asked for by us", vec![("r-tls", Some("ours"))], true),
+            ("by somebody else", vec![("r-tls", Some("other"))], false),
+            ("by nobody", vec![("r-tls", None)], false),
+            ("for another", vec![("other", Some("ours"))], false),
+            ("nobody knows why", vec![], false),
+        ] {
+            let (applier, calls) = server_that_has(200, &secret);
+            let observed = observed("Certificate", &certificates);
+            let result =
+                applier.apply(&registry(), &[to_make("Secret", "r-tls")], &observed, &Optional::default()).await;
+            assert_eq!(result.is_ok(), is_ours, "{what}: {result:?}");
+            assert_eq!(calls.lock().unwrap().contains(&"PATCH r-tls".to_owned()), is_ours, "{what}");
         }
     }
 

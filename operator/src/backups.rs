@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::EventType;
 use kube::runtime::{Config, watcher};
@@ -17,7 +17,7 @@ use roadstead::index::peers::connection::{CallError, Peer};
 use roadstead::index::peers::wire::Fault;
 use roadstead::index::query::PinnedBackup;
 
-use crate::controller::{Operator, PassError, chain, forget};
+use crate::controller::{BUSY, Operator, PAGE, PassError, chain, forget};
 use crate::crd::backup::{Backup, RegistryBackupStatus};
 use crate::crd::{Registry, RegistryBackup};
 use crate::names::Names;
@@ -37,7 +37,8 @@ const LARGEST: usize = 4 << 20;
 /// A backup that is due for longer, in seconds, is late.
 const LATE: i64 = 3600;
 
-type Watched = DeserializeGuard<RegistryBackup>;
+type Watched = PartialObjectMeta<RegistryBackup>;
+type Read = DeserializeGuard<RegistryBackup>;
 
 /// Runs until the process is told to end.
 pub async fn run(operator: Operator, namespace: Option<String>) {
@@ -47,7 +48,7 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
         namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), &namespace));
     let metrics = operator.metrics.clone();
     let watches = Watches::new("backups", &metrics);
-    let controller = Controller::new(api, watcher::Config::default());
+    let controller = Controller::new(api, watcher::Config::default().page_size(PAGE));
     let forgetting = forget(controller.store(), |is_there| metrics.keep_backups(is_there), within);
     let looks = controller
         .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(16))
@@ -62,14 +63,14 @@ pub async fn run(operator: Operator, namespace: Option<String>) {
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
     let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
-        return Ok(Action::requeue(WRITING_LOOK));
+        return Ok(Action::requeue(BUSY));
     };
     tokio::time::timeout(LONGEST, Box::pin(pass(&watched, &operator))).await.unwrap_or(Err(PassError::Slow))
 }
 
 async fn pass(watched: &Watched, operator: &Operator) -> Result<Action, PassError> {
     let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
-    let api = Api::<Watched>::namespaced(operator.client.clone(), &namespace);
+    let api = Api::<Read>::namespaced(operator.client.clone(), &namespace);
     let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else { return Ok(Action::await_change()) };
     let backup = fresh.0.map_err(|invalid| PassError::Unreadable(invalid.error))?;
     if backup.metadata.deletion_timestamp.is_some() {
@@ -135,7 +136,7 @@ impl Work<'_> {
         let kept_by = now.min(theirs);
         let all: Vec<PinnedBackup> = ask(&leader, LIST, &()).await?;
         let ours = |pin: &&PinnedBackup| match cron {
-            Some(_) => schedule::is_of(&pin.name, &name),
+            Some(_) => schedule::due_time(&pin.name, &name).is_some(),
             None => pin.name == name,
         };
         let mut mine: Vec<&PinnedBackup> = all.iter().filter(ours).collect();
@@ -156,11 +157,13 @@ impl Work<'_> {
         // What is due: of a schedule the last time that passed, else the one backup, once.
         let due = match &cron {
             Some(cron) => {
-                let made = mine.first().map(|pin| (pin.time.0 / 1000) as i64);
+                // By the names, which tell the time of this clock: that of the index may be ahead. And this one may have been.
+                let times = mine.iter().filter_map(|pin| schedule::due_time(&pin.name, &name));
+                let last = times.filter(|time| *time <= now).max();
                 let created = self.created().unwrap_or(now);
                 let next = schedule::next(cron, now).and_then(|next| Timestamp::from_second(next).ok());
                 self.status.next = next.map(Time);
-                schedule::due(cron, made.unwrap_or(created).max(created), now).map(|time| schedule::name(&name, time))
+                schedule::due(cron, last.unwrap_or(created).max(created), now).map(|time| schedule::name(&name, time))
             }
             None => (mine.is_empty() && self.status.last.is_none()).then(|| name.clone()),
         };
@@ -217,8 +220,9 @@ impl Work<'_> {
     fn measure(&self, now: i64) -> i64 {
         let spec = &self.backup.spec;
         let Some(cron) = spec.schedule.as_ref().and_then(|text| schedule::read(text).ok()) else { return 0 };
-        let made = self.status.last.as_ref().and_then(|last| last.made.as_ref()).map(|made| made.0.as_second());
-        let since = made.max(self.created()).unwrap_or(now);
+        let last = self.status.last.as_ref().and_then(|last| schedule::due_time(&last.name, &self.backup.name_any()));
+        let last = last.filter(|time| *time <= now);
+        let since = last.max(self.created()).unwrap_or(now);
         let overdue = if spec.suspend { 0 } else { schedule::overdue(&cron, since, now) };
         self.operator.metrics.overdue(&self.backup.namespace().unwrap_or_default(), &self.backup.name_any(), overdue);
         overdue

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +29,7 @@ use crate::probe::{self, ProbeArgs};
 use crate::report::{self, ReportArgs};
 use crate::rights;
 use crate::shares::Shares;
+use crate::turns::Turns;
 use crate::watches;
 
 /// How often it is asked which optional kinds there are.
@@ -79,6 +81,9 @@ struct RunArgs {
     /// is for registries of that namespace alone.
     #[arg(long, env = "NODES_HOSTNAMES", value_delimiter = ',')]
     nodes_hostnames: Vec<String>,
+    /// Directories of the container runtimes of nodes where nodes may be told.
+    #[arg(long, env = "NODES_CERTS_DIRECTORIES", value_delimiter = ',', default_value = "/etc/containerd/certs.d")]
+    nodes_certs_directories: Vec<String>,
     /// Namespaces whose Registries are run; without it all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     watch: Vec<String>,
@@ -182,13 +187,14 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         recorder: Recorder::new(client.clone(), Reporter { controller: MANAGER.into(), instance: Some(args.identity) }),
         metrics,
         memory: Memory::default(),
-        turns: Arc::default(),
+        turns: Arc::new(Turns::new(Instant::now())),
         optional: optional.clone(),
         around: Surroundings {
             image: args.image,
             namespace: args.namespace,
             nodes: nodes.clone(),
             hostnames: args.nodes_hostnames,
+            certs_directories: args.nodes_certs_directories,
             is_ipv6: args.address.contains(':'),
         },
         client: client.clone(),

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -37,6 +37,8 @@ use crate::watches::Watches;
 /// Until a registry is looked at again: when something is refused, and at rest.
 pub(crate) const REFUSED: Duration = Duration::from_secs(5);
 pub(crate) const AT_REST: Duration = Duration::from_secs(30);
+/// Until it may be this one's turn among those of its namespace.
+pub(crate) const BUSY: Duration = Duration::from_secs(1);
 /// At most, while passes fail.
 pub(crate) const FAILING: Duration = Duration::from_mins(1);
 
@@ -45,8 +47,12 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// How often it is looked which objects are gone.
 const GONE: Duration = Duration::from_mins(1);
 
-/// An object that cannot be read must not stop the watch of the others.
-pub(crate) type Watched = DeserializeGuard<Registry>;
+/// Registries are watched by their metadata: what else stands in them is read by each pass, and takes no memory until then.
+pub(crate) type Watched = PartialObjectMeta<Registry>;
+/// One that cannot be read must not stop the others.
+pub(crate) type Read = DeserializeGuard<Registry>;
+/// Objects in one answer to a watch that begins. Who may make them may make them large.
+pub(crate) const PAGE: u32 = 50;
 
 /// What a pass needs.
 #[derive(Clone)]
@@ -96,10 +102,11 @@ pub async fn run(operator: Operator, namespaces: &[String]) {
 async fn watch(operator: Operator, namespace: Option<String>) {
     let client = operator.client.clone();
     let within = namespace.as_ref();
-    let ours = watcher::Config::default().labels(OF);
+    let any = watcher::Config::default().page_size(PAGE);
+    let ours = any.clone().labels(OF);
     let metrics = operator.metrics.clone();
     let watches = Watches::new("registries", &metrics);
-    let controller = Controller::new(api::<Watched>(&client, within), watcher::Config::default());
+    let controller = Controller::new(api::<Watched>(&client, within), any);
     let forgetting = forget(controller.store(), |is_there| metrics.keep_registries(is_there), namespace.clone());
     let passes = controller
         .with_config(Config::default().debounce(Duration::from_millis(100)).concurrency(32))
@@ -110,7 +117,7 @@ async fn watch(operator: Operator, namespace: Option<String>) {
         .owns(api::<Secret>(&client, within), ours.clone())
         .owns(api::<NetworkPolicy>(&client, within), ours.clone())
         .owns(api::<PodDisruptionBudget>(&client, within), ours.clone())
-        .watches(api::<Pod>(&client, within), ours, |pod| {
+        .watches(api::<PartialObjectMeta<Pod>>(&client, within), ours, |pod| {
             let name = pod.labels().get(OF).cloned();
             Some(ObjectRef::new(&name?).within(&pod.namespace()?))
         })
@@ -152,7 +159,7 @@ where
 
 async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Action, PassError> {
     let Some(_share) = operator.shares.take(&watched.namespace().unwrap_or_default()) else {
-        return Ok(Action::requeue(REFUSED));
+        return Ok(Action::requeue(BUSY));
     };
     let began = Instant::now();
     let pass = tokio::time::timeout(LONGEST, Box::pin(operator.pass(&watched))).await;

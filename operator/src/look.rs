@@ -87,6 +87,14 @@ pub fn volumes(registry: &Registry, observed: &Observed) -> View {
     }
 }
 
+/// Whether there are volumes of the index from before the Registry: of one of the same name, which was deleted.
+pub fn brings_volumes(registry: &Registry, observed: &Observed) -> bool {
+    let names = Names::of(registry);
+    let is_volume = |claim: &str| ordinal(&format!("data-{}", names.index()), claim).is_some();
+    let created = registry.creation_timestamp();
+    observed.claims.iter().any(|claim| is_volume(&claim.name_any()) && claim.creation_timestamp() < created)
+}
+
 /// The StatefulSet of a Registry, as it is there.
 pub fn set(registry: &Registry, observed: &Observed) -> Option<Value> {
     observed.object("StatefulSet", &Names::of(registry).set_of(registry)).map(text_of)
@@ -128,9 +136,71 @@ pub fn set_size(set: &Value) -> Option<Quantity> {
     Some(Quantity(size.to_owned()))
 }
 
+/// Whether a pod runs an image, and does not become ready. One that no machine takes says nothing about its image.
+pub fn is_failing(pod: &k8s_openapi::api::core::v1::Pod, image: &str) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let runs_it = spec.containers.iter().any(|container| container.image.as_deref() == Some(image));
+    runs_it && spec.node_name.is_some() && pod.metadata.deletion_timestamp.is_none() && !is_ready(pod)
+}
+
 pub fn is_ready(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.is_some_and(|conditions| {
         conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use k8s_openapi::api::core::v1 as core;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn volumes_from_before_the_registry_are_those_of_one_of_its_name() {
+        let registry: Registry = serde_json::from_value(json!({
+            "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry",
+            "metadata": { "name": "r", "namespace": "ns", "creationTimestamp": "2026-05-01T00:00:00Z" },
+            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "b" } } },
+        }))
+        .unwrap();
+        for (what, claims, brings) in [
+            ("none", vec![], false),
+            ("made for it", vec![("data-r-index-0", "2026-05-01T00:00:01Z")], false),
+            (
+                "an older one among them",
+                vec![("data-r-index-0", "2026-05-01T00:00:01Z"), ("data-r-index-2", "2026-04-01T00:00:00Z")],
+                true,
+            ),
+            (
+                "of something else",
+                vec![("data-r-0", "2026-04-01T00:00:00Z"), ("data-x-index-0", "2026-04-01T00:00:00Z")],
+                false,
+            ),
+        ] {
+            let claim = |(name, time): (&str, &str)| {
+                serde_json::from_value(json!({ "metadata": { "name": name, "creationTimestamp": time } })).unwrap()
+            };
+            let observed = Observed { claims: claims.into_iter().map(claim).collect(), ..Observed::default() };
+            assert_eq!(brings_volumes(&registry, &observed), brings, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_image_fails_where_a_pod_runs_it_and_is_not_ready() {
+        let pod = |image: &str, node: Option<&str>, ready: &str| -> core::Pod {
+            serde_json::from_value(json!({
+                "metadata": { "name": "p" },
+                "spec": { "nodeName": node, "containers": [{ "name": "c", "image": image }] },
+                "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+            }))
+            .unwrap()
+        };
+        assert!(is_failing(&pod("new", Some("n"), "False"), "new"));
+        assert!(!is_failing(&pod("new", Some("n"), "True"), "new"));
+        assert!(!is_failing(&pod("old", Some("n"), "False"), "new"));
+        assert!(!is_failing(&pod("new", None, "False"), "new"), "no machine takes it");
+    }
 }

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{DynamicObject, ListParams};
-use kube::{Api, Client, ResourceExt};
+use kube::api::{ApiResource, DynamicObject, ListParams, ObjectList};
+use kube::client::Body;
+use kube::core::Status;
+use kube::{Api, Client, Resource, ResourceExt};
 use roadstead::index::answer::STATUS;
 use roadstead::index::peers::connection::Peer;
 use roadstead::index::peers::dial::{Dial, Tls};
@@ -31,6 +34,9 @@ pub const ANSWER: usize = 256 << 10;
 /// known this time.
 const PODS_AT_ONCE: usize = 4;
 const ALL_PODS: Duration = Duration::from_secs(15);
+/// The longest list of objects that is read, in bytes, and the longest of pods: the label is for anybody to write.
+const MOST: usize = 1 << 20;
+const MOST_OF_PODS: usize = 4 << 20;
 /// By which machines and their volumes belong together.
 const HOST: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -66,6 +72,10 @@ pub enum ObserveError {
         #[source]
         source: kube::Error,
     },
+    #[error(
+        "the {kind} with the label {OF}={name} take more than {most} bytes: take the label off what is not Roadstead's"
+    )]
+    TooLarge { kind: String, name: String, most: usize },
     #[error("could not read {kind} {name}")]
     Get {
         kind: &'static str,
@@ -95,23 +105,20 @@ impl Observed {
 /// Reads what belongs to a registry.
 pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) -> Result<Observed, ObserveError> {
     let names = Names::of(registry);
-    let ours = ListParams::default().labels(&format!("{OF}={}", names.name));
     let mut observed = Observed::default();
-    let listed = join_all(KINDS.into_iter().filter(|kind| kind.kind != "Secret" && optional.has(*kind)).map(|kind| {
-        let (ours, namespace, client) = (&ours, &names.namespace, client.clone());
-        async move {
-            let api = Api::<DynamicObject>::namespaced_with(client, namespace, &kind.resource());
-            (kind, api.list(ours).await)
-        }
+    let kinds = KINDS.into_iter().filter(|kind| kind.kind != "Secret" && optional.has(*kind));
+    let listed = join_all(kinds.map(|kind| {
+        let names = &names;
+        async move { Ok((kind, list::<DynamicObject>(client, names, &kind.resource()).await?)) }
     }))
     .await;
-    for (kind, list) in listed {
-        let list = list.map_err(|source| ObserveError::List { kind: kind.plural.into(), source })?;
+    for list in listed {
+        let (kind, list) = list?;
         observed.objects.extend(list.into_iter().map(|object| ((kind, object.name_any()), object)));
     }
-    observed.pods = list(client, &names, &ours, "pods").await?;
-    observed.claims = list(client, &names, &ours, "persistentvolumeclaims").await?;
-    for secret in list::<Secret>(client, &names, &ours, "secrets").await? {
+    observed.pods = list(client, &names, &ApiResource::erase::<Pod>(&())).await?;
+    observed.claims = list(client, &names, &ApiResource::erase::<PersistentVolumeClaim>(&())).await?;
+    for secret in list::<Secret>(client, &names, &ApiResource::erase::<Secret>(&())).await? {
         observed.secrets.insert(secret.name_any(), secret);
     }
     let spec = &registry.spec;
@@ -128,17 +135,34 @@ pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) 
     Ok(observed)
 }
 
-async fn list<K>(client: &Client, names: &Names, ours: &ListParams, plural: &str) -> Result<Vec<K>, ObserveError>
+/// The objects of a kind with our label.
+async fn list<K>(client: &Client, names: &Names, kind: &ApiResource) -> Result<Vec<K>, ObserveError>
 where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + for<'de> serde::Deserialize<'de>,
-    K::DynamicType: Default,
+    K: Clone + for<'de> serde::Deserialize<'de>,
 {
-    let api = Api::<K>::namespaced(client.clone(), &names.namespace);
-    let list = api.list(ours).await.map_err(|source| ObserveError::List { kind: plural.into(), source })?;
-    Ok(list.items)
+    let plural = kind.plural.clone();
+    let failed = |source| ObserveError::List { kind: plural.clone(), source };
+    let ours = ListParams::default().labels(&format!("{OF}={}", names.name));
+    let path = DynamicObject::url_path(kind, Some(&names.namespace));
+    let request = kube::core::Request::new(path).list(&ours).map_err(kube::Error::BuildRequest).map_err(&failed)?;
+    let answer = client.send(request.map(Body::from)).await.map_err(&failed)?;
+    let is_good = answer.status().is_success();
+    let most = if plural == "pods" { MOST_OF_PODS } else { MOST };
+    let body = Limited::new(answer.into_body(), most).collect().await;
+    let body = body.map_err(|error| match error.downcast::<kube::Error>() {
+        Ok(error) => failed(*error),
+        Err(error) if error.is::<LengthLimitError>() => {
+            ObserveError::TooLarge { kind: plural.clone(), name: names.name.clone(), most }
+        }
+        Err(error) => failed(kube::Error::Service(error)),
+    })?;
+    let body = body.to_bytes();
+    if is_good {
+        let list: ObjectList<K> = serde_json::from_slice(&body).map_err(kube::Error::SerdeError).map_err(&failed)?;
+        return Ok(list.items);
+    }
+    let status: Status = serde_json::from_slice(&body).map_err(kube::Error::SerdeError).map_err(&failed)?;
+    Err(failed(kube::Error::Api(status.boxed())))
 }
 
 /// Looks whether machines that volumes are bound to are gone. It needs rights on the whole cluster; without them nothing
@@ -309,12 +333,51 @@ pub async fn loaded(observed: &mut Observed) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use k8s_openapi::api::core::v1::{
         ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
     };
+    use serde_json::json;
 
     use super::*;
+
+    /// An API server that has so many bytes in each list.
+    fn server(bytes: usize, code: u16) -> Client {
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let kind = request.uri().path().rsplit('/').next().unwrap().to_owned();
+            let text = if code == 200 {
+                let data = json!({ "x": "x".repeat(bytes) });
+                json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": [{ "metadata": { "name": kind }, "data": data }] })
+            } else {
+                json!({ "apiVersion": "v1", "kind": "Status", "status": "Failure", "message": "no", "reason": "Forbidden", "code": code })
+            };
+            let answer = http::Response::builder().status(code).body(Body::from(text.to_string().into_bytes()));
+            async move { Ok::<_, std::convert::Infallible>(answer.unwrap()) }
+        });
+        Client::new(service, "ns")
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_of_what_has_our_label_than_ours_is_long() {
+        let names = Names { name: "r".into(), namespace: "ns".into() };
+        let (maps, pods) = (Kind::named("ConfigMap").unwrap().resource(), ApiResource::erase::<Pod>(&()));
+        for (kind, bytes, is_read) in [
+            (&maps, 10, true),
+            (&maps, 900 << 10, true),
+            (&maps, 2 << 20, false),
+            (&pods, 3 << 20, true),
+            (&pods, 5 << 20, false),
+        ] {
+            let client = server(bytes, 200);
+            match list::<DynamicObject>(&client, &names, kind).await {
+                Ok(list) => assert!(is_read && list[0].name_any() == kind.plural, "{bytes}"),
+                Err(error) => assert!(!is_read && matches!(error, ObserveError::TooLarge { .. }), "{bytes}: {error:?}"),
+            }
+        }
+        let refused = list::<DynamicObject>(&server(0, 403), &names, &maps).await.unwrap_err();
+        assert!(matches!(&refused, ObserveError::List { source: kube::Error::Api(status), .. } if status.code == 403));
+    }
 
     #[test]
     fn a_pod_that_ends_again_and_again_tells_its_last_words() {

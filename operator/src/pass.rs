@@ -14,7 +14,7 @@ use crate::act::{ActError, Actor};
 use crate::apply::Change;
 use crate::build::{Decided, Surroundings, build, index_set, template_of};
 use crate::certificates::live;
-use crate::controller::{AT_REST, FAILING, Operator, PassError, REFUSED, Watched, chain};
+use crate::controller::{AT_REST, FAILING, Operator, PassError, REFUSED, Read, Watched, chain};
 use crate::crd::Registry;
 use crate::keep::{self, Certificates};
 use crate::look;
@@ -43,7 +43,7 @@ impl Operator {
     pub(crate) async fn pass(&self, watched: &Watched) -> Result<Action, PassError> {
         let (name, namespace) = (watched.name_any(), watched.namespace().unwrap_or_default());
         // Read anew: what was decided in the last pass stands in its status, and the watch may be behind.
-        let api = Api::<Watched>::namespaced(self.client.clone(), &namespace);
+        let api = Api::<Read>::namespaced(self.client.clone(), &namespace);
         let Some(fresh) = api.get_opt(&name).await.map_err(PassError::Read)? else {
             let names = Names { name, namespace };
             self.metrics.forget(&names.namespace, &names.name);
@@ -77,7 +77,7 @@ impl Operator {
             observe::nodes(&names, &mut observed, dialer).await;
         }
 
-        let (around, turn_of) = self.around(registry, &observed);
+        let (around, waits_for_turn) = self.around(registry, &observed, problems.is_empty() && kept.is_ok());
         let (objects, view) = design(registry, &around, &observed, &certificates);
         let is_single = registry.spec.is_single();
         let mut found = Found {
@@ -91,7 +91,7 @@ impl Operator {
             has_trust: certificates.clients_trust.is_some(),
             may_tell_nodes: self.may_tell_nodes(registry).await?,
             is_changed: false,
-            turn_of,
+            waits_for_turn,
             missing_kinds: self.optional.missing(registry),
         };
         let is_changed = match (registry.spec.paused, kept.is_ok(), problems.is_empty()) {
@@ -106,6 +106,9 @@ impl Operator {
             (false, true, false) => self.renew(registry, &observed, &certificates, &mut found).await,
         };
         found.is_changed = is_changed;
+        if is_changed {
+            self.turns.moves(&registry.uid().unwrap_or_default(), Instant::now());
+        }
         self.warn(registry, &found).await;
         self.say(registry, &observed, &found).await?;
         Ok(Action::requeue(self.next_look(registry, &found, is_changed)))
@@ -191,24 +194,29 @@ impl Operator {
     }
 
     /// What surrounds a Registry: the image of this release, or until it is its turn the one that its pods have. And then,
-    /// whose turn it is.
-    fn around(&self, registry: &Registry, observed: &Observed) -> (Surroundings, Option<String>) {
+    /// what it waits for. One that is not built as it is now has no use for a turn.
+    fn around(&self, registry: &Registry, observed: &Observed, is_built: bool) -> (Surroundings, Option<String>) {
         let mut around = self.around.clone();
         if registry.spec.image.is_some() || registry.spec.paused {
             return (around, None);
         }
         let has = image(registry, observed);
+        if !is_built {
+            around.image = has.unwrap_or(around.image);
+            return (around, None);
+        }
         let asks = Asks {
             uid: &registry.uid().unwrap_or_default(),
             name: &format!("{}/{}", registry.namespace().unwrap_or_default(), registry.name_any()),
             has: has.as_deref(),
             is_ready: registry.was("Ready"),
+            is_failing: observed.pods.iter().any(|pod| look::is_failing(pod, &around.image)),
         };
-        let turn_of = self.turns.may_have(&around.image, asks, Instant::now()).err();
-        if let (Some(_), Some(has)) = (&turn_of, has) {
+        let waits_for_turn = self.turns.may_have(&around.image, asks, Instant::now()).err();
+        if let (Some(_), Some(has)) = (&waits_for_turn, has) {
             around.image = has;
         }
-        (around, turn_of)
+        (around, waits_for_turn)
     }
 
     /// Whether nodes may be told of a registry, or why not.
@@ -339,6 +347,7 @@ fn design(
         index_pods: registry.spec.index.replicas.max(1) as u32,
         clients_trust: certificates.clients_trust.clone(),
         is_begun: false,
+        restores: false,
         set_size: look::set(registry, observed).as_ref().and_then(look::set_size),
     };
     let view = if registry.spec.is_single() {
@@ -350,6 +359,7 @@ fn design(
         decided.index_pods = plan::index_pods(&view);
         // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
         decided.is_begun = view.begun;
+        decided.restores = !view.begun && !look::brings_volumes(registry, observed);
         view
     };
     let mut objects = certificates.objects.clone();

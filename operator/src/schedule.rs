@@ -2,17 +2,36 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use croner::Cron;
 
 use crate::crd::backup::Retention;
 
+/// How the name of a backup tells its time.
+const FORM: &str = "%Y%m%d%H%M";
+
 /// Kept of a schedule that says nothing about it.
 const KEPT: usize = 7;
 
-/// Reads a schedule; an error says what is wrong with it.
+/// Reads a schedule; an error says what is wrong with it. One that is never due is none: to look for its next time, thousands
+/// of years would be gone through hour by hour.
 pub fn read(schedule: &str) -> Result<Cron, String> {
-    Cron::from_str(schedule).map_err(|error| format!("spec.schedule: {schedule:?} is no schedule: {error}"))
+    let wrong = |why: &str| format!("spec.schedule: {schedule:?} is no schedule: {why}");
+    let cron = Cron::from_str(schedule).map_err(|error| wrong(&error.to_string()))?;
+    if is_ever_due(&cron) { Ok(cron) } else { Err(wrong("it is never due")) }
+}
+
+/// In 28 years each day of the month is each day of the week, leap days too.
+fn is_ever_due(cron: &Cron) -> bool {
+    let pattern = &cron.pattern;
+    let is_day = |day: NaiveDate| {
+        pattern.month_match(day.month()).unwrap_or(false)
+            && pattern.day_match(day.year(), day.month(), day.day()).unwrap_or(false)
+    };
+    let first = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default();
+    (0..60).any(|minute| pattern.minute_match(minute).unwrap_or(false))
+        && (0..24).any(|hour| pattern.hour_match(hour).unwrap_or(false))
+        && first.iter_days().take(28 * 366).any(is_day)
 }
 
 /// The first time behind `after` (seconds since 1970); none: never.
@@ -23,19 +42,12 @@ pub fn next(cron: &Cron, after: i64) -> Option<i64> {
 
 /// The last time that is due at `now`, if any came behind `since`: what was missed is made up for once.
 pub fn due(cron: &Cron, since: i64, now: i64) -> Option<i64> {
-    let mut due = next(cron, since).filter(|time| *time <= now)?;
-    // A schedule that was asleep for long is not walked through minute by minute.
-    let skip = now - 40 * 86_400;
-    if due < skip {
-        due = next(cron, skip).filter(|time| *time <= now).unwrap_or(due);
-    }
-    while let Some(time) = next(cron, due).filter(|time| *time <= now) {
-        due = time;
-    }
-    Some(due)
+    next(cron, since).filter(|time| *time <= now)?;
+    let until: DateTime<Utc> = DateTime::from_timestamp(now, 0)?;
+    cron.find_previous_occurrence(&until, true).ok().map(|time| time.timestamp())
 }
 
-/// For how many seconds a backup is due, if the last one was made at `since`.
+/// For how many seconds a backup is due, if the last one was for `since`.
 pub fn overdue(cron: &Cron, since: i64, now: i64) -> i64 {
     next(cron, since).map_or(0, |due| (now - due).max(0))
 }
@@ -49,13 +61,15 @@ pub fn is_anothers(made: i64, created: i64, has_begun: bool) -> bool {
 /// What a backup of a schedule is called: the same when it is begun twice.
 pub fn name(of: &str, time: i64) -> String {
     let moment = DateTime::<Utc>::from_timestamp(time, 0).unwrap_or_default();
-    format!("{of}.{}", moment.format("%Y%m%d%H%M"))
+    format!("{of}.{}", moment.format(FORM))
 }
 
-/// Whether a backup in the bucket is one of this schedule.
-pub fn is_of(backup: &str, of: &str) -> bool {
-    let time = backup.strip_prefix(of).and_then(|rest| rest.strip_prefix('.'));
-    time.is_some_and(|time| time.len() == 12 && time.bytes().all(|byte| byte.is_ascii_digit()))
+/// For when a backup in the bucket was due, in seconds since 1970; none: it is not one of this schedule.
+pub fn due_time(backup: &str, of: &str) -> Option<i64> {
+    let time = backup.strip_prefix(of)?.strip_prefix('.')?;
+    let is_time = time.len() == 12 && time.bytes().all(|byte| byte.is_ascii_digit());
+    let moment = NaiveDateTime::parse_from_str(time, FORM).ok().filter(|_| is_time)?;
+    Some(moment.and_utc().timestamp())
 }
 
 /// Which of the backups, the newest first and each with the time that it was made (seconds since 1970), are no longer kept.
@@ -86,6 +100,8 @@ mod tests {
         assert_eq!(due(&hourly, NEW_YEAR, NEW_YEAR + 1800), Some(NEW_YEAR + 1800));
         assert_eq!(due(&hourly, NEW_YEAR, NEW_YEAR + 3 * 3600), Some(NEW_YEAR + 2 * 3600 + 1800));
         assert_eq!(due(&hourly, NEW_YEAR + 2 * 3600 + 1800, NEW_YEAR + 3 * 3600), None);
+        let minutely = read("* * * * *").unwrap();
+        assert_eq!(due(&minutely, NEW_YEAR, NEW_YEAR + 300 * 86_400 + 59), Some(NEW_YEAR + 300 * 86_400));
         let yearly = read("0 0 1 1 *").unwrap();
         assert_eq!(due(&yearly, NEW_YEAR - 1, NEW_YEAR + 300 * 86_400), Some(NEW_YEAR));
     }
@@ -98,12 +114,32 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_that_is_never_due_is_none() {
+        for schedule in [", * * * *", "* , * * *", "0 0 , * *", "0 0 30 2 *", "0 0 31 4,6 *", "0 0 * , *"] {
+            let said = read(schedule).map(|_| ()).unwrap_err();
+            assert!(said.ends_with("it is never due"), "{schedule}: {said}");
+        }
+        for schedule in
+            ["0 0 29 2 *", "0 0 L * *", "0 0 31 12 *", "0 0 * * 5L", "0 0 * * 1#5", "0 0 15W * *", "*/7 1-3,5 * * MON"]
+        {
+            assert!(read(schedule).is_ok(), "{schedule}");
+        }
+    }
+
+    #[test]
     fn names_tell_the_time_and_whose_they_are() {
         assert_eq!(name("nightly", NEW_YEAR), "nightly.202601010000");
-        assert!(is_of("nightly.202601010000", "nightly"));
-        assert!(
-            !is_of("nightly.202601010000", "night") && !is_of("nightly", "nightly") && !is_of("nightly.x", "nightly")
-        );
+        assert_eq!(due_time("nightly.202601010000", "nightly"), Some(NEW_YEAR));
+        for (backup, of) in [
+            ("nightly.202601010000", "night"),
+            ("nightly", "nightly"),
+            ("nightly.x", "nightly"),
+            ("nightly.202613010000", "nightly"),
+            ("nightly.2026010100000", "nightly"),
+            ("nightly.+20260101000", "nightly"),
+        ] {
+            assert_eq!(due_time(backup, of), None, "{backup}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Of all that run at a time.
-const MOST: usize = 8;
+/// Of all that run at a time. What each of them reads is held in memory.
+const MOST: usize = 4;
 
 /// The passes that run, by their namespaces. Clones share it.
 #[derive(Clone, Debug, Default)]

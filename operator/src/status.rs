@@ -39,8 +39,8 @@ pub struct Found<'a> {
     pub missing_kinds: Vec<String>,
     /// Objects were changed just now: what was observed of them is no longer so.
     pub is_changed: bool,
-    /// The Registry that gets the image of this release first.
-    pub turn_of: Option<String>,
+    /// What the image of this release waits for.
+    pub waits_for_turn: Option<String>,
 }
 
 impl Default for Found<'_> {
@@ -58,7 +58,7 @@ impl Default for Found<'_> {
             may_tell_nodes: Ok(()),
             missing_kinds: Vec::new(),
             is_changed: false,
-            turn_of: None,
+            waits_for_turn: None,
         }
     }
 }

@@ -1,16 +1,32 @@
 //! A new release of the operator brings a new image to every Registry that names none. They take turns: a release that does
-//! not work stops at the first of them.
+//! not work stops at the first of them. Pure but for the lock.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A turn that nobody has used for so long is free: its Registry was deleted.
 const FORGOTTEN: Duration = Duration::from_mins(5);
+/// So long a Registry keeps the turn in which nothing goes on: something else than the image is in its way.
+const IDLE: Duration = Duration::from_mins(10);
+/// So long one keeps it whose pods run the new image and do not become ready. Whoever rolls the release out sees it by then; and
+/// no Registry keeps it from all others for ever.
+const FAILING: Duration = Duration::from_hours(4);
+/// So long after the start nobody gets a turn, but who has the new image and is not done with it.
+const START: Duration = Duration::from_mins(1);
 
 /// Whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turns {
-    held: Mutex<Option<Held>>,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// Those that had the turn and came to no end.
+    gave_up: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -19,6 +35,16 @@ struct Held {
     /// `namespace/name`, for those who wait.
     name: String,
     used: Instant,
+    /// When something was last changed.
+    moved: Instant,
+    is_failing: bool,
+}
+
+impl Held {
+    fn is_over(&self, now: Instant) -> bool {
+        let patience = if self.is_failing { FAILING } else { IDLE };
+        now.duration_since(self.used) >= FORGOTTEN || now.duration_since(self.moved) >= patience
+    }
 }
 
 /// A Registry that may have to wait for its turn.
@@ -30,32 +56,62 @@ pub struct Asks<'a> {
     pub has: Option<&'a str>,
     /// Whether it serves clients: one that does not has nothing to lose.
     pub is_ready: bool,
+    /// Whether pods of it run the new image and are not ready.
+    pub is_failing: bool,
 }
 
 impl Turns {
-    /// Whether a Registry may have the new image, or whose turn it is. It keeps the turn until it rests.
+    pub fn new(now: Instant) -> Self {
+        Self { began: now, state: Mutex::default() }
+    }
+
+    /// Whether a Registry may have the new image, or what it waits for. It keeps the turn until it rests, or comes to no end.
     pub fn may_have(&self, image: &str, asks: Asks<'_>, now: Instant) -> Result<(), String> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held.as_mut().filter(|held| held.uid == asks.uid) {
-            held.used = now;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(over) = state.held.take_if(|held| held.is_over(now)) {
+            tracing::warn!(registry = over.name, "the new image came to no end here: the next Registry gets it");
+            state.gave_up.insert(over.uid);
+        }
+        let has_it = asks.has == Some(image);
+        if let Some(held) = state.held.as_mut().filter(|held| held.uid == asks.uid) {
+            (held.used, held.is_failing) = (now, asks.is_failing);
             return Ok(());
         }
-        if !asks.is_ready || asks.has.is_none_or(|has| has == image) {
+        // The operator was restarted while it was at it.
+        let resumes = has_it && asks.is_failing && state.held.is_none() && !state.gave_up.contains(asks.uid);
+        if !resumes && (!asks.is_ready || asks.has.is_none() || has_it) {
             return Ok(());
         }
-        if let Some(other) = held.as_ref().filter(|held| now.duration_since(held.used) < FORGOTTEN) {
-            return Err(other.name.clone());
+        match &state.held {
+            Some(other) => {
+                let name = &other.name;
+                return Err(format!(
+                    "the image of this release comes when the Registry {name} runs it: one after the other"
+                ));
+            }
+            None if !resumes && now.duration_since(self.began) < START => {
+                return Err("the image of this release comes when it is known which Registries are at it".into());
+            }
+            None => {}
         }
-        *held = Some(Held { uid: asks.uid.to_owned(), name: asks.name.to_owned(), used: now });
+        let (uid, name) = (asks.uid.to_owned(), asks.name.to_owned());
+        state.held = Some(Held { uid, name, used: now, moved: now, is_failing: asks.is_failing });
         Ok(())
+    }
+
+    /// Something of the Registry was changed.
+    pub fn moves(&self, uid: &str, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = state.held.as_mut().filter(|held| held.uid == uid) {
+            held.moved = now;
+        }
     }
 
     /// The Registry is as it should be: the next one may begin.
     pub fn rests(&self, uid: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|held| held.uid == uid) {
-            *held = None;
-        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.held.take_if(|held| held.uid == uid);
+        state.gave_up.remove(uid);
     }
 }
 
@@ -64,26 +120,36 @@ mod tests {
     use super::*;
 
     fn asks(uid: &'static str) -> Asks<'static> {
-        Asks { uid, name: uid, has: Some("old"), is_ready: true }
+        Asks { uid, name: uid, has: Some("old"), is_ready: true, is_failing: false }
+    }
+
+    fn waits_for_a(may: Result<(), String>) -> bool {
+        may.is_err_and(|why| why.contains("the Registry a "))
+    }
+
+    /// Of an operator that has run for a while.
+    fn turns() -> (Turns, Instant) {
+        let began = Instant::now();
+        (Turns::new(began), began + START)
     }
 
     #[test]
     fn one_after_the_other_gets_a_new_image() {
-        let (turns, now) = (Turns::default(), Instant::now());
+        let (turns, now) = turns();
         assert_eq!(turns.may_have("new", asks("a"), now), Ok(()));
-        assert_eq!(turns.may_have("new", asks("b"), now), Err("a".into()));
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now)));
         let has_it = Asks { has: Some("new"), is_ready: false, ..asks("a") };
         assert_eq!(turns.may_have("new", has_it, now), Ok(()), "it has the image, and rolls");
-        assert_eq!(turns.may_have("new", asks("b"), now), Err("a".into()), "the first does not rest yet");
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now)), "the first does not rest yet");
         turns.rests("b");
-        assert_eq!(turns.may_have("new", asks("b"), now), Err("a".into()));
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now)));
         turns.rests("a");
         assert_eq!(turns.may_have("new", asks("b"), now), Ok(()));
     }
 
     #[test]
     fn who_has_nothing_to_lose_waits_for_nobody() {
-        let (turns, now) = (Turns::default(), Instant::now());
+        let (turns, now) = turns();
         assert_eq!(turns.may_have("new", asks("a"), now), Ok(()));
         assert_eq!(turns.may_have("new", Asks { has: None, ..asks("b") }, now), Ok(()), "it is just being made");
         assert_eq!(
@@ -93,16 +159,59 @@ mod tests {
         );
         assert_eq!(turns.may_have("new", Asks { has: Some("new"), ..asks("d") }, now), Ok(()), "it has it already");
         turns.rests("d");
-        assert_eq!(turns.may_have("new", asks("e"), now), Err("a".into()));
+        assert!(waits_for_a(turns.may_have("new", asks("e"), now)));
     }
 
     #[test]
     fn the_turn_of_a_registry_that_is_gone_is_free_after_a_while() {
-        let (turns, now) = (Turns::default(), Instant::now());
+        let (turns, now) = turns();
         assert_eq!(turns.may_have("new", asks("a"), now), Ok(()));
-        assert_eq!(turns.may_have("new", asks("b"), now + FORGOTTEN / 2), Err("a".into()));
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now + FORGOTTEN / 2)));
         assert_eq!(turns.may_have("new", asks("a"), now + FORGOTTEN / 2), Ok(()), "it is still at it");
-        assert_eq!(turns.may_have("new", asks("b"), now + FORGOTTEN), Err("a".into()));
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now + FORGOTTEN)));
         assert_eq!(turns.may_have("new", asks("b"), now + FORGOTTEN * 2), Ok(()));
+    }
+
+    #[test]
+    fn a_registry_in_which_nothing_goes_on_does_not_keep_the_turn_from_all_others() {
+        let minute = Duration::from_mins(1);
+        for (what, is_failing, moves, minutes) in [
+            ("nothing is changed", false, false, 10),
+            ("something is changed now and then", false, true, 10 + 60),
+            ("the new image does not come up", true, false, 4 * 60),
+        ] {
+            let (turns, now) = turns();
+            assert_eq!(turns.may_have("new", asks("a"), now), Ok(()));
+            let a = Asks { has: Some("new"), is_failing, ..asks("a") };
+            let mut waited = 0;
+            loop {
+                let now = now + minute * waited;
+                assert_eq!(turns.may_have("new", a, now), Ok(()), "{what}");
+                if turns.may_have("new", asks("b"), now).is_ok() {
+                    break;
+                }
+                if moves && waited <= 60 {
+                    turns.moves("a", now);
+                }
+                waited += 1;
+            }
+            assert_eq!(waited, minutes, "{what}");
+            turns.rests("b");
+            let later = now + minute * waited;
+            assert_eq!(turns.may_have("new", a, later), Ok(()));
+            assert_eq!(turns.may_have("new", asks("c"), later), Ok(()), "{what}: who gave up does not get it again");
+        }
+    }
+
+    #[test]
+    fn a_release_that_does_not_work_stops_at_the_first_though_the_operator_is_restarted() {
+        let now = Instant::now();
+        let turns = Turns::new(now);
+        assert!(turns.may_have("new", asks("b"), now).is_err(), "it is not known yet who is at it");
+        let a = Asks { has: Some("new"), is_ready: false, is_failing: true, ..asks("a") };
+        assert_eq!(turns.may_have("new", a, now), Ok(()));
+        assert!(waits_for_a(turns.may_have("new", asks("b"), now + START)));
+        turns.rests("a");
+        assert_eq!(turns.may_have("new", asks("b"), now + START), Ok(()));
     }
 }

@@ -31,6 +31,15 @@ var nodeRules = []rule{
 			}
 		})
 	}},
+	{"the operator is told in which directories of nodes it may write", func(c *chart, r *report) {
+		wanted := "/etc/containerd/certs.d,/var/lib/rancher/k3s/agent/etc/containerd/certs.d,/var/lib/rancher/rke2/agent/etc/containerd/certs.d"
+		operators(c, func(set string, operator object) {
+			spec, _ := operator.pod()
+			if given := at(variable(list(spec, "containers")[0], "NODES_CERTS_DIRECTORIES"), "value"); given != wanted {
+				r.say("%s: %v", set, given)
+			}
+		})
+	}},
 	{"only the namespace for nodes is privileged", func(c *chart, r *report) {
 		for set, wanted := range map[string]string{"everything": "roadstead-nodes", "everything in two namespaces": "the-nodes"} {
 			found := of(c.rendered[set], "Namespace")

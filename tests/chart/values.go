@@ -27,7 +27,8 @@ var valueRules = []rule{
 		for _, values := range []string{"replicas: two", "replicas: -1", "watchNamespaces: a", "watchNamespaces: [a, a]", "watchNamespaces: [A_B]",
 			"crds: {enabled: yes-please}", "image: {pullPolicy: Sometimes}", "image: {digest: 12ab}", "image: {repository: null}",
 			"commonLabels: {a: {b: c}}", "monitoring: {interval: soon}", "test: {registry: 1}", "nodes: {namespace: null}",
-			"nodes: {hostnames: [a/b/registry.example.com]}", "nodes: {hostnames: [/registry.example.com]}", "nodes: {hostnames: ['*/registry.example.com']}"} {
+			"nodes: {hostnames: [a/b/registry.example.com]}", "nodes: {hostnames: [/registry.example.com]}", "nodes: {hostnames: ['*/registry.example.com']}",
+			"nodes: {certsDirectories: []}", "nodes: {certsDirectories: [/etc]}", "nodes: {certsDirectories: [etc/certs.d]}"} {
 			refused(c, r, values, "")
 		}
 	}},

@@ -8,7 +8,7 @@ use crate::names::Component;
 
 pub(super) fn build(of: &Of<'_>, decided: &Decided) -> Value {
     let mut template = pods::template(of, Component::Index);
-    if !decided.is_begun
+    if decided.restores
         && let Some(container) = restore::container(of, &template["spec"]["containers"][0])
     {
         template["spec"]["initContainers"] = json!([container]);

@@ -40,6 +40,8 @@ pub struct Surroundings {
     /// Host names that nodes may be sent to; `.example.com` stands for all below. `namespace/` before one: by Registries of
     /// that namespace alone.
     pub hostnames: Vec<String>,
+    /// Directories where nodes may be told.
+    pub certs_directories: Vec<String>,
     /// Whether addresses of this cluster are of version 6.
     pub is_ipv6: bool,
 }
@@ -54,6 +56,14 @@ impl Surroundings {
                     .into(),
             );
         };
+        // Whatever is written there is root's: what reads a directory besides the container runtime would read it as well.
+        let directory = registry.spec.nodes.as_ref().map_or("", |nodes| nodes.certs_directory.as_str());
+        if !self.certs_directories.iter().any(|allowed| allowed == directory) {
+            return Err(format!(
+                "nodes may not be told in {directory}: whoever installed the chart allows directories by \
+                 nodes.certsDirectories"
+            ));
+        }
         let host = registry.spec.hostname.as_str();
         let of = registry.metadata.namespace.as_deref();
         let fits = |allowed: &String| {
@@ -82,6 +92,9 @@ pub struct Decided {
     pub set_size: Option<Quantity>,
     /// Before its index has begun, a registry needs no pods that serve clients.
     pub is_begun: bool,
+    /// The index begins from what is in the bucket. One that volumes bring goes on with what is on them, whatever the
+    /// Registry says that it once began from.
+    pub restores: bool,
 }
 
 /// Everything of a registry but its Secrets.

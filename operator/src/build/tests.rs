@@ -96,6 +96,7 @@ fn everything() -> Registry {
 fn around() -> Surroundings {
     Surroundings {
         hostnames: vec![".example.com".into()],
+        certs_directories: vec!["/etc/containerd/certs.d".into()],
         image: "ghcr.io/roadstead-registry/roadstead:1".into(),
         namespace: "roadstead-system".into(),
         nodes: None,
@@ -109,6 +110,7 @@ fn decided(registry: &Registry) -> Decided {
         clients_trust: Some("the authorities that clients are to trust\n".into()),
         set_size: None,
         is_begun: true,
+        restores: false,
     }
 }
 
@@ -329,7 +331,7 @@ fn pods_are_made_anew_when_what_they_are_made_from_changes_and_only_then() {
 fn the_plan_decides_how_many_nodes_there_are_and_when_clients_are_served() {
     let registry = s3();
     let size = Some(Quantity("7Gi".into()));
-    let decided = Decided { index_pods: 4, clients_trust: None, set_size: size, is_begun: false };
+    let decided = Decided { index_pods: 4, clients_trust: None, set_size: size, is_begun: false, restores: false };
     let objects = build(&registry, &around(), &decided);
     let of = |kind: &str| objects.iter().find(|object| object.kind.kind == kind).map(|object| &object.value["spec"]);
     assert_eq!(of("StatefulSet").unwrap()["replicas"], 4);
@@ -342,14 +344,14 @@ fn the_plan_decides_how_many_nodes_there_are_and_when_clients_are_served() {
 #[test]
 fn a_registry_from_a_backup_restores_before_its_index_begins_and_never_again() {
     let mut registry = s3();
-    let set = |registry: &Registry, is_begun: bool| {
-        let decided = Decided { is_begun, ..decided(registry) };
+    let set = |registry: &Registry, restores: bool| {
+        let decided = Decided { is_begun: !restores, restores, ..decided(registry) };
         let objects = build(registry, &around(), &decided);
         objects.into_iter().find(|object| object.kind.kind == "StatefulSet").unwrap().value
     };
-    assert_eq!(set(&registry, false)["spec"]["template"]["spec"].get("initContainers"), None);
+    assert_eq!(set(&registry, true)["spec"]["template"]["spec"].get("initContainers"), None);
     registry.spec.bootstrap = serde_json::from_value(json!({ "backup": "monday", "takeOver": true })).unwrap();
-    let (before, after) = (set(&registry, false), set(&registry, true));
+    let (before, after) = (set(&registry, true), set(&registry, false));
     assert_eq!(read_back::<StatefulSet>(&before), before);
     let restores = &before["spec"]["template"]["spec"]["initContainers"][0];
     let args = ["restore", "--if-empty", "--only-as=r-index-0.r-index.ns.svc:5001", "--backup=monday", "--take-over"];
@@ -359,7 +361,7 @@ fn a_registry_from_a_backup_restores_before_its_index_begins_and_never_again() {
     assert_eq!(after["spec"]["template"]["spec"].get("initContainers"), None);
     assert_eq!(template_of(&before), template_of(&after), "no pod is made again for that");
     registry.spec.bootstrap = serde_json::from_value(json!({ "archive": { "position": 7 } })).unwrap();
-    assert_eq!(set(&registry, false)["spec"]["template"]["spec"]["initContainers"][0]["args"][3], "--position=7");
+    assert_eq!(set(&registry, true)["spec"]["template"]["spec"]["initContainers"][0]["args"][3], "--position=7");
 }
 
 #[test]
@@ -409,6 +411,7 @@ fn nodes_are_sent_only_to_hosts_that_whoever_installed_it_allows() {
     let may = |host: &str, allowed: &[&str]| {
         let mut registry = s3();
         host.clone_into(&mut registry.spec.hostname);
+        registry.spec.nodes = serde_json::from_value(json!({ "trust": true })).unwrap();
         let hostnames = allowed.iter().map(ToString::to_string).collect();
         Surroundings { hostnames, nodes: Some("nodes".into()), ..around() }.may_tell_nodes(&registry).is_ok()
     };
@@ -417,6 +420,15 @@ fn nodes_are_sent_only_to_hosts_that_whoever_installed_it_allows() {
     assert!(!may("badexample.com", &["example.com", ".example.com"]) && !may("example.com", &[".example.com"]));
     assert!(may("registry.example.com", &["other/.example.com", "ns/registry.example.com"]));
     assert!(may("registry.example.com", &["ns/.example.com"]) && !may("registry.example.com", &["other/.example.com"]));
+    let told_in = |directory: &str| {
+        let mut registry = s3();
+        registry.spec.nodes = serde_json::from_value(json!({ "trust": true, "certsDirectory": directory })).unwrap();
+        let hostnames = vec!["r.example.com".to_owned()];
+        Surroundings { hostnames, nodes: Some("nodes".into()), ..around() }.may_tell_nodes(&registry).map(str::to_owned)
+    };
+    assert!(told_in("/etc/containerd/certs.d").is_ok());
+    let why = told_in("/usr/local/share/ca-certificates/certs.d").unwrap_err();
+    assert!(why.contains("nodes.certsDirectories"), "{why}");
     let nowhere = Surroundings { nodes: None, ..around() };
     assert!(nowhere.may_tell_nodes(&s3()).is_err());
 }

@@ -48,7 +48,10 @@ fn three() -> i32 {
 pub struct Volume {
     /// How large. It can grow, if the storage class lets it; it never shrinks.
     #[serde(default = "ten_gibibytes")]
-    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0").message("a volume cannot shrink"))]
+    #[x_kube(
+        validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Mi')) >= 0").message("the size of a volume is a quantity such as 10Gi, and at least 1Mi"),
+        validation = Rule::new("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0").message("a volume cannot shrink")
+    )]
     pub size: Quantity,
     /// Without it the default class of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]

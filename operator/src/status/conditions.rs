@@ -115,12 +115,8 @@ fn progressing(registry: &Registry, observed: &Observed, found: &Found<'_>) -> S
         (Some(problem), _) => Say::new(kind, "False", problem.reason, format!("{blocked}: {}", problem.message)),
         (None, Err(why)) => Say::new(kind, "False", "CertificatesFailed", format!("{blocked}: {why}")),
         _ if !all.is_empty() => Say::new(kind, "True", "Working", all.join("; ")),
-        _ => match &found.turn_of {
-            Some(first) => {
-                let why =
-                    format!("the image of this release comes when the Registry {first} runs it: one after the other");
-                Say::new(kind, "False", "WaitsForTurn", why)
-            }
+        _ => match &found.waits_for_turn {
+            Some(why) => Say::new(kind, "False", "WaitsForTurn", why),
             None => Say::new(kind, "False", "AtRest", "everything is as the spec says"),
         },
     }

@@ -109,7 +109,7 @@ fn a_plan_that_is_not_carried_out_is_no_progress() {
         (
             "another one is first",
             false,
-            Found { turn_of: Some("a/b".into()), ..Found::default() },
+            Found { waits_for_turn: Some("when a/b has it".into()), ..Found::default() },
             "False WaitsForTurn",
         ),
         ("at rest", false, Found::default(), "False AtRest"),

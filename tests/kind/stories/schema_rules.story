@@ -37,6 +37,8 @@ say_yes "$(spec '{"exposure":{"service":{"type":"NodePort","nodePort":31234}}}')
 say_no "$(spec '{"exposure":{"service":{"nodePort":31234}}}')" "nodePort needs the type NodePort"
 for size in 1 3 5; do say_yes "$(spec "{\"index\":{\"replicas\":$size}}")"; done
 for size in 0 2 4 7; do say_no "$(spec "{\"index\":{\"replicas\":$size}}")" "an index has 1, 3 or 5 nodes"; done
+for size in 1Mi 10Gi 1e10 '1.5Gi'; do say_yes "$(spec "{\"index\":{\"volume\":{\"size\":\"$size\"}}}")"; done
+for size in 0 -1 10GiB much ''; do say_no "$(spec "{\"index\":{\"volume\":{\"size\":\"$size\"}}}")" "spec.index.volume.size"; done
 say_no "$(spec '{"storage":{"claim":{}}}')" "give either storage.s3 or storage.claim"
 say_no "$(spec '{"storage":{"s3":null}}')" "give either storage.s3 or storage.claim"
 say_yes "$(spec '{"tls":{"secretName":"mine"}}')"
