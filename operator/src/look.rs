@@ -67,6 +67,7 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
         begun: index.and_then(|index| index.bootstrapped).unwrap_or(false),
         template: template.to_owned(),
         pods,
+        skips_backup: spec.bootstrap.is_some() && brings_volumes(registry, observed),
         stuck: is_stuck(registry, now),
         raises: spec.index.feature_level == FeatureLevel::Automatic,
         addresses: names.all_nodes(),

@@ -359,7 +359,7 @@ fn design(
         decided.index_pods = plan::index_pods(&view);
         // Once there are pods, they stay: an index that is away for a moment is no reason to take them.
         decided.is_begun = view.begun;
-        decided.restores = !view.begun && !look::brings_volumes(registry, observed);
+        decided.restores = !view.begun && !view.skips_backup;
         view
     };
     let mut objects = certificates.objects.clone();

@@ -2,7 +2,7 @@
 
 use roadstead::index::peers::wire::NodeStatus;
 
-use super::guards::volumes_are_ours;
+use super::guards::{backup_is_not_skipped, volumes_are_ours};
 use super::{Next, Pod, Said, Step, View};
 
 const WANTS: &str = "the index to begin";
@@ -76,6 +76,11 @@ fn name(view: &View) -> Next {
         let why =
             view.pod(*ordinal).and_then(|pod| pod.unplaced.as_ref()).map(|unplaced| format!(": {}", unplaced.reason));
         return Next::Waiting(format!("node {ordinal} does not answer yet{}", why.unwrap_or_default()));
+    }
+    if found.is_none()
+        && let Err(refusal) = backup_is_not_skipped(view)
+    {
+        return Next::Refused { wants: WANTS.into(), refusal };
     }
     Next::Step(Step::Name { adopted: found.map(|(cluster, _)| cluster), begun })
 }

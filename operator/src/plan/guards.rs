@@ -121,6 +121,19 @@ pub fn leader_last(view: &View, ordinal: u32) -> Verdict {
     if leads && !alone { refuse("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
 }
 
+/// Nothing is begun empty that is to begin from a backup.
+pub fn backup_is_not_skipped(view: &View) -> Verdict {
+    if !view.skips_backup {
+        return Ok(());
+    }
+    refuse(
+        "backup_is_not_skipped",
+        "claims of the index are older than the Registry, so that it does not begin from its backup, and nothing is on \
+         their volumes: delete these claims and their pods"
+            .into(),
+    )
+}
+
 /// What a pod has found on its volume is of no other cluster than this one.
 pub fn volumes_are_ours(cluster: Option<&String>, pod: &Pod) -> Verdict {
     let other = pod.status().and_then(|status| status.cluster.as_ref()).filter(|other| cluster != Some(*other));

@@ -21,6 +21,8 @@ pub struct View {
     /// By ordinal. One that is not there is not among them.
     pub pods: Vec<Pod>,
     pub claims: Vec<Claim>,
+    /// It is to begin from a backup, and there are volumes from before it: what is on them counts.
+    pub skips_backup: bool,
     /// Nobody has led for so long that it does not come right by itself.
     pub stuck: bool,
     /// The size that volumes should have, in bytes, and the one in the StatefulSet.

@@ -68,6 +68,16 @@ fn a_cluster_on_volumes_beyond_what_is_wanted_is_found_too() {
 }
 
 #[test]
+fn what_is_to_begin_from_a_backup_never_begins_empty_beside_older_volumes() {
+    let older = |seen: Seen| seen.with(|view| view.skips_backup = true);
+    check(vec![
+        ("nothing is on them", older(fresh(3)), Is::Refused("backup_is_not_skipped")),
+        ("one of them has it", older(of_cluster(fresh(3), 2, "01old")), name(Some("01old"))),
+        ("nobody knows yet what is on one", older(fresh(3).down(1)), Is::Waits("node 1 does not answer yet")),
+    ]);
+}
+
+#[test]
 fn volumes_of_two_clusters_are_refused() {
     let guard = Is::Refused("volumes_are_ours");
     check(vec![

@@ -211,6 +211,7 @@ impl Model {
             wanted: self.wanted,
             cluster: self.cluster.clone(),
             begun: self.begun,
+            skips_backup: false,
             stuck: false,
             template: name(self.template),
             replicas: self.set.as_ref().map_or(0, |set| set.replicas),
