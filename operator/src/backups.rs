@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_mins(2);
 /// The longest list of backups that is read, in bytes.
 const LARGEST: usize = 4 << 20;
+const NOT_MADE: &str = "no backup is begun while spec.suspend is set or spec.retention.count is 0";
 /// A backup that is due for longer, in seconds, is late.
 const LATE: i64 = 3600;
 
@@ -143,13 +144,14 @@ impl Work<'_> {
         mine.sort_by_key(|pin| std::cmp::Reverse(pin.time.0));
 
         if cron.is_none()
+            && !spec.retention.is_none()
             && let Some(other) = mine.iter().find(|pin| self.is_anothers(pin))
         {
             let made =
                 Timestamp::from_millisecond(other.time.0 as i64).map(|time| time.to_string()).unwrap_or_default();
             let message = format!(
-                "the bucket has a backup {name} of {made}, from before this object: give this one another name, or delete that one with \
-                 `roadstead backup delete`"
+                "the bucket has a backup {name} of {made}, from before this object: give this one another name, or delete that one by \
+                 spec.retention.count 0"
             );
             return Err(Trouble { reason: "NameTaken", message, again: AT_REST });
         }
@@ -167,7 +169,7 @@ impl Work<'_> {
             }
             None => (mine.is_empty() && self.status.last.is_none()).then(|| name.clone()),
         };
-        if let Some(due) = due.filter(|due| !spec.suspend && mine.iter().all(|pin| pin.name != *due)) {
+        if let Some(due) = due.filter(|due| self.makes_any() && mine.iter().all(|pin| pin.name != *due)) {
             let days = if cron.is_none() { spec.retention.days } else { None };
             let keep = days.map(|days| u64::from(days.unsigned_abs()) * 86_400_000);
             let begun = ask::<_, String>(&leader, NOW, &BackupNow { name: Some(due.clone()), keep }).await?;
@@ -183,7 +185,7 @@ impl Work<'_> {
             self.tell(EventType::Normal, "BackupMade", &format!("the backup {} is whole", newest.name)).await;
             self.status.last = Some(newest.clone());
         }
-        if cron.is_some() {
+        if cron.is_some() || spec.retention.is_none() {
             let kept: Vec<(&str, i64)> = mine
                 .iter()
                 .filter(|pin| pin.snapshot.is_some())
@@ -199,6 +201,10 @@ impl Work<'_> {
             self.status.kept = whole;
         }
         self.verdict(&leader, &mine).await
+    }
+
+    fn makes_any(&self) -> bool {
+        !self.backup.spec.suspend && !self.backup.spec.retention.is_none()
     }
 
     /// Since when the object is there, in seconds since 1970.
@@ -223,7 +229,7 @@ impl Work<'_> {
         let last = self.status.last.as_ref().and_then(|last| schedule::due_time(&last.name, &self.backup.name_any()));
         let last = last.filter(|time| *time <= now);
         let since = last.max(self.created()).unwrap_or(now);
-        let overdue = if spec.suspend { 0 } else { schedule::overdue(&cron, since, now) };
+        let overdue = if self.makes_any() { schedule::overdue(&cron, since, now) } else { 0 };
         self.operator.metrics.overdue(&self.backup.namespace().unwrap_or_default(), &self.backup.name_any(), overdue);
         overdue
     }
@@ -244,15 +250,15 @@ impl Work<'_> {
             let (status, reason, message) = match (&self.status.last, is_kept) {
                 (Some(last), true) => ("True", "Made", format!("the backup {} is whole and kept", last.name)),
                 (Some(last), false) => ("False", "Gone", format!("the backup {} is kept no longer", last.name)),
-                (None, _) => ("False", "Suspended", "no backup is begun while spec.suspend is set".into()),
+                (None, _) => ("False", "Suspended", NOT_MADE.into()),
             };
             self.say(status, reason, &message);
             return Ok(AT_REST);
         }
-        let (reason, message) = match (self.backup.spec.suspend, &self.status.last) {
-            (true, _) => ("Suspended", "no backup is begun while spec.suspend is set".to_owned()),
-            (false, Some(last)) => ("Scheduled", format!("the last backup is {}", last.name)),
-            (false, None) => ("Scheduled", "no backup was due yet".into()),
+        let (reason, message) = match (self.makes_any(), &self.status.last) {
+            (false, _) => ("Suspended", NOT_MADE.to_owned()),
+            (true, Some(last)) => ("Scheduled", format!("the last backup is {}", last.name)),
+            (true, None) => ("Scheduled", "no backup was due yet".into()),
         };
         self.say("True", reason, &message);
         let until_next = self.status.next.as_ref().map(|next| next.0.as_second() - Timestamp::now().as_second());

@@ -9,14 +9,16 @@ use kube::ResourceExt;
 use roadstead::index::peers::Role;
 use roadstead::index::peers::identity::{Identity, Pem};
 use roadstead::metrics::sum_of;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use crate::certificates::authority::{Authority, DAY, Facts, Next};
+use crate::certificates::authority::{Authority, DAY, Facts, Next, SKEW};
 use crate::certificates::secrets::{self, text};
 use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
 use crate::nodes::Report;
-use crate::object::Object;
+use crate::object::{Object, text_of};
 use crate::observe::Observed;
 
 /// On a Registry: asks for new authorities, once for each word.
@@ -41,30 +43,68 @@ pub struct Certificates {
     pub waiting: Option<String>,
     /// What happened, for events.
     pub news: Vec<String>,
+    /// What cannot be read or made. The rest is there all the same: those of peers have nothing to do with those of clients.
+    pub failed: Option<String>,
+    /// Why it is left at what clients were told before.
+    pub unusable_trust: Option<String>,
+}
+
+impl Certificates {
+    fn ok<T>(&mut self, result: Result<T, String>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(why) => {
+                let before = self.failed.take().map(|before| format!("{before}; ")).unwrap_or_default();
+                self.failed = Some(before + &why);
+                None
+            }
+        }
+    }
 }
 
 /// Judges what there is, and makes what is missing.
-pub fn keep(
-    registry: &Registry,
-    observed: &Observed,
-    service: Option<IpAddr>,
-    now: i64,
-) -> Result<Certificates, String> {
+pub fn keep(registry: &Registry, observed: &Observed, service: Option<IpAddr>, now: i64) -> Certificates {
     let names = Names::of(registry);
     let mut kept = Certificates::default();
     let peers = of_peers(registry);
     if !peers.is_empty() {
-        let authority = group(&mut kept, registry, observed, &names.peers_authority(), "roadstead peers", &peers, now)?;
-        kept.identity = Some(Arc::new(own_identity(&authority, now)?));
+        let authority = group(&mut kept, registry, observed, &names.peers_authority(), "roadstead peers", &peers, now);
+        let identity = authority.and_then(|authority| own_identity(&authority, now));
+        kept.identity = kept.ok(identity).map(Arc::new);
     }
     if let Some(wanted) = of_clients(registry, service) {
-        let authority = group(&mut kept, registry, observed, &names.clients_authority(), "roadstead", &[wanted], now)?;
-        kept.clients_trust = Some(authority.trust());
+        let authority = group(&mut kept, registry, observed, &names.clients_authority(), "roadstead", &[wanted], now);
+        kept.clients_trust = kept.ok(authority).map(|authority| authority.trust());
     } else {
-        let secret = names.tls_of(registry);
-        kept.clients_trust = observed.secrets.get(&secret).and_then(|secret| text(secret, "ca.crt"));
+        let trust = observed.secrets.get(&names.tls_of(registry)).map_or(Ok(None), trust_of);
+        kept.clients_trust = trust.unwrap_or_else(|why| {
+            kept.unusable_trust = Some(why);
+            told(&names, observed)
+        });
     }
-    Ok(kept)
+    kept
+}
+
+/// Whom clients are to trust by a Secret that is not ours; none: those whom they trust anyway. What is no certificate would make
+/// container runtimes refuse the host altogether.
+fn trust_of(secret: &Secret) -> Result<Option<String>, String> {
+    let Some(trust) = text(secret, "ca.crt").filter(|trust| !trust.trim().is_empty()) else { return Ok(None) };
+    let is_good = |certificate: CertificateDer<'_>| webpki::anchor_from_trusted_cert(&certificate).is_ok();
+    let all = CertificateDer::pem_slice_iter(trust.as_bytes()).map(|certificate| certificate.is_ok_and(is_good));
+    let all: Vec<bool> = all.collect();
+    if !all.is_empty() && all.iter().all(|is_good| *is_good) {
+        return Ok(Some(trust));
+    }
+    let name = secret.name_any();
+    Err(format!(
+        "ca.crt of the Secret {name} is to be certificates as PEM, and is not: put them there, or leave it out"
+    ))
+}
+
+/// Whom clients were told to trust.
+fn told(names: &Names, observed: &Observed) -> Option<String> {
+    let map = text_of(observed.object("ConfigMap", &names.trust())?);
+    Some(map.pointer("/data/ca.crt")?.as_str()?.to_owned())
 }
 
 /// Of the Secrets as they should be, those that may be written though the Registry is not built as it is now: of what was
@@ -113,7 +153,11 @@ fn group(
         Authority::new(issue::authority(&purpose, now).map_err(sign)?, asked.clone())
     };
     // Before nobody trusts anything any more, those who do not answer are waited for no longer.
-    let is_pressed = now > authority.current.until - PRESSED;
+    let latest = authority.current.until - PRESSED;
+    let is_pressed = now > latest || now + SKEW < authority.current.from;
+    if is_pressed {
+        authority.switch_after = None;
+    }
     let wait_for = |is_trust: bool| {
         if is_pressed { Ok(()) } else { everybody(registry, observed, wanted, &authority, is_trust) }
     };
@@ -124,8 +168,9 @@ fn group(
             kept.news.push(format!("a new authority in the Secret {name}, which everybody is to trust first"));
             let is_asked = asked.is_some() && asked != authority.asked;
             authority = authority.begin(issue::authority(&purpose, now).map_err(sign)?, asked);
-            if wanted.iter().any(|wanted| wanted.is_web) {
-                authority = authority.waiting_until(now + if is_asked { ASKED_PATIENCE } else { PATIENCE });
+            if wanted.iter().any(|wanted| wanted.is_web) && !is_pressed {
+                let patience = if is_asked { ASKED_PATIENCE } else { PATIENCE };
+                authority = authority.waiting_until((now + patience).min(latest));
             }
         }
         Next::Switch => {
@@ -209,8 +254,8 @@ fn nodes_trust(registry: &Registry, observed: &Observed, authority: &Authority) 
         return Ok(());
     }
     let wanted = sum_of(authority.trust().as_bytes());
-    let trusts = |report: &Option<Report>| report.as_ref().is_some_and(|report| !report.ok || report.trust == wanted);
-    match observed.reports.iter().find(|(_, report)| !trusts(report)) {
+    let trusts = |said: &Result<Report, String>| said.as_ref().is_ok_and(|said| !said.ok || said.trust == wanted);
+    match observed.reports.iter().find(|(_, said)| !trusts(said)) {
         Some((node, _)) => Err(format!("the node {node} does not trust it")),
         None => Ok(()),
     }

@@ -22,7 +22,7 @@ use roadstead::index::peers::wire::NodeStatus;
 
 use crate::crd::Registry;
 use crate::names::{ADMIN, Component, MOST_NODES, Names, OF, PEERS};
-use crate::nodes::Report;
+use crate::nodes::objects::Said;
 use crate::object::{KINDS, Kind, text_of};
 use crate::optional::Optional;
 
@@ -60,7 +60,7 @@ pub struct Observed {
     /// What pods say of the object storage, by pod: `ok`, or what is wrong.
     pub stores: BTreeMap<String, String>,
     /// What the agents on nodes say, by node.
-    pub reports: Vec<(String, Option<Report>)>,
+    pub reports: Vec<(String, Said)>,
 }
 
 /// Why something could not be read.

@@ -70,14 +70,14 @@ impl Operator {
             observed.reports = objects::reports(&self.client, nodes, &names).await.map_err(PassError::Nodes)?;
         }
         let service = observed.service_address(&names);
-        let kept = keep::keep(registry, &observed, service, Timestamp::now().as_second());
-        let certificates = kept.as_ref().cloned().unwrap_or_default();
+        let certificates = keep::keep(registry, &observed, service, Timestamp::now().as_second());
         let dialer = certificates.identity.clone().map(|identity| observe::dialer(&names, &observed.pods, identity));
         if let Some(dialer) = &dialer {
             observe::nodes(&names, &mut observed, dialer).await;
         }
 
-        let (around, waits_for_turn) = self.around(registry, &observed, problems.is_empty() && kept.is_ok());
+        let (around, waits_for_turn) =
+            self.around(registry, &observed, problems.is_empty() && certificates.failed.is_none());
         let (objects, view) = design(registry, &around, &observed, &certificates);
         let is_single = registry.spec.is_single();
         let mut found = Found {
@@ -86,7 +86,8 @@ impl Operator {
             plan: if is_single { plan::plan_of_single(&view) } else { plan::plan(&view) },
             failed: None,
             step_failed: None,
-            certificates: kept.as_ref().map(|kept| kept.waiting.clone()).map_err(Clone::clone),
+            certificates: certificates.failed.clone().map_or_else(|| Ok(certificates.waiting.clone()), Err),
+            unusable_trust: certificates.unusable_trust.clone(),
             held: live::in_use(registry, &observed.secrets),
             has_trust: certificates.clients_trust.is_some(),
             may_tell_nodes: self.may_tell_nodes(registry).await?,
@@ -94,22 +95,35 @@ impl Operator {
             waits_for_turn,
             missing_kinds: self.optional.missing(registry),
         };
-        let is_changed = match (registry.spec.paused, kept.is_ok(), problems.is_empty()) {
-            (true, ..) | (_, false, _) => false,
-            (false, true, true) => {
+        // Leave that was taken back is so of a Registry that is paused or wrong, too.
+        let is_forbidden = registry.spec.tells_nodes() && found.may_tell_nodes.is_err();
+        let mut is_changed = is_forbidden && self.tell_nodes_of(registry, &certificates, &mut found).await;
+        is_changed |= match (registry.spec.paused, problems.is_empty() && certificates.failed.is_none()) {
+            (true, _) => false,
+            (false, true) => {
                 let mut is_changed = self.apply(registry, &objects, &observed, &certificates, &mut found).await;
                 if found.failed.is_none() {
                     is_changed |= self.step(registry, &view, dialer.as_ref(), &mut found).await;
                 }
                 is_changed
             }
-            (false, true, false) => self.renew(registry, &observed, &certificates, &mut found).await,
+            (false, false) => self.renew(registry, &observed, &certificates, &mut found).await,
         };
         found.is_changed = is_changed;
         if is_changed {
             self.turns.moves(&registry.uid().unwrap_or_default(), Instant::now());
         }
         self.warn(registry, &found).await;
+        let failed = found.failed.as_deref().or(certificates.failed.as_deref());
+        if let Some(error) = failed {
+            self.metrics.steps.with_label_values(&["Apply", "failed"]).inc();
+            tracing::warn!(
+                registry = registry.name_any(),
+                namespace = registry.namespace(),
+                error,
+                "a Registry could not be built"
+            );
+        }
         self.say(registry, &observed, &found).await?;
         Ok(Action::requeue(self.next_look(registry, &found, is_changed)))
     }
@@ -132,14 +146,21 @@ impl Operator {
             }
             Err(error) => found.failed = Some(chain(&error)),
         }
-        match self.tell_nodes(registry, certificates, found.may_tell_nodes.is_ok()).await {
-            Ok(is_told) => is_changed |= is_told,
-            Err(error) => found.failed = Some(format!("could not make what nodes are told: {error}")),
-        }
-        is_changed
+        is_changed | self.tell_nodes_of(registry, certificates, found).await
     }
 
-    /// Of a Registry that is not built because something in it is wrong: certificates of what runs are renewed all the same.
+    /// Makes what nodes are told as it should be. Gives whether anything was written.
+    async fn tell_nodes_of(&self, registry: &Registry, certificates: &Certificates, found: &mut Found<'_>) -> bool {
+        match self.tell_nodes(registry, certificates, found.may_tell_nodes.is_ok()).await {
+            Ok(is_told) => is_told,
+            Err(error) => {
+                found.failed = Some(format!("could not make what nodes are told: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Of a Registry that is not built because something is wrong: certificates of what runs are renewed all the same.
     async fn renew(
         &self,
         registry: &Registry,
@@ -279,7 +300,6 @@ impl Operator {
         }
     }
 
-    /// Makes what nodes are told of the registry as it should be. Gives whether anything was written.
     async fn tell_nodes(&self, registry: &Registry, certificates: &Certificates, may: bool) -> Result<bool, String> {
         let Some(nodes) = &self.around.nodes else { return Ok(false) };
         if !registry.spec.tells_nodes() || !may {

@@ -80,7 +80,9 @@ pub fn surplus<'a>(kept: &[(&'a str, i64)], retention: &Retention, now: i64) -> 
         (None, None) => KEPT,
     };
     let oldest = retention.days.map_or(i64::MIN, |days| now - i64::from(days) * 86_400);
-    let gone = kept.iter().enumerate().skip(1).filter(|(at, (_, made))| *at >= count || *made < oldest);
+    // The newest stays, unless it is said that none shall.
+    let always = usize::from(!retention.is_none());
+    let gone = kept.iter().enumerate().skip(always).filter(|(at, (_, made))| *at >= count || *made < oldest);
     gone.map(|(_, (name, _))| *name).collect()
 }
 
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(of(Some(2), None), ["a"]);
         assert_eq!(of(None, Some(1)), ["b", "a"]);
         assert_eq!(of(Some(3), Some(4)), ["a"]);
+        assert_eq!(of(Some(0), None), ["c", "b", "a"], "unless it is said that none shall be kept");
         assert!(of(None, None).is_empty());
     }
 

@@ -29,6 +29,8 @@ pub struct Found<'a> {
     pub step_failed: Option<(String, String)>,
     /// Certificates: an error, or what is waited for.
     pub certificates: Result<Option<String>, String>,
+    /// Why clients are told to trust those of before.
+    pub unusable_trust: Option<String>,
     /// Those that the registry uses now, as they are.
     pub held: Vec<Held>,
     /// Whether clients need to be told whom to trust.
@@ -53,6 +55,7 @@ impl Default for Found<'_> {
             failed: None,
             step_failed: None,
             certificates: Ok(None),
+            unusable_trust: None,
             held: Vec::new(),
             has_trust: false,
             may_tell_nodes: Ok(()),

@@ -19,7 +19,12 @@ pub fn is_ours(key: &str) -> bool {
             "server.role" | "server.listen" | "server.admin_listen" | "server.peer_listen" | "server.data"
         );
     // These are safe to set, and nobody else does.
-    is_ours && !matches!(key, "cluster.election_milliseconds" | "cluster.snapshot_entries" | "log.filter")
+    let is_free = matches!(key, "cluster.election_milliseconds" | "cluster.snapshot_entries" | "log.filter")
+        || matches!(
+            key,
+            "storage.s3.checksums" | "storage.s3.part_bytes" | "storage.s3.attempts" | "storage.s3.attempt_seconds"
+        );
+    is_ours && !is_free
 }
 
 /// The variables of a component's pods.

@@ -438,7 +438,14 @@ fn what_the_operator_does_not_set_may_be_set_though_its_section_is_ours() {
     for ours in ["server.role", "cluster.name", "storage.kind", "access.anonymous", "log.format", "tls.key"] {
         assert!(is_ours(ours), "{ours}");
     }
-    for free in ["cluster.election_milliseconds", "cluster.snapshot_entries", "log.filter", "server.drain_seconds"] {
+    for free in [
+        "cluster.election_milliseconds",
+        "cluster.snapshot_entries",
+        "log.filter",
+        "server.drain_seconds",
+        "storage.s3.checksums",
+        "storage.s3.attempts",
+    ] {
         assert!(!is_ours(free), "{free}");
     }
 }

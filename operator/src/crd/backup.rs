@@ -51,14 +51,21 @@ pub struct RegistryBackupSpec {
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
-    /// The newest so many of a schedule. Without it and `days`, 7.
+    /// The newest so many of a schedule. Without it and `days`, 7. With 0 none is made, and those that are there are deleted from the bucket, of a schedule or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 0, max = 1000))]
     pub count: Option<i32>,
     /// Those of the last so many days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3650))]
     pub days: Option<i32>,
+}
+
+impl Retention {
+    /// What there is in the bucket is to go, and nothing is to come.
+    pub fn is_none(&self) -> bool {
+        self.count == Some(0)
+    }
 }
 
 /// How backups go.

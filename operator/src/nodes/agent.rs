@@ -11,11 +11,12 @@ use kube::{Api, Client};
 use roadstead::metrics::sum_of;
 use serde_json::json;
 
-use super::directory::{CA, Directory};
+use super::directory::{CA, Directory, DirectoryError};
 use super::hosts::Hosts;
-use super::objects::said_of;
+use super::objects::{said_of, set_of};
 use super::runtime::{Listens, listens};
 use super::{REPORT, Report};
+use crate::names::Names;
 
 /// How often it is looked whether what the node was told is still so.
 const LOOK: Duration = Duration::from_secs(10);
@@ -63,7 +64,7 @@ pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Re
     let mut said: Option<Report> = None;
     let keeping = async {
         loop {
-            let report = keep(&args, &directory).await;
+            let report = keep(&client, &args, &directory).await;
             if said.as_ref() != Some(&report) {
                 tracing::info!(host = args.host, ok = report.ok, message = report.message, "the node was looked at");
                 let patch = json!({ "metadata": { "annotations": { REPORT: json!(report).to_string() } } });
@@ -86,15 +87,21 @@ pub async fn run(args: AgentArgs, ended: impl Future<Output = ()>) -> anyhow::Re
     Ok(())
 }
 
-async fn keep(args: &AgentArgs, directory: &Directory) -> Report {
-    match told(args, directory).await {
+async fn keep(client: &Client, args: &AgentArgs, directory: &Directory) -> Report {
+    match told(client, args, directory).await {
         Ok(report) => report,
         Err(error) => Report { ok: false, message: format!("{error:#}"), trust: String::new() },
     }
 }
 
 /// Tells the node where the registry is and whom to trust.
-async fn told(args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report> {
+async fn told(client: &Client, args: &AgentArgs, directory: &Directory) -> anyhow::Result<Report> {
+    if let Err(DirectoryError::OfAnother { whose, .. }) = directory.check()
+        && is_no_more(client, args, &whose).await
+    {
+        tracing::info!(host = args.host, whose, "the directory was of a Registry that is no more");
+        directory.succeed()?;
+    }
     let ca = match &args.ca {
         Some(path) => Some(
             std::fs::read_to_string(path)
@@ -141,6 +148,24 @@ fn bracketed(address: std::net::IpAddr) -> String {
     }
 }
 
+/// Whether no node is told any more of another Registry, `namespace/name`, under this host and here. This one was off when the
+/// others were told to forget it.
+async fn is_no_more(client: &Client, args: &AgentArgs, whose: &str) -> bool {
+    let Some((namespace, name)) = whose.split_once('/') else { return false };
+    let names = Names { namespace: namespace.to_owned(), name: name.to_owned() };
+    let sets = Api::<DaemonSet>::namespaced(client.clone(), &args.namespace);
+    match tokio::time::timeout(LAST, sets.get_opt(&set_of(&names))).await {
+        Ok(Ok(set)) => set.is_none_or(|set| !is_told_here(&set, args)),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// Whether a DaemonSet is for this agent's host and directory.
+fn is_told_here(set: &DaemonSet, args: &AgentArgs) -> bool {
+    let said = said_of(set);
+    said.host == Some(&args.host) && said.directory == Some(&args.certs_directory)
+}
+
 /// Whether this agent ends for good. One that is merely made anew leaves everything as it is: nodes pull meanwhile. Without
 /// its rights the whole installation goes.
 async fn is_uninstalled(client: &Client, args: &AgentArgs) -> bool {
@@ -148,11 +173,7 @@ async fn is_uninstalled(client: &Client, args: &AgentArgs) -> bool {
     match tokio::time::timeout(LAST, sets.get_opt(&args.daemon_set)).await {
         Ok(Ok(None)) => true,
         // One of the same name may be for another directory by now; if it is for this one, its agents go on.
-        Ok(Ok(Some(set))) => {
-            let said = said_of(&set);
-            let is_same = said.host == Some(&args.host) && said.directory == Some(&args.certs_directory);
-            set.metadata.deletion_timestamp.is_some() || !is_same
-        }
+        Ok(Ok(Some(set))) => set.metadata.deletion_timestamp.is_some() || !is_told_here(&set, args),
         Ok(Err(kube::Error::Api(status))) => matches!(status.code, 401 | 403),
         Ok(Err(_)) | Err(_) => false,
     }

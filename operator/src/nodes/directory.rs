@@ -59,14 +59,11 @@ impl Directory {
             put(new, MARK, &self.owner)?;
             fs::rename(new, &self.path).map_err(|source| io_error("name", &self.path, source))?;
         }
-        let mut is_changed = false;
-        // What hosts.toml names must be there before it.
-        match ca {
-            Some(ca) => is_changed |= self.put_if_other(CA, ca)?,
-            None => is_changed |= remove(&self.path.join(CA))?,
-        }
-        is_changed |= self.put_if_other(HOSTS, hosts)?;
-        Ok(is_changed)
+        // What hosts.toml names must be there before it, and as long as it does.
+        Ok(match ca {
+            Some(ca) => self.put_if_other(CA, ca)? | self.put_if_other(HOSTS, hosts)?,
+            None => self.put_if_other(HOSTS, hosts)? | remove(&self.path.join(CA))?,
+        })
     }
 
     /// Writes whom to trust, if the directory is there already. Gives whether anything was written.
@@ -87,6 +84,7 @@ impl Directory {
         self.check()?;
         // First what leads the runtime here, last the mark.
         for name in [HOSTS, CA, MARK] {
+            remove(&self.path.join(part(name)))?;
             remove(&self.path.join(name))?;
         }
         match fs::remove_dir(&self.path) {
@@ -96,15 +94,35 @@ impl Directory {
         }
     }
 
-    fn check(&self) -> Result<(), DirectoryError> {
+    /// Takes the directory over from a Registry that is no more.
+    pub fn succeed(&self) -> Result<(), DirectoryError> {
+        put(&self.path, MARK, &self.owner)
+    }
+
+    /// Whether the directory is ours. Where a crash left nothing but what we begin with or end with, it is.
+    pub fn check(&self) -> Result<(), DirectoryError> {
         match fs::read_to_string(self.path.join(MARK)) {
             Ok(whose) if whose.trim() == self.owner => Ok(()),
             Ok(whose) => Err(DirectoryError::OfAnother { path: self.path.clone(), whose: whose.trim().to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_left_over()? => self.succeed(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(DirectoryError::NotOurs { path: self.path.clone() })
             }
             Err(source) => Err(io_error("read", &self.path.join(MARK), source)),
         }
+    }
+
+    /// Whether nothing is in the directory but files that were not whole yet.
+    fn is_left_over(&self) -> Result<bool, DirectoryError> {
+        let parts = [HOSTS, CA, MARK].map(part);
+        let failed = |source| io_error("read", &self.path, source);
+        for file in fs::read_dir(&self.path).map_err(failed)? {
+            let name = file.map_err(failed)?.file_name();
+            if !parts.iter().any(|part| name == part.as_str()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn put_if_other(&self, name: &str, text: &str) -> Result<bool, DirectoryError> {
@@ -116,10 +134,15 @@ impl Directory {
     }
 }
 
+/// Under what name a file is until it is whole.
+fn part(name: &str) -> String {
+    format!(".{name}.part")
+}
+
 /// Writes a file so that it is there whole or not at all.
 fn put(directory: &Path, name: &str, text: &str) -> Result<(), DirectoryError> {
     let path = directory.join(name);
-    let part = directory.join(format!(".{name}.part"));
+    let part = directory.join(part(name));
     let written = File::create(&part).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -178,11 +201,33 @@ mod tests {
     }
 
     #[test]
-    fn two_registries_do_not_share_a_host() {
+    fn two_registries_do_not_share_a_host_and_one_succeeds_the_other() {
         let certs = tempfile::tempdir().unwrap();
-        Directory::new(certs.path(), "r.example.com", "ns/one").write("1", None).unwrap();
-        let two = Directory::new(certs.path(), "r.example.com", "ns/two").write("2", None);
-        assert!(matches!(two, Err(DirectoryError::OfAnother { whose, .. }) if whose == "ns/one"));
+        let one = Directory::new(certs.path(), "r.example.com", "ns/one");
+        one.write("1", None).unwrap();
+        let two = Directory::new(certs.path(), "r.example.com", "ns/two");
+        assert!(matches!(two.write("2", None), Err(DirectoryError::OfAnother { whose, .. }) if whose == "ns/one"));
+        two.succeed().unwrap();
+        assert!(two.write("2", None).unwrap());
+        assert!(matches!(one.remove(), Err(DirectoryError::OfAnother { whose, .. }) if whose == "ns/two"));
+    }
+
+    #[test]
+    fn what_a_crash_left_is_ours_and_goes_with_it() {
+        let certs = tempfile::tempdir().unwrap();
+        let path = certs.path().join("r.example.com");
+        let ours = Directory::new(certs.path(), "r.example.com", "ns/name");
+        // While a file was written on a full disk; then it was told to go.
+        ours.write("hosts", Some("ca")).unwrap();
+        fs::write(path.join(".ca.crt.part"), "half").unwrap();
+        ours.remove().unwrap();
+        assert!(!path.exists());
+        // Between the mark and the directory, when it went.
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(".hosts.toml.part"), "").unwrap();
+        assert!(ours.write("hosts", None).unwrap());
+        ours.remove().unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

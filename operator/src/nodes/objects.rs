@@ -14,15 +14,20 @@ use super::{REPORT, Report};
 use crate::apply::{Applier, ApplyError, Change};
 use crate::crd::Registry;
 use crate::crd::status::{NodeStatus, NodesStatus};
+use crate::look::is_ready;
 use crate::names::{MANAGER, Names, OF, OF_NAMESPACE};
 use crate::object::{Object, text_of};
+use crate::observe::why_not_running;
+
+/// What the agent on a node says, or why nothing is known of it.
+pub type Said = Result<Report, String>;
 
 /// The most nodes that a status names.
 const NAMED: usize = 20;
 const CA_FILE: &str = "ca.crt";
 
 /// The name of what belongs to a registry, in the namespace for nodes.
-fn name(names: &Names) -> String {
+pub fn set_of(names: &Names) -> String {
     let long = format!("trust-{}-{}", names.namespace, names.name);
     // Two pairs of names may give one text with a dash between them.
     let sum = sum_of(format!("{}/{}", names.namespace, names.name).as_bytes());
@@ -39,7 +44,7 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
     let nodes = registry.spec.nodes.clone().unwrap_or_default();
     let certs = nodes.certs_directory.trim_end_matches('/').to_owned();
     let runtime = certs.rsplit_once('/').map_or("/etc/containerd", |(parent, _)| parent).to_owned();
-    let name = name(&names);
+    let name = set_of(&names);
     let labels = json!({
         "app.kubernetes.io/name": "roadstead",
         "app.kubernetes.io/component": "node-trust",
@@ -77,6 +82,7 @@ pub fn build(registry: &Registry, namespace: &str, image: &str, trust: Option<&s
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let pod = json!({
         "serviceAccountName": "node-trust",
+        "nodeSelector": { "kubernetes.io/os": "linux" },
         "enableServiceLinks": false,
         "priorityClassName": "system-node-critical",
         "terminationGracePeriodSeconds": 20,
@@ -212,31 +218,41 @@ pub async fn sweep(client: &Client, namespace: &str) -> kube::Result<()> {
     Ok(())
 }
 
-/// What agents say, and whether nodes trust `trust`.
-pub async fn reports(client: &Client, namespace: &str, names: &Names) -> kube::Result<Vec<(String, Option<Report>)>> {
+/// What agents say, by node, or why one says nothing.
+pub async fn reports(client: &Client, namespace: &str, names: &Names) -> kube::Result<Vec<(String, Said)>> {
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     let list = pods.list(&ListParams::default().labels(&selector(names))).await?;
     let there = list.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    let mut reports: Vec<(String, Option<Report>)> = there
+    let mut reports: Vec<(String, Said)> = there
         .map(|pod| {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_else(|| pod.name_any());
-            let report = pod.annotations().get(REPORT).and_then(|text| serde_json::from_str(text).ok());
-            (node, report)
+            (node, said(&pod))
         })
         .collect();
     reports.sort_by(|one, two| one.0.cmp(&two.0));
     Ok(reports)
 }
 
+/// What an agent said last counts as long as it runs.
+fn said(pod: &Pod) -> Said {
+    let name = pod.name_any();
+    if !is_ready(pod) {
+        let why = why_not_running(pod).unwrap_or_else(|| "it is not ready".into());
+        return Err(format!("the pod {name} tells this node nothing: {why}"));
+    }
+    let report = pod.annotations().get(REPORT).and_then(|text| serde_json::from_str(text).ok());
+    report.ok_or_else(|| format!("the pod {name} has reported nothing yet"))
+}
+
 /// The part of the status about nodes.
-pub fn status(reports: &[(String, Option<Report>)]) -> NodesStatus {
+pub fn status(reports: &[(String, Said)]) -> NodesStatus {
     let failing: Vec<NodeStatus> = reports
         .iter()
         .filter_map(|(node, report)| {
             let message = match report {
-                Some(report) if report.ok => return None,
-                Some(report) => report.message.clone(),
-                None => "nothing is reported yet".into(),
+                Ok(report) if report.ok => return None,
+                Ok(report) => report.message.clone(),
+                Err(why) => why.clone(),
             };
             Some(NodeStatus { name: node.clone(), message, since: None })
         })
@@ -261,6 +277,26 @@ mod tests {
         let template = json!({ "metadata": {}, "spec": { "containers": [container] } });
         let spec = json!({ "selector": {}, "template": template });
         serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn what_an_agent_said_counts_as_long_as_it_runs() {
+        let pod = |ready: &str, annotations: serde_json::Value, containers: serde_json::Value| -> Pod {
+            let status =
+                json!({ "conditions": [{ "type": "Ready", "status": ready }], "containerStatuses": containers });
+            serde_json::from_value(json!({ "metadata": { "name": "p", "annotations": annotations }, "status": status }))
+                .unwrap()
+        };
+        let report = || json!({ REPORT: json!({ "ok": true, "message": "sent", "trust": "x" }).to_string() });
+        assert!(said(&pod("True", report(), json!([]))).unwrap().ok);
+        let waiting = json!([{
+            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ImagePullBackOff", "message": "not found" } },
+        }]);
+        let why = said(&pod("False", report(), waiting)).unwrap_err();
+        assert_eq!(why, "the pod p tells this node nothing: ImagePullBackOff: not found");
+        assert!(said(&pod("False", report(), json!([]))).unwrap_err().contains("not ready"));
+        assert!(said(&pod("True", json!({}), json!([]))).unwrap_err().contains("nothing yet"));
     }
 
     #[test]

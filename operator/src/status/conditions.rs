@@ -32,6 +32,7 @@ pub fn troubles(registry: &Registry, found: &Found<'_>) -> Vec<Trouble> {
     troubles.extend(found.failed.iter().map(|why| Trouble::counting("ApplyFailed", "", why, why.clone())));
     let certificates = found.certificates.as_ref().err();
     troubles.extend(certificates.map(|why| Trouble::counting("CertificatesFailed", "", why, why.clone())));
+    troubles.extend(found.unusable_trust.iter().map(|why| Trouble::new("TrustUnreadable", why)));
     troubles.extend(found.plan.refused.iter().map(|(wants, refusal)| {
         let what = format!("{wants} {}", refusal.guard);
         Trouble::counting("Refused", &what, &refusal.why, format!("{wants}: {refusal}"))

@@ -237,7 +237,10 @@ fn clients_are_told_the_port_of_a_service_that_they_reach_themselves() {
 #[test]
 fn a_node_that_fails_does_so_since_it_began() {
     let mut registry = registry(&json!({ "nodes": { "trust": true } }));
-    let observed = Observed { reports: vec![("a".into(), None), ("b".into(), None)], ..Observed::default() };
+    let observed = Observed {
+        reports: vec![("a".into(), Err("no".into())), ("b".into(), Err("no".into()))],
+        ..Observed::default()
+    };
     let first = status(&registry, &observed, &Found::default(), &now());
     registry.status = Some(first.clone());
     let later = Time(Timestamp::from_second(NOW + 60).unwrap());

@@ -48,6 +48,13 @@ another() { [ "$(k get registrybackup minutely -o 'jsonpath={.status.last.name}'
 wait_for 120 another
 one() { expect kept "$(k get registrybackup minutely -o 'jsonpath={.status.kept[*].name}' | wc -w)" 1; }
 wait_for 60 one
+# Before the object goes, what it made may go.
+in_bucket() { k exec images-index-0 -- roadstead backup list | grep -c '^minutely' || true; }
+[ "$(in_bucket)" -gt 0 ] || { k exec images-index-0 -- roadstead backup list; exit 1; }
+k patch registrybackup minutely --type merge -p '{"spec":{"retention":{"count":0}}}' >/dev/null
+emptied() { [ -z "$(k get registrybackup minutely -o 'jsonpath={.status.kept[*].name}')" ] && [ "$(k get registrybackup minutely -o 'jsonpath={.status.conditions[0].reason}')" = Suspended ]; }
+wait_for 60 emptied
+expect "backups in the bucket" "$(in_bucket)" 0
 # The same object made again still says that it once began from a backup. What its volumes have counts, though one of them is lost.
 newest=$(crane digest registry.example.test/team/app:2)
 kill $(cat "$work/pids"); rm "$work/pids" "$work/images.port"
