@@ -25,7 +25,7 @@ use crate::apply::Applier;
 use crate::backups;
 use crate::build::Surroundings;
 use crate::crd::{API_VERSION, Registry};
-use crate::memory::Memory;
+use crate::memory::{Memory, Trouble};
 use crate::metrics::Metrics;
 use crate::names::{MANAGER, OF};
 use crate::observe::ObserveError;
@@ -41,6 +41,9 @@ pub(crate) const AT_REST: Duration = Duration::from_secs(30);
 pub(crate) const BUSY: Duration = Duration::from_secs(1);
 /// At most, while passes fail.
 pub(crate) const FAILING: Duration = Duration::from_mins(1);
+
+/// The action of events about a Registry.
+pub(crate) const RECONCILE: &str = "Reconcile";
 
 /// A look that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(2);
@@ -166,6 +169,14 @@ async fn reconcile(watched: Arc<Watched>, operator: Arc<Operator>) -> Result<Act
     let result = pass.unwrap_or(Err(PassError::Slow));
     let word = if result.is_ok() { "done" } else { "failed" };
     operator.metrics.passes.with_label_values(&[word]).observe(began.elapsed().as_secs_f64());
+    if let Err(error) = &result {
+        // Nothing is known that a status could say.
+        let why = chain(error);
+        let said = [Trouble::counting("LookFailed", "", &why, why.clone())];
+        for news in operator.memory.news(&watched.uid().unwrap_or_default(), &said, Instant::now()) {
+            operator.tell(&*watched, RECONCILE, EventType::Warning, &news.reason, &news.message).await;
+        }
+    }
     result
 }
 

@@ -14,7 +14,7 @@ use crate::act::{ActError, Actor};
 use crate::apply::Change;
 use crate::build::{Decided, Surroundings, build, index_set, template_of};
 use crate::certificates::live;
-use crate::controller::{AT_REST, FAILING, Operator, PassError, REFUSED, Read, Watched, chain};
+use crate::controller::{AT_REST, FAILING, Operator, PassError, RECONCILE, REFUSED, Read, Watched, chain};
 use crate::crd::Registry;
 use crate::keep::{self, Certificates};
 use crate::look;
@@ -35,9 +35,6 @@ const SOON: Duration = Duration::from_millis(300);
 const WORKING: Duration = Duration::from_secs(2);
 /// A step that takes longer hangs: what runs in pods is for the author of a Registry to choose.
 const ACTING: Duration = Duration::from_mins(1);
-
-/// The action of events about a Registry.
-const RECONCILE: &str = "Reconcile";
 
 impl Operator {
     pub(crate) async fn pass(&self, watched: &Watched) -> Result<Action, PassError> {
