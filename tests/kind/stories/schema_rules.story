@@ -91,7 +91,7 @@ say_yes '{"spec":{"schedule":"*/5 3 * * 1-5"}}'
 say_no '{"spec":{"schedule":"daily"}}' spec.schedule
 say_no '{"metadata":{"name":"a.b"}}' "the name may have no dots"
 say_no '{"metadata":{"name":"a123456789012345678901234567890123456789012345678901"}}' "the name may have at most 51 characters"
-say_no '{"spec":{"retention":{"count":0}}}' spec.retention.count
+say_no '{"spec":{"retention":{"count":-1}}}' spec.retention.count
 k create -f - >/dev/null <<<"$base"
 kind=registrybackup
 may_not '{"registry":"other"}' "a backup belongs to one registry"
