@@ -126,8 +126,7 @@ impl Actor<'_> {
             Step::Expand { ordinal } => {
                 let size = &self.registry.spec.volume().size;
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
-                let claim = format!("data-{}-{ordinal}", names.set_of(self.registry));
-                self.patch_claim(&claim, patch).await
+                self.patch_claim(&names.claim_of(self.registry, *ordinal), patch).await
             }
             Step::RecreateSet => {
                 let sets = Api::<StatefulSet>::namespaced(self.client.clone(), &names.namespace);
@@ -241,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::plan;
+    use crate::plan::tests::empty_node;
 
     /// An index node that answers everything with a text of so many bytes.
     #[derive(Debug)]
@@ -272,8 +272,6 @@ mod tests {
     /// A node that leads alone.
     fn leads(names: &Names) -> NodeStatus {
         NodeStatus {
-            id: 1,
-            name: names.node(0),
             cluster: Some("01ours".into()),
             epoch: Some(1),
             leader: Some(1),
@@ -281,16 +279,7 @@ mod tests {
             end: 1,
             applied: 1,
             members: vec![Member { id: 1, name: names.node(0), voter: true }],
-            level: 1,
-            level_in_force: 1,
-            wall: 0,
-            version: "1".into(),
-            sums: Vec::new(),
-            acknowledged: None,
-            seen: Vec::new(),
-            time_paused: false,
-            has_space: true,
-            matched: Vec::new(),
+            ..empty_node(1, 0)
         }
     }
 

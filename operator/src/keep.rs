@@ -17,7 +17,7 @@ use crate::certificates::secrets::{self, text};
 use crate::certificates::{Leaf, Wanted, issue, of_clients, of_peers};
 use crate::crd::Registry;
 use crate::names::{Component, Names};
-use crate::nodes::Report;
+use crate::nodes::objects::Said;
 use crate::object::{Object, text_of};
 use crate::observe::Observed;
 
@@ -254,7 +254,7 @@ fn nodes_trust(registry: &Registry, observed: &Observed, authority: &Authority) 
         return Ok(());
     }
     let wanted = sum_of(authority.trust().as_bytes());
-    let trusts = |said: &Result<Report, String>| said.as_ref().is_ok_and(|said| !said.ok || said.trust == wanted);
+    let trusts = |said: &Said| said.as_ref().is_ok_and(|said| !said.ok || said.trust == wanted);
     match observed.reports.iter().find(|(_, said)| !trusts(said)) {
         Some((node, _)) => Err(format!("the node {node} does not trust it")),
         None => Ok(()),

@@ -119,6 +119,11 @@ impl Names {
         format!("{}-{ordinal}", self.index())
     }
 
+    /// The claim of a pod of the StatefulSet.
+    pub fn claim_of(&self, registry: &Registry, ordinal: u32) -> String {
+        format!("data-{}-{ordinal}", self.set_of(registry))
+    }
+
     pub fn claim(&self, ordinal: u32) -> String {
         format!("data-{}", self.pod(ordinal))
     }

@@ -10,7 +10,7 @@ mod replace;
 mod roll;
 mod scale;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upgrade;
 pub mod view;
 

@@ -49,7 +49,7 @@ fn claim_uid(ordinal: u32) -> String {
 }
 
 /// A node that belongs to nothing.
-fn empty_node(id: u64, ordinal: u32) -> NodeStatus {
+pub(crate) fn empty_node(id: u64, ordinal: u32) -> NodeStatus {
     NodeStatus {
         id,
         name: address(ordinal),
