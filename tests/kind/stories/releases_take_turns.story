@@ -10,10 +10,12 @@ wait_for 60 goes_on_from 0
 back() { k delete registries --all --timeout=60s >/dev/null; chart; }
 trap back EXIT
 chart --set-string image.tag=2
-reason() { condition "$1" Progressing reason; }
-one_waits() { [ "$(reason one)" = WaitsForTurn ] || [ "$(reason two)" = WaitsForTurn ]; }
+# In the operator's first minute both wait until it is known who is at it; then one of them waits for the other.
+waits_for() { [[ $(condition "$1" Progressing message) == *"the Registry $ns/$2 runs it"* ]]; }
+one_waits() { waits_for one two || waits_for two one; }
 wait_for 120 one_waits
-if [ "$(reason one)" = WaitsForTurn ]; then first=two second=one; else first=one second=two; fi
+if waits_for one two; then first=two second=one; else first=one second=two; fi
+expect "the reason of the one that waits" "$(condition $second Progressing reason)" WaitsForTurn
 note "$second: $(condition $second Progressing message)"
 expect "the image of the one that waits" "$(k get statefulset $second-index -o 'jsonpath={.spec.template.spec.containers[0].image}')" "$image"
 has_new() { # NAME: all of its pods
