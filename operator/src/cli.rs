@@ -16,6 +16,7 @@ use crate::apply::Applier;
 use crate::build::Surroundings;
 use crate::controller::{self, Operator};
 use crate::crd::{reference, schema};
+use crate::first::Firsts;
 use crate::health;
 use crate::lease::Holder;
 use crate::memory::Memory;
@@ -146,7 +147,7 @@ fn crd(args: &CrdArgs) -> anyhow::Result<()> {
 }
 
 fn trust(args: AgentArgs) -> anyhow::Result<()> {
-    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: "info".into() })?;
+    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: "info".into(), audit: None })?;
     once(agent::run(args, terminated()))
 }
 
@@ -159,7 +160,7 @@ fn once(what: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
 }
 
 fn start(args: RunArgs) -> anyhow::Result<()> {
-    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: args.log.clone() })?;
+    roadstead::telemetry::start(&Log { format: LogFormat::Json, filter: args.log.clone(), audit: None })?;
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
     runtime.block_on(operate(args))
 }
@@ -188,6 +189,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         metrics,
         memory: Memory::default(),
         turns: Arc::new(Turns::new(Instant::now())),
+        firsts: Firsts::default(),
         optional: optional.clone(),
         around: Surroundings {
             image: args.image,

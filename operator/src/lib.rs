@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod cli;
 pub mod controller;
 pub mod crd;
+pub mod first;
 pub mod health;
 pub mod keep;
 pub mod lease;

@@ -105,6 +105,11 @@ impl Names {
         registry.spec.tls.secret_name.clone().unwrap_or_else(|| self.tls())
     }
 
+    /// The Secret with the token that makes the first administrator.
+    pub fn first_administrator(&self) -> String {
+        format!("{}-first-administrator", self.name)
+    }
+
     /// The ConfigMap with the authorities that clients are to trust.
     pub fn trust(&self) -> String {
         format!("{}-ca", self.name)

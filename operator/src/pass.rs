@@ -99,6 +99,7 @@ impl Operator {
             (true, _) => false,
             (false, true) => {
                 let mut is_changed = self.apply(registry, &objects, &observed, &certificates, &mut found).await;
+                is_changed |= self.offer_first(registry, &view, &observed, dialer.as_ref()).await;
                 if found.failed.is_none() {
                     is_changed |= self.step(registry, &view, dialer.as_ref(), &mut found).await;
                 }
@@ -144,6 +145,32 @@ impl Operator {
             Err(error) => found.failed = Some(chain(&error)),
         }
         is_changed | self.tell_nodes_of(registry, certificates, found).await
+    }
+
+    /// While there is no administrator, whoever may read the Secret can make the first. Gives whether anything was written.
+    async fn offer_first(
+        &self,
+        registry: &Registry,
+        view: &View,
+        observed: &Observed,
+        dialer: Option<&Arc<dyn roadstead::index::peers::dial::Dial>>,
+    ) -> bool {
+        match self.firsts.offer(&self.applier, registry, view, &observed.secrets, dialer).await {
+            Ok(change) => {
+                self.tell_changes(registry, change.as_slice()).await;
+                change.is_some()
+            }
+            Err(error) => {
+                // It is tried again with the next look, and nothing waits for it.
+                tracing::warn!(
+                    registry = registry.name_any(),
+                    namespace = registry.namespace(),
+                    error = chain(&error),
+                    "no token for a first administrator"
+                );
+                false
+            }
+        }
     }
 
     /// Makes what nodes are told as it should be. Gives whether anything was written.

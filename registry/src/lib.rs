@@ -8,11 +8,13 @@
 //! which is where everything is decided; its reply becomes the answer. What nothing needs any more is found and deleted by
 //! [`reclaim`]. [`cli`] puts all this together in a process, as [`config`] says. `ARCHITECTURE.md` tells it with each file.
 
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod date;
 pub mod error;
 pub mod http;
 pub mod index;

@@ -127,7 +127,7 @@ fn whom(leaves: &[Leaf]) -> String {
     sum_of(format!("{leaves:?}").as_bytes())
 }
 
-fn secret(
+pub fn secret(
     registry: &Registry,
     name: &str,
     kind: &str,

@@ -1,3 +1,11 @@
-//! Access: who a caller is, and what they may do. Pure; `http` asks before it dispatches.
+//! Access: who asks, and what he may do. The judging parts are pure and are asked by handlers and by the index alike.
 
+pub mod authenticate;
+pub mod caller;
+pub mod claims;
 pub mod decide;
+pub mod pattern;
+pub mod policy;
+pub mod secret;
+pub mod session;
+pub mod throttle;

@@ -275,7 +275,7 @@ async fn verify(
 }
 
 /// Reads 90s, 30m, 12h or 7d.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration: write it as 90s, 30m, 12h or 7d");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {

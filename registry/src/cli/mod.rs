@@ -3,7 +3,10 @@
 //! Exit codes: 0 it did what was asked; 1 it failed while running; 2 the command line is wrong; 78 (`EX_CONFIG` of
 //! sysexits.h) the configuration is wrong, so starting again without a change cannot help.
 
+mod accounts;
 mod admin;
+mod api;
+mod audit;
 mod backup;
 mod certificates;
 mod config;
@@ -11,6 +14,7 @@ mod directory;
 mod index;
 mod open;
 mod peers;
+mod policy;
 mod restore;
 mod scrub;
 mod serve;
@@ -51,6 +55,23 @@ enum Verb {
     Restore(restore::Arguments),
     /// Make certificates for the processes of a cluster.
     Certificates(certificates::Arguments),
+    /// Make, list, change and delete users, and their passwords.
+    #[command(subcommand)]
+    User(accounts::UserVerb),
+    /// Make, list, change and delete robots: accounts of programs, with what they may do and until when.
+    #[command(subcommand)]
+    Robot(accounts::RobotVerb),
+    /// Take users into groups and out of them.
+    #[command(subcommand)]
+    Group(accounts::GroupVerb),
+    /// Make, list and delete tokens of an account.
+    #[command(subcommand)]
+    Token(accounts::TokenVerb),
+    /// Say who may do what, and ask which rule decides.
+    #[command(subcommand)]
+    Policy(policy::Verb),
+    /// Show who changed what, or was refused it, in the order of the log.
+    Audit(audit::Arguments),
     /// Check or show the configuration that `serve` with the same options would use.
     #[command(subcommand)]
     Config(config::Verb),
@@ -116,6 +137,12 @@ pub fn run() -> ExitCode {
         Verb::Index(args) => index::run(args),
         Verb::Backup(verb) => backup::run(verb),
         Verb::Restore(arguments) => restore::run(arguments),
+        Verb::User(verb) => accounts::user(verb),
+        Verb::Robot(verb) => accounts::robot(verb),
+        Verb::Group(verb) => accounts::group(verb),
+        Verb::Token(verb) => accounts::token(verb),
+        Verb::Policy(verb) => policy::run(verb),
+        Verb::Audit(arguments) => audit::run(arguments),
         Verb::Config(verb) => config::run(verb),
     };
     match result {
@@ -154,6 +181,6 @@ impl ConfigArgs {
 fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("ROADSTEAD_") && name != "ROADSTEAD_CONFIG")
+        .filter(|(name, _)| name.starts_with("ROADSTEAD_") && name != "ROADSTEAD_CONFIG" && !api::is_variable(name))
         .collect()
 }

@@ -11,10 +11,12 @@ use prometheus::Registry;
 use super::socket::AdminSocket;
 use super::{directory, peers};
 use crate::app::App;
+use crate::auth::authenticate::Authenticator;
 use crate::blobs::measured::StoreMetrics;
 use crate::blobs::{self, Store, StoreError};
 use crate::config::Config;
 use crate::http::HttpMetrics;
+use crate::http::audit::AuditLog;
 use crate::index::archive::{self, ArchiveMetrics, Archiver};
 use crate::index::command::Policy;
 use crate::index::metrics::IndexMetrics;
@@ -93,7 +95,9 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
         metrics: reclaim_metrics,
         archived: archiver.as_ref().map(Archiver::archived),
     });
-    let app = Arc::new(App { config, index, store, metrics });
+    let auth = Authenticator::new().context("no random numbers are to be had")?;
+    let audit = audit(&config)?;
+    let app = Arc::new(App { config, index, auth, audit, store, metrics });
     Ok(Opened { app, reclaimer, archiver, socket, _claim: Some(claim) })
 }
 
@@ -116,7 +120,9 @@ pub(super) async fn open_remote(
     let (remote, cluster) = Remote::connect(options, index_metrics).await;
     let index = Index::behind(remote, cluster);
     await_ownership(store.as_ref(), &index).await?;
-    let app = Arc::new(App { config, index, store, metrics });
+    let auth = Authenticator::new().context("no random numbers are to be had")?;
+    let audit = audit(&config)?;
+    let app = Arc::new(App { config, index, auth, audit, store, metrics });
     Ok(Opened { app, reclaimer: None, archiver: None, socket: None, _claim: None })
 }
 
@@ -183,6 +189,12 @@ pub(super) fn policy(config: &Config) -> Policy {
         history_age: config.history.days.saturating_mul(DAY),
         events_age: config.history.event_days.saturating_mul(DAY),
     }
+}
+
+/// Where requests are noted, if they are.
+fn audit(config: &Config) -> anyhow::Result<AuditLog> {
+    let Some(file) = &config.log.audit else { return Ok(AuditLog::off()) };
+    AuditLog::to(file).with_context(|| format!("could not open {} (log.audit)", file.display()))
 }
 
 #[cfg(test)]

@@ -396,11 +396,13 @@ pub struct Log {
     pub format: LogFormat,
     /// What is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`: `info`, `warn,roadstead=debug`.
     pub filter: String,
+    /// A file to which a JSON line is appended for each request that was answered; none: nowhere.
+    pub audit: Option<PathBuf>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,openraft=off,fjall=warn,lsm_tree=warn".into() }
+        Self { audit: None, format: LogFormat::Text, filter: "info,openraft=off,fjall=warn,lsm_tree=warn".into() }
     }
 }
 

@@ -1,29 +1,149 @@
-//! What the caller of a request may do: asks [`crate::auth::decide`] and gives its decision the form of an answer.
+//! Who makes a request and what he may do: asks [`crate::auth`], and tells a client how to log in.
+//!
+//! Reads are judged by the index in the same view that answers them; here is judged what would begin before the index is
+//! asked. A change is judged again in its entry.
 
-use http::StatusCode;
+use std::net::SocketAddr;
 
-use super::Call;
-use crate::auth::decide::{Decision, Identity, Policy, decide, may_pull};
+use http::header::{HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode, Uri};
+
+use crate::app::App;
+use crate::auth::authenticate::{AuthError, Identified, credentials};
+use crate::auth::caller::Denial;
+use crate::auth::decide::{Need, needed};
+use crate::auth::policy::Verb;
+use crate::auth::session::Session;
+use crate::config::Anonymous;
 use crate::error::{ApiError, Code};
+use crate::index::IndexError;
 use crate::index::command::Refusal;
-use crate::oci::action::Action;
-use crate::oci::name::RepositoryName;
+use crate::oci::action::{Action, MountSource, UploadStart};
 
-/// Refuses what the caller may not do.
-pub fn check(call: &Call, action: &Action) -> Result<(), ApiError> {
-    match decide(&Identity::Anonymous, action, Policy::new(&call.app.config.access)) {
-        Decision::Allow => Ok(()),
-        Decision::Deny => Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            Code::Denied,
-            "this registry does not let everyone do this; its administrator sets access.anonymous",
-        )),
-        // Word for word what a repository that does not exist gets.
-        Decision::AsIfAbsent => Err(Refusal::RepositoryUnknown.into()),
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What the configuration lets everyone do. Nothing said means everything: `config::check` lets that pass on loopback only.
+pub fn everyone(app: &App) -> Anonymous {
+    app.config.access.anonymous.unwrap_or(Anonymous::Delete)
+}
+
+/// Finds out who makes a request.
+pub async fn identify(app: &App, headers: &HeaderMap, peer: SocketAddr) -> Result<Identified, ApiError> {
+    let credentials = credentials(headers)?;
+    Ok(app.auth.identify(&app.index, &credentials, everyone(app), peer.ip()).await?)
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Wrong => Self::new(
+                StatusCode::UNAUTHORIZED,
+                Code::Unauthorized,
+                "the user name, password or token is not right, has expired or was taken back: log in again",
+            ),
+            AuthError::TooMany => Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, error.to_string())
+                .header(RETRY_AFTER, HeaderValue::from_static("5")),
+            AuthError::Index(error) => error.into(),
+            AuthError::Random(error) => super::reply::internal().cause(error),
+        }
     }
 }
 
-/// Whether blobs of the repository may be mounted from.
-pub fn may_read(call: &Call, _repository: &RepositoryName) -> bool {
-    may_pull(&Identity::Anonymous, Policy::new(&call.app.config.access))
+/// Refuses what the caller may not begin. What is only read is judged where it is answered.
+pub async fn check(session: &Session, action: &Action) -> Result<(), ApiError> {
+    let everyone = session.caller.everyone;
+    let is_unknown = session.caller.subject.is_none() && session.caller.limits.is_none();
+    match needed(action) {
+        Need::Identity if is_unknown && everyone < Anonymous::Delete => Err(denied(Denial::Unauthenticated)),
+        Need::Filter if is_unknown && everyone < Anonymous::Pull => Err(denied(Denial::Unauthenticated)),
+        Need::Identity if !is_unknown => Ok(session.authorize(None).await.map(drop)?),
+        Need::Nothing | Need::Identity | Need::On(Verb::Pull, _) | Need::Filter => Ok(()),
+        Need::On(verb, repository) => Ok(session.authorize(Some((verb, repository))).await.map(drop)?),
+    }
+}
+
+/// Whether a refusal says that what the caller came with no longer holds.
+pub fn is_outdated(error: &ApiError) -> bool {
+    error.status == StatusCode::UNAUTHORIZED
+}
+
+/// What a client is told that may not do something.
+pub fn denied(denial: Denial) -> ApiError {
+    match denial {
+        Denial::Unauthenticated => {
+            ApiError::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "log in first: this is not open to everyone")
+        }
+        Denial::InsufficientScope => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            Code::Unauthorized,
+            "the token does not allow this: ask for one with the scope of the challenge",
+        ),
+        Denial::Denied => ApiError::new(
+            StatusCode::FORBIDDEN,
+            Code::Denied,
+            "you may not do this here; an administrator of the registry grants it by a policy",
+        ),
+        Denial::WriteOnce => ApiError::new(
+            StatusCode::FORBIDDEN,
+            Code::Denied,
+            "the tag is written once: it stays as it is; push another tag",
+        ),
+        // Word for word what a repository that does not exist gets.
+        Denial::Absent => Refusal::RepositoryUnknown.into(),
+    }
+}
+
+/// Whether an error is what is told of a repository that may not be seen: where one that is not there gets something else
+/// than an error, so does this one.
+pub fn is_absent(error: &IndexError) -> bool {
+    matches!(error, IndexError::Refused { refusal: Refusal::Forbidden { denial: Denial::Absent }, .. })
+}
+
+/// Where a request came to, as its client calls it: `https://registry.example.com`. A node may reach us by another name
+/// than the one in our configuration, so this is where it is sent to for a token.
+pub fn origin(uri: &Uri, headers: &HeaderMap, tls: bool) -> String {
+    let forwarded = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
+    let scheme = match forwarded {
+        Some("https") => "https",
+        Some("http") if !tls => "http",
+        _ => {
+            if tls {
+                "https"
+            } else {
+                "http"
+            }
+        }
+    };
+    let host = uri.authority().map(http::uri::Authority::as_str);
+    let host = host.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+    // It stands between quotes in a header.
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    let host = if !host.is_empty() && host.bytes().all(is_plain) { host } else { "localhost" };
+    format!("{scheme}://{host}")
+}
+
+/// How to log in for an action, as the token specification of distribution has it.
+pub fn challenge(origin: &str, service: &str, action: Option<&Action>, had_token: bool) -> HeaderValue {
+    let scope = action.and_then(scope).map_or(String::new(), |scope| format!(",scope=\"{scope}\""));
+    let error = if had_token { ",error=\"insufficient_scope\"" } else { "" };
+    let text = format!("Bearer realm=\"{origin}/token\",service=\"{service}\"{scope}{error}");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
+fn scope(action: &Action) -> Option<String> {
+    if matches!(action, Action::ListRepositories { .. }) {
+        return Some("registry:catalog:*".into());
+    }
+    let Need::On(verb, repository) = needed(action) else { return None };
+    let actions = match verb {
+        Verb::Pull => "pull",
+        Verb::Push | Verb::Overwrite => "pull,push",
+        Verb::Delete => "delete",
+        Verb::Admin => "*",
+    };
+    let mut scope = format!("repository:{repository}:{actions}");
+    if let Action::StartUpload { start: UploadStart::Mount { from: MountSource::Repository(from), .. }, .. } = action {
+        scope = format!("{scope} repository:{from}:pull");
+    }
+    Some(scope)
 }

@@ -17,6 +17,7 @@ use super::body::{Body, BodyError};
 use super::reply::{self, DOCKER_CONTENT_DIGEST, Reply};
 use super::{Call, conditions, failure, tags};
 use crate::app::App;
+use crate::auth::session::Session;
 use crate::blobs::reader::{self, ReadError};
 use crate::config::PRESIGNED_LIFE;
 use crate::error::{ApiError, Code};
@@ -28,7 +29,7 @@ use crate::oci::name::RepositoryName;
 use crate::reclaim::owner;
 
 pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    let (blob, stale) = find(&call.app, &repository, digest, false).await?;
+    let (blob, stale) = find(&call.session, &repository, digest, false).await?;
     if conditions::not_modified(&call.headers, &digest) {
         return reply::empty(named(StatusCode::NOT_MODIFIED, &digest));
     }
@@ -48,19 +49,19 @@ pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Rep
         builder = builder.header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, blob.size));
     }
     let length = range.end - range.start;
-    let stream = opened(&call.app, &repository, blob, range).await?;
+    let stream = opened(&call.session, &repository, blob, range).await?;
     reply::send(builder, Body::stream(stream, length))
 }
 
 /// Linearizable, since a client that is told that the blob is there does not push it; for the same reason a link whose
 /// grace runs out gets a new one, and a damaged blob is not there.
 pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    let (blob, _) = find(&call.app, &repository, digest, true).await?;
+    let (blob, _) = find(&call.session, &repository, digest, true).await?;
     if blob.damaged {
         return Err(unknown());
     }
     if needs_renewal(&blob, call.app.index.time()) {
-        call.app.index.submit(None, Command::RenewLink(LinkName { repository, digest })).await?;
+        call.session.submit(Command::RenewLink(LinkName { repository, digest })).await?;
     }
     if conditions::not_modified(&call.headers, &digest) {
         return reply::empty(named(StatusCode::NOT_MODIFIED, &digest));
@@ -70,7 +71,7 @@ pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Re
 
 pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
     check_deletable(&call.app)?;
-    call.app.index.submit(None, Command::DeleteBlob(LinkName { repository, digest })).await?;
+    call.session.submit(Command::DeleteBlob(LinkName { repository, digest })).await?;
     reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))
 }
 
@@ -104,13 +105,13 @@ fn unsatisfiable(size: u64) -> ApiError {
 
 /// The blob, and whether that may be out of date.
 async fn find(
-    app: &App,
+    session: &Session,
     repository: &RepositoryName,
     digest: Digest,
     linearizable: bool,
 ) -> Result<(Blob, bool), ApiError> {
-    let query = GetBlob { repository: repository.clone(), digest, linearizable };
-    let answer = app.index.query_any(query).await?;
+    let query = GetBlob { repository: repository.clone(), digest, linearizable, for_push: false };
+    let answer = session.query_any(query).await?;
     match answer.answer {
         Found::Here(blob) => Ok((blob, answer.stale)),
         Found::Nothing => Err(unknown()),
@@ -152,15 +153,15 @@ async fn redirect(app: &App, blob: &Blob) -> Result<Option<String>, ApiError> {
 /// Opens the content and waits for its first bytes, so that a failure to begin is an answer of its own. An object that
 /// is gone was condemned after the index was asked: where the bytes are now is asked once more.
 async fn opened(
-    app: &Arc<App>,
+    session: &Session,
     repository: &RepositoryName,
     blob: Blob,
     range: Range<u64>,
 ) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ApiError> {
-    let digest = blob.digest;
+    let (app, digest) = (&session.app, blob.digest);
     match begin(app, blob, range.clone()).await {
         Err(error) if error.is_gone() => {
-            let (blob, _) = find(app, repository, digest, true).await?;
+            let (blob, _) = find(session, repository, digest, true).await?;
             begin(app, blob, range).await.map_err(|error| failed(app, digest, error))
         }
         Err(error) => Err(failed(app, digest, error)),

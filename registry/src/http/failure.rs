@@ -52,14 +52,16 @@ impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         let bad = StatusCode::BAD_REQUEST;
         match error {
-            ActionError::Route => new(StatusCode::NOT_FOUND, Code::Unsupported, &error),
+            ActionError::Route | ActionError::Operation => new(StatusCode::NOT_FOUND, Code::Unsupported, &error),
             ActionError::Method { allow } => new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, &error)
                 .header(ALLOW, HeaderValue::from_static(allow)),
             ActionError::Name(_) => new(bad, Code::NameInvalid, &error),
             ActionError::Digest(_) | ActionError::DigestMissing => new(bad, Code::DigestInvalid, &error),
             ActionError::Tag(_) => new(bad, Code::ManifestInvalid, &error),
             ActionError::TagUnknown(_) => new(StatusCode::NOT_FOUND, Code::ManifestUnknown, &error),
-            ActionError::PageSize | ActionError::TagMissing => new(bad, Code::Unsupported, &error),
+            ActionError::PageSize | ActionError::TagMissing | ActionError::Explain => {
+                new(bad, Code::Unsupported, &error)
+            }
             ActionError::TooManyTags => new(StatusCode::URI_TOO_LONG, Code::ManifestInvalid, &error),
         }
     }
@@ -116,6 +118,14 @@ impl From<Refusal> for ApiError {
                     _ => error,
                 }
             }
+            Refusal::Forbidden { denial } => super::access::denied(*denial),
+            Refusal::AccountUnknown { .. } | Refusal::TokenUnknown | Refusal::PolicyUnknown { .. } => {
+                new(missing, Code::NameUnknown, &refusal)
+            }
+            Refusal::AccountExists { .. } | Refusal::LastAdministrator | Refusal::AdministratorExists => {
+                new(StatusCode::CONFLICT, Code::Denied, &refusal)
+            }
+            Refusal::AccessInvalid { .. } => new(bad, Code::Unsupported, &refusal),
             Refusal::Outdated
             | Refusal::BackupExists
             | Refusal::BackupUnknown

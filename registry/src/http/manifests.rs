@@ -31,7 +31,7 @@ static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 /// The manifest in the type that it was pushed as, whatever `Accept` says: another type would be another digest.
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
     let query = GetManifest { repository, reference, bytes: !head, held: None, as_it_stands: false };
-    let answer = match call.app.index.query_any(query.clone()).await {
+    let answer = match call.session.query_any(query.clone()).await {
         Err(error @ IndexError::Unavailable { .. }) if call.app.config.manifests.stale_tags => {
             last_heard_of(call, query).await.ok_or(error)?
         }
@@ -58,7 +58,7 @@ pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, 
 
 /// What was named so when an index node heard of it last. That something was not there then says nothing.
 async fn last_heard_of(call: &Call, query: GetManifest) -> Option<Answer<Found<Manifest>>> {
-    let answer = call.app.index.query_any(GetManifest { as_it_stands: true, ..query }).await.ok()?;
+    let answer = call.session.query_any(GetManifest { as_it_stands: true, ..query }).await.ok()?;
     matches!(answer.answer, Found::Here(_)).then_some(answer)
 }
 
@@ -107,7 +107,7 @@ pub async fn put(
         sparse: call.app.config.manifests.sparse,
     };
     crash::point("push::manifest::before_entry");
-    call.app.index.submit(None, Command::PutManifest(Box::new(command))).await?;
+    call.session.submit(Command::PutManifest(Box::new(command))).await?;
     crash::point("push::manifest::after_entry");
     let mut builder = reply::created(format!("/v2/{repository}/manifests/{digest}"), &digest);
     if let Some(subject) = manifest.subject {
@@ -126,14 +126,14 @@ pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> 
     if call.headers.contains_key(IF_MATCH) || call.headers.contains_key(IF_NONE_MATCH) {
         return Err(conditions::refused("a condition is about a tag; a digest always names the same manifest"));
     }
-    call.app.index.submit(None, Command::DeleteManifest(DeleteManifest { repository, digest })).await?;
+    call.session.submit(Command::DeleteManifest(DeleteManifest { repository, digest })).await?;
     reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))
 }
 
 pub async fn delete_tag(call: &Call, repository: RepositoryName, tag: Tag) -> Reply {
     blobs::check_deletable(&call.app)?;
     let condition = conditions::of_write(&call.headers)?;
-    call.app.index.submit(None, Command::DeleteTag(DeleteTag { repository, tag, condition })).await?;
+    call.session.submit(Command::DeleteTag(DeleteTag { repository, tag, condition })).await?;
     reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))
 }
 

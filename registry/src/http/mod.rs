@@ -5,6 +5,8 @@
 //! that is an error is OCI JSON with one of the 14 codes of the specification.
 
 mod access;
+mod administer;
+pub mod audit;
 mod blobs;
 mod body;
 mod catalog;
@@ -16,23 +18,27 @@ mod pages;
 mod referrers;
 mod reply;
 mod tags;
+mod token;
 mod uploads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
 pub use body::{Body, BodyError};
 pub use metrics::HttpMetrics;
+pub use reply::error_json;
 
 use crate::app::App;
+use crate::auth::session::Session;
 use crate::error::ApiError;
 use crate::oci::action::{Action, ActionError};
+use crate::oci::name::RepositoryName;
 use crate::push::receive::RequestBody;
 use reply::Reply;
 
@@ -46,6 +52,7 @@ pub struct Connection {
 /// What a handler is given beside its action.
 struct Call {
     app: Arc<App>,
+    session: Session,
     headers: HeaderMap,
 }
 
@@ -67,12 +74,46 @@ where
         received.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
         frame
     });
-    let call = Call { app: app.clone(), headers: parts.headers };
     let body = RequestBody::new(body.map_err(Into::into));
-    let reply = answer(call, body, action).instrument(span.clone()).await;
+    let origin = access::origin(&parts.uri, &parts.headers, connection.tls);
+    let had_token = parts.headers.contains_key(AUTHORIZATION);
+    let mut who = None;
+    let mut reply = match &action {
+        Ok(Action::IssueToken { post }) => {
+            let (headers, query) = (&parts.headers, parts.uri.query());
+            token::issue(&app, headers, query, *post, body, connection.peer, &mut who).instrument(span.clone()).await
+        }
+        _ => answer(&app, parts.headers, connection, body, action.clone(), &mut who).instrument(span.clone()).await,
+    };
+    if let Err(error) = &mut reply
+        && error.status == StatusCode::UNAUTHORIZED
+    {
+        let service = &app.index.cluster().id;
+        let value = match &action {
+            Ok(Action::IssueToken { .. }) => HeaderValue::from_static("Basic realm=\"roadstead\""),
+            action => access::challenge(&origin, service, action.as_ref().ok(), had_token),
+        };
+        error.headers.push((WWW_AUTHENTICATE, value));
+    }
     let mut response = span.in_scope(|| whole(reply, &parts.method, &id));
     response.body_mut().count(app.metrics.sent.clone());
     app.metrics.answered(name, response.status(), began.elapsed());
+    if app.audit.is_on() {
+        let status = response.status().as_u16();
+        let action = action.as_ref().ok();
+        let line = audit::Line {
+            time: crate::date::rfc3339(app.index.time()),
+            id: &id,
+            who: who.as_deref(),
+            from: connection.peer.ip(),
+            action: name,
+            repository: action.and_then(Action::repository).map(RepositoryName::as_str),
+            reference: action.and_then(Action::reference),
+            status,
+            allowed: !matches!(status, 401 | 403),
+        };
+        app.audit.write(&line).await;
+    }
     span.in_scope(|| {
         tracing::debug!(status = response.status().as_u16(), method = %parts.method, path = parts.uri.path(), "answered");
     });
@@ -85,14 +126,47 @@ pub fn not_yet(method: &Method) -> Response<Body> {
     whole(Err(error), method, &request_id())
 }
 
-async fn answer(call: Call, body: RequestBody, action: Result<Action, ActionError>) -> Reply {
+async fn answer(
+    app: &Arc<App>,
+    headers: HeaderMap,
+    connection: Connection,
+    body: RequestBody,
+    action: Result<Action, ActionError>,
+    who: &mut Option<String>,
+) -> Reply {
     let action = action?;
-    access::check(&call, &action)?;
-    dispatch(&call, body, action).await
+    let mut identified = access::identify(app, &headers, connection.peer).await?;
+    let mut body = Some(body);
+    loop {
+        let remembered = identified.remembered;
+        who.clone_from(&identified.caller.subject);
+        let session = Session::new(Arc::clone(app), identified.caller, identified.is_strict);
+        let call = Call { app: Arc::clone(app), session, headers: headers.clone() };
+        let reply = match access::check(&call.session, &action).await {
+            Ok(()) => dispatch(&call, body.take().unwrap_or_else(nothing), action.clone()).await,
+            Err(error) => Err(error),
+        };
+        // What was remembered of a password may be out of date: then it is looked at once more. Nothing was read or changed.
+        let is_outdated = reply.as_ref().is_err_and(access::is_outdated);
+        let Some(remembered) = remembered.filter(|_| is_outdated) else { return reply };
+        app.auth.forget(remembered);
+        if body.is_none() && !action.is_read() {
+            return reply;
+        }
+        identified = access::identify(app, &headers, connection.peer).await?;
+    }
+}
+
+/// The body of a request that has none.
+fn nothing() -> RequestBody {
+    RequestBody::new(http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}))
 }
 
 async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {
     match action {
+        // Answered before anybody is asked who he is.
+        Action::IssueToken { .. } => Err(reply::internal().cause(anyhow::anyhow!("a token is issued elsewhere"))),
+        Action::Administer(operation) => administer::run(call, body, &operation).await,
         Action::CheckVersion => reply::json(Response::builder(), "application/json", &serde_json::json!({})),
         Action::ListRepositories { page } => catalog::list(call, &page).await,
         Action::GetBlob { repository, digest, head: false } => blobs::get(call, repository, digest).await,

@@ -6,7 +6,7 @@ use http::Response;
 use serde::Serialize;
 
 use super::reply::{self, OCI_FILTERS_APPLIED, Reply};
-use super::{Call, pages};
+use super::{Call, access, pages};
 use crate::index::query::{ListReferrers, Page, Referrer};
 use crate::oci::action::PageRequest;
 use crate::oci::digest::Digest;
@@ -48,7 +48,11 @@ pub async fn list(
     let last = page.last.as_deref().map(str::parse).transpose().map_err(crate::oci::action::ActionError::Digest)?;
     let query =
         ListReferrers { repository: repository.clone(), subject, artifact_type: artifact_type.clone(), last, limit };
-    let found = fitting(call.app.index.query(query).await?);
+    let found = match call.session.query(query).await {
+        // As of a repository that is not there.
+        Err(error) if access::is_absent(&error) => Page { items: Vec::new(), more: false },
+        found => fitting(found?),
+    };
     let mut builder = Response::builder();
     if artifact_type.is_some() {
         builder = builder.header(OCI_FILTERS_APPLIED, "artifactType");

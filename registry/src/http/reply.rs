@@ -75,10 +75,15 @@ struct ErrorEntry<'a> {
     detail: &'a serde_json::Value,
 }
 
+/// An error in the form of the specification.
+pub fn error_json(error: &ApiError) -> Vec<u8> {
+    let entry = ErrorEntry { code: error.code.as_str(), message: &error.message, detail: &error.detail };
+    serde_json::to_vec(&Errors { errors: [entry] }).unwrap_or_default()
+}
+
 /// The answer to a request that failed.
 pub fn error(error: &ApiError) -> Response<Body> {
-    let entry = ErrorEntry { code: error.code.as_str(), message: &error.message, detail: &error.detail };
-    let bytes = serde_json::to_vec(&Errors { errors: [entry] }).unwrap_or_default();
+    let bytes = error_json(error);
     let mut response = Response::new(Body::whole(bytes));
     *response.status_mut() = error.status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

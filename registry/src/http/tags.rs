@@ -21,7 +21,7 @@ struct TagList {
 pub async fn list(call: &Call, repository: RepositoryName, page: &PageRequest) -> Reply {
     let limit = pages::limit(page);
     let query = ListTags { repository: repository.clone(), last: page.last.clone(), limit };
-    let found = call.app.index.query(query).await?.ok_or_else(unknown_repository)?;
+    let found = call.session.query(query).await?.ok_or_else(unknown_repository)?;
     let mut builder = Response::builder();
     if let (true, Some(last)) = (found.more, found.items.last()) {
         builder = pages::link(builder, &format!("/v2/{repository}/tags/list"), &[], limit, last.as_str());
@@ -45,7 +45,7 @@ struct History {
 pub async fn history(call: &Call, repository: RepositoryName, tag: Tag, page: &PageRequest) -> Reply {
     let limit = pages::limit(page);
     let query = TagHistory { repository: repository.clone(), tag: tag.clone(), limit };
-    match call.app.index.query(query).await? {
+    match call.session.query(query).await? {
         Found::Here(changes) => {
             reply::json(Response::builder(), "application/json", &History { name: repository, tag, changes })
         }

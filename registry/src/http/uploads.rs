@@ -4,15 +4,14 @@
 //! bytes have begun, so that they can be gone on from.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, LOCATION, RANGE};
 use http::response::Builder;
 use http::{HeaderMap, Response, StatusCode};
 
+use super::Call;
 use super::reply::{self, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, Reply};
-use super::{Call, access};
-use crate::app::App;
+use crate::auth::session::Session;
 use crate::error::{ApiError, Code};
 use crate::oci::action::{MountSource, UploadStart, UploadText};
 use crate::oci::content_range;
@@ -25,41 +24,40 @@ use crate::push::{PushError, mount};
 
 pub async fn start(call: &Call, body: RequestBody, repository: RepositoryName, start: UploadStart) -> Reply {
     match start {
-        UploadStart::Session { algorithm } => begun(&call.app, &repository, algorithm.unwrap_or(Algorithm::Sha256)),
+        UploadStart::Session { algorithm } => begun(&call.session, &repository, algorithm.unwrap_or(Algorithm::Sha256)),
         UploadStart::Whole { digest } => {
-            let (app, name) = (call.app.clone(), repository.clone());
-            detached(async move { upload::post(&app, &name, digest, body).await }).await??;
+            let (session, name) = (call.session.fork(), repository.clone());
+            detached(async move { upload::post(&session, &name, digest, body).await }).await??;
             reply::empty(blob_created(&repository, &digest))
         }
         UploadStart::Mount { digest, from } => {
             let from = match from {
                 MountSource::Repository(name) => vec![name],
-                MountSource::Anywhere => mount::sources(&call.app, digest).await?,
+                MountSource::Anywhere => mount::sources(&call.session, digest).await?,
                 MountSource::Nowhere => Vec::new(),
             };
-            let readable = from.into_iter().filter(|name| access::may_read(call, name)).collect();
-            let (app, name) = (call.app.clone(), repository.clone());
-            if detached(async move { mount::mount(&app, &name, digest, readable).await }).await?? {
+            let (session, name) = (call.session.fork(), repository.clone());
+            if detached(async move { mount::mount(&session, &name, digest, from).await }).await?? {
                 return reply::empty(blob_created(&repository, &digest));
             }
-            begun(&call.app, &repository, digest.algorithm())
+            begun(&call.session, &repository, digest.algorithm())
         }
     }
 }
 
 pub async fn status(call: &Call, repository: &RepositoryName, text: &UploadText) -> Reply {
-    let upload = upload::named(&call.app, repository, text)?;
-    let offset = upload::offset(&call.app, repository, &upload).await?;
+    let upload = upload::named(&call.session, repository, text)?;
+    let offset = upload::offset(&call.session, repository, &upload).await?;
     reply::empty(stands(StatusCode::NO_CONTENT, repository, &upload, offset))
 }
 
 pub async fn append(call: &Call, body: RequestBody, repository: RepositoryName, text: UploadText) -> Reply {
-    let app = call.app.clone();
-    let upload = upload::named(&app, &repository, &text)?;
+    let session = call.session.fork();
+    let upload = upload::named(&session, &repository, &text)?;
     let claim = claim(&call.headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
     check_length(&call.headers, claim)?;
     let (name, named) = (repository.clone(), upload.clone());
-    let result = detached(async move { upload::append(&app, &name, &named, claim, body).await }).await?;
+    let result = detached(async move { upload::append(&session, &name, &named, claim, body).await }).await?;
     let offset = result.map_err(|error| refused(error, &repository, &upload))?;
     reply::empty(stands(StatusCode::ACCEPTED, &repository, &upload, offset).header(CONTENT_LENGTH, 0))
 }
@@ -71,19 +69,19 @@ pub async fn finish(
     text: UploadText,
     digest: Digest,
 ) -> Reply {
-    let app = call.app.clone();
-    let upload = upload::named(&app, &repository, &text)?;
+    let session = call.session.fork();
+    let upload = upload::named(&session, &repository, &text)?;
     let claim = claim(&call.headers).map_err(|error| at_offset(error, &repository, &upload, None))?;
     check_length(&call.headers, claim)?;
     let (name, named) = (repository.clone(), upload.clone());
-    let result = detached(async move { upload::finish(&app, &name, &named, digest, claim, body).await }).await?;
+    let result = detached(async move { upload::finish(&session, &name, &named, digest, claim, body).await }).await?;
     result.map_err(|error| refused(error, &repository, &upload))?;
     reply::empty(blob_created(&repository, &digest))
 }
 
 pub async fn cancel(call: &Call, repository: &RepositoryName, text: &UploadText) -> Reply {
-    let upload = upload::named(&call.app, repository, text)?;
-    upload::cancel(&call.app, repository, &upload).await?;
+    let upload = upload::named(&call.session, repository, text)?;
+    upload::cancel(&call.session, repository, &upload).await?;
     reply::empty(Response::builder().status(StatusCode::NO_CONTENT))
 }
 
@@ -93,8 +91,9 @@ async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'sta
     tokio::spawn(work.in_current_span()).await.map_err(|error| reply::internal().cause(error))
 }
 
-fn begun(app: &Arc<App>, repository: &RepositoryName, algorithm: Algorithm) -> Reply {
-    let upload = upload::begin(app, repository, algorithm)?;
+fn begun(session: &Session, repository: &RepositoryName, algorithm: Algorithm) -> Reply {
+    let upload = upload::begin(session, repository, algorithm)?;
+    let app = &session.app;
     let mut builder = stands(StatusCode::ACCEPTED, repository, &upload, 0).header(CONTENT_LENGTH, 0);
     if app.config.uploads.chunk_min_bytes > 0 {
         builder = builder.header(OCI_CHUNK_MIN_LENGTH, app.config.uploads.chunk_min_bytes);

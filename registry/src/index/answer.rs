@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::access::{self, AccessChange};
 use super::agreement;
 use super::client::{IndexError, found};
 use super::level::{FIRST, LEVEL};
@@ -149,8 +150,38 @@ impl Answers {
             ListBackups::NAME => self.one::<ListBackups>(asked).await,
             ListBlobs::NAME => self.one::<ListBlobs>(asked).await,
             GetStatus::NAME => self.one::<GetStatus>(asked).await,
-            _ => Err(Fault::NoSuchCall),
+            name => match self.access(name, asked).await {
+                Some(answered) => answered,
+                None => Err(Fault::NoSuchCall),
+            },
         }
+    }
+
+    /// Questions on behalf of somebody, and about accounts.
+    async fn access(&self, name: &str, asked: &Asked) -> Option<Result<Answered, Fault>> {
+        Some(match name {
+            <access::Asked<GetManifest>>::NAME => self.one::<access::Asked<GetManifest>>(asked).await,
+            <access::Asked<GetBlob>>::NAME => self.one::<access::Asked<GetBlob>>(asked).await,
+            <access::Asked<GetUpload>>::NAME => self.one::<access::Asked<GetUpload>>(asked).await,
+            <access::Asked<ListTags>>::NAME => self.one::<access::Asked<ListTags>>(asked).await,
+            <access::Asked<ListReferrers>>::NAME => self.one::<access::Asked<ListReferrers>>(asked).await,
+            <access::Asked<TagHistory>>::NAME => self.one::<access::Asked<TagHistory>>(asked).await,
+            access::VisibleRepositories::NAME => self.one::<access::VisibleRepositories>(asked).await,
+            access::ReadableSources::NAME => self.one::<access::ReadableSources>(asked).await,
+            access::Authorize::NAME => self.one::<access::Authorize>(asked).await,
+            access::Allowed::NAME => self.one::<access::Allowed>(asked).await,
+            access::GetCredentials::NAME => self.one::<access::GetCredentials>(asked).await,
+            access::GetToken::NAME => self.one::<access::GetToken>(asked).await,
+            access::ListKeys::NAME => self.one::<access::ListKeys>(asked).await,
+            access::GetAccount::NAME => self.one::<access::GetAccount>(asked).await,
+            access::ListAccounts::NAME => self.one::<access::ListAccounts>(asked).await,
+            access::ListTokens::NAME => self.one::<access::ListTokens>(asked).await,
+            access::ListPolicies::NAME => self.one::<access::ListPolicies>(asked).await,
+            access::ListAudit::NAME => self.one::<access::ListAudit>(asked).await,
+            access::Explain::NAME => self.one::<access::Explain>(asked).await,
+            access::GetFirst::NAME => self.one::<access::GetFirst>(asked).await,
+            _ => return None,
+        })
     }
 
     async fn one<Q: Query>(&self, asked: &Asked) -> Result<Answered, Fault> {
@@ -365,7 +396,18 @@ fn check(role: Role, path: &str) -> Result<(), Fault> {
 }
 
 /// Whether a command serves a client of the registry. The others keep the index in order, and only its nodes propose them. Pure.
-const fn serves_clients(command: &Command) -> bool {
+fn serves_clients(command: &Command) -> bool {
+    let housekeeping = |change: &AccessChange| {
+        matches!(change, AccessChange::NoteUse { .. } | AccessChange::PutKey { .. } | AccessChange::TakeFirst { .. })
+    };
+    match command {
+        Command::OnBehalf(it) => matches!(it.command, Command::Access(_)) || serves_clients(&it.command),
+        Command::Access(change) => housekeeping(change),
+        command => is_of_clients(command),
+    }
+}
+
+const fn is_of_clients(command: &Command) -> bool {
     matches!(
         command,
         Command::RecordUpload(_)

@@ -323,6 +323,10 @@ pub async fn found(local: &Local, id: String) -> Result<Cluster, OpenError> {
     if let Err(refusal) = reply {
         return Err(OpenError::Prepare(IndexError::Refused { command: "bootstrap", refusal }));
     }
+    // Nobody needs to follow from an older version yet.
+    if let Err(fault) = super::raise::raise(local, Some(super::level::BEGIN)).await {
+        tracing::warn!(%fault, "a new cluster begins at feature level 1; `roadstead index raise` raises it");
+    }
     let (status, _) = local.query(GetStatus).await.map_err(OpenError::Prepare)?;
     status.cluster.ok_or_else(|| OpenError::Prepare(unavailable("the cluster was not founded")))
 }

@@ -10,6 +10,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::access::{AccessChange, OnBehalf};
+pub use super::refusal::Refusal;
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
 use crate::oci::digest::{Algorithm, Digest};
@@ -190,6 +192,10 @@ pub enum Command {
     ForgetBackup(ForgetBackup),
     /// Puts a feature level in force. One that is in force already, or a lower one, changes nothing.
     RaiseLevel(RaiseLevel),
+    /// Changes who may do what.
+    Access(Box<AccessChange>),
+    /// Another command, if this caller may do it.
+    OnBehalf(Box<OnBehalf>),
     /// Does nothing but exist: a command that the release before does not know.
     #[cfg(feature = "next-level")]
     Note(Note),
@@ -197,7 +203,7 @@ pub enum Command {
 
 impl Command {
     /// The name in logs and metrics.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Bootstrap(_) => "bootstrap",
             Self::SetPolicy(_) => "set_policy",
@@ -218,6 +224,8 @@ impl Command {
             Self::PinBackup(_) => "pin_backup",
             Self::ForgetBackup(_) => "forget_backup",
             Self::RaiseLevel(_) => "raise_level",
+            Self::Access(change) => change.name(),
+            Self::OnBehalf(it) => it.command.name(),
             #[cfg(feature = "next-level")]
             Self::Note(_) => "note",
         }
@@ -429,58 +437,4 @@ pub enum Outcome {
         done: u32,
         more: bool,
     },
-}
-
-/// Why the state machine refused a command. A refusal is replicated like any other outcome, and changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
-    #[error("the index is not bootstrapped")]
-    NotBootstrapped,
-    #[error("the index belongs to cluster {cluster}, epoch {epoch}")]
-    OtherCluster { cluster: String, epoch: u64 },
-    #[error("the request is too old to be told from a repeated one")]
-    RequestTooOld,
-    #[error("the upload is unknown, cancelled or expired")]
-    UploadUnknown,
-    #[error("the upload stands at {offset}")]
-    OffsetMismatch { offset: u64 },
-    #[error("the object's day {day} is closed")]
-    DayClosed { day: u32 },
-    #[error("blob {digest} is not in the repository")]
-    BlobUnknown { digest: Digest },
-    #[error("no source repository holds the blob")]
-    MountSourceUnknown,
-    #[error("blob {digest} is needed by a manifest of the repository")]
-    BlobInUse { digest: Digest },
-    #[error("parts of the manifest are not in the repository: {missing:?}")]
-    /// The first of them.
-    PartsMissing { missing: Vec<Digest> },
-    #[error("the descriptor of {digest} claims {claimed} bytes, it has {actual}")]
-    SizeMismatch { digest: Digest, claimed: u64, actual: u64 },
-    #[error("the manifest is stored as {stored}")]
-    MediaTypeMismatch { stored: String },
-    #[error("the manifest is unknown")]
-    ManifestUnknown,
-    #[error("the manifest is listed by the image index {parent}")]
-    ManifestInUse { parent: Digest },
-    #[error(
-        "more than {most} tags point at the manifest, which are too many to be taken away at once: delete tags by their names first"
-    )]
-    TooManyTags { most: u32 },
-    #[error("the tag is unknown")]
-    TagUnknown,
-    #[error("the condition does not hold; the tag points at {current:?}")]
-    ConditionFailed { current: Option<Digest> },
-    #[error("the repository is unknown")]
-    RepositoryUnknown,
-    #[error("somebody else changed this first")]
-    Outdated,
-    #[error("there is a backup of this name already")]
-    BackupExists,
-    #[error("there is no backup of this name")]
-    BackupUnknown,
-    #[error("this needs feature level {needed}, and {in_force} is in force: `roadstead index raise` raises it")]
-    LevelNotInForce { needed: u32, in_force: u32 },
-    #[error("feature level {level} is not known to every member: the highest that can be put in force is {known}")]
-    LevelUnknown { level: u32, known: u32 },
 }

@@ -14,8 +14,14 @@ use super::command::Command;
 /// The level of everything until a higher one is put in force.
 pub const FIRST: u32 = 1;
 
+/// Accounts and policies, and commands that go with the one who asks.
+pub const ACCESS: u32 = 2;
+
+/// The level that a new cluster begins with.
+pub const BEGIN: u32 = ACCESS;
+
 /// The highest level that this roadstead knows.
-pub const LEVEL: u32 = if cfg!(feature = "next-level") { 2 } else { FIRST };
+pub const LEVEL: u32 = if cfg!(feature = "next-level") { 3 } else { ACCESS };
 
 /// Something is of a level that this roadstead does not know: it is whole, and a newer one reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +45,7 @@ pub const fn check(what: &'static str, level: u32) -> Result<(), Newer> {
 
 impl Command {
     /// The level that must be in force before this is proposed or applied.
-    pub const fn level(&self) -> u32 {
+    pub fn level(&self) -> u32 {
         match self {
             Self::Bootstrap(_)
             | Self::SetPolicy(_)
@@ -60,13 +66,15 @@ impl Command {
             | Self::PinBackup(_)
             | Self::ForgetBackup(_)
             | Self::RaiseLevel(_) => FIRST,
+            Self::Access(_) => ACCESS,
+            Self::OnBehalf(it) => it.command.level().max(ACCESS),
             #[cfg(feature = "next-level")]
-            Self::Note(_) => 2,
+            Self::Note(_) => 3,
         }
     }
 
     /// The level that whoever reads and applies this must know: to raise the level needs all that comes after it.
-    pub const fn reader(&self) -> u32 {
+    pub fn reader(&self) -> u32 {
         match self {
             Self::RaiseLevel(raise) if raise.level > FIRST => raise.level,
             _ => self.level(),

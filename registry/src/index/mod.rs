@@ -4,6 +4,7 @@
 //! entry of the log ([`raft`]), and [`state`] applies it: deterministic, without clock, randomness or network.
 //! Nothing outside this folder may know how the state is kept, and nothing outside [`raft`] may name openraft.
 
+pub mod access;
 pub mod agreement;
 pub mod answer;
 pub mod archive;
@@ -24,6 +25,7 @@ pub mod query;
 pub mod raft;
 mod raise;
 pub mod rebuild;
+mod refusal;
 pub mod remote;
 pub mod snapshot;
 pub mod space;

@@ -132,6 +132,9 @@ pub struct GetBlob {
     pub digest: Digest,
     /// A HEAD must be linearizable, since a client relies on its answer when it skips an upload.
     pub linearizable: bool,
+    /// It is part of a push, so who asks needs the right to push and no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_push: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

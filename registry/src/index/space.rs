@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::access::AccessChange;
 use super::command::Command;
 
 /// How long a reading of the free space holds.
@@ -78,6 +79,8 @@ pub fn adds(command: &Command) -> bool {
         | Command::PinBackup(_)
         | Command::ForgetBackup(_)
         | Command::RaiseLevel(_) => false,
+        Command::Access(change) => matches!(**change, AccessChange::PutAccount(_) | AccessChange::PutToken(_)),
+        Command::OnBehalf(it) => adds(&it.command),
         #[cfg(feature = "next-level")]
         Command::Note(_) => true,
     }

@@ -1,5 +1,6 @@
 //! How large a command is, about: what bounds memory on its way through the log. Pure.
 
+use super::access::AccessChange;
 use super::command::{Command, Place, Segment};
 
 /// What every command takes, whatever it says.
@@ -32,8 +33,38 @@ pub fn of(command: &Command) -> usize {
         | Command::PinBackup(_)
         | Command::ForgetBackup(_)
         | Command::RaiseLevel(_) => 0,
+        Command::Access(change) => access(change),
+        Command::OnBehalf(it) => of(&it.command) + BASE,
         #[cfg(feature = "next-level")]
         Command::Note(note) => note.text.len(),
+    }
+}
+
+fn access(change: &AccessChange) -> usize {
+    let grants = |grants: Option<&Vec<_>>| 512 * grants.map_or(0, Vec::len);
+    match change {
+        AccessChange::PutAccount(put) => {
+            grants(put.grants.as_ref()) + 64 * put.groups.as_ref().map_or(0, std::collections::BTreeSet::len) + BASE
+        }
+        AccessChange::PutToken(put) => grants(put.limits.as_ref()) + BASE,
+        AccessChange::ChangeGroup { add, remove, .. } => 64 * (add.len() + remove.len()),
+        AccessChange::NoteUse { tokens } => 64 * tokens.len(),
+        AccessChange::PutPolicy { policy, .. } => policy
+            .rules
+            .iter()
+            .map(|rule| {
+                let subjects: usize = rule.subjects.iter().map(|subjects| subjects.as_str().len() + 8).sum();
+                let patterns: usize = rule.repositories.iter().map(|pattern| pattern.as_str().len() + 8).sum();
+                subjects + patterns + 64
+            })
+            .sum(),
+        AccessChange::DeleteAccount { .. }
+        | AccessChange::SetPassword { .. }
+        | AccessChange::DeleteToken { .. }
+        | AccessChange::DeletePolicy { .. }
+        | AccessChange::PutKey { .. }
+        | AccessChange::OfferFirst { .. }
+        | AccessChange::TakeFirst { .. } => 0,
     }
 }
 

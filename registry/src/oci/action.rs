@@ -15,6 +15,7 @@ use query::Parameters;
 use super::digest::{Algorithm, Digest, DigestError};
 use super::name::RepositoryName;
 use super::reference::{Reference, Tag};
+use crate::api::operation::Operation;
 
 /// The most `tag` parameters that one push may have.
 pub const MAX_TAG_PARAMETERS: usize = 100;
@@ -22,6 +23,10 @@ pub const MAX_TAG_PARAMETERS: usize = 100;
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// `GET` or `POST /token`: the token service, beside the API of the specification.
+    IssueToken { post: bool },
+    /// `/api/v1/…`: the administrators' API.
+    Administer(Operation),
     /// `GET /v2/`: does this registry speak the API?
     CheckVersion,
     /// `GET /v2/_catalog`.
@@ -105,6 +110,10 @@ pub enum ActionError {
     TagUnknown(super::reference::TagError),
     #[error("the tag parameter is missing; ask for the history of one tag with ?tag=<tag>")]
     TagMissing,
+    #[error("there is nothing at this path of the administrators' API; /api/v1/openapi.json describes it")]
+    Operation,
+    #[error("say verb and repository: ?subject=user:<name>&verb=<verb>&repository=<name>")]
+    Explain,
     #[error("n must be a number without sign, fraction or exponent")]
     PageSize,
     #[error("at most {MAX_TAG_PARAMETERS} tags can be pushed in one request")]
@@ -127,6 +136,16 @@ enum Route<'a> {
 impl Action {
     /// Parses the method, the raw path and the raw query of a request.
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, ActionError> {
+        if path == "/token" {
+            return match *method {
+                Method::GET => Ok(Self::IssueToken { post: false }),
+                Method::POST => Ok(Self::IssueToken { post: true }),
+                _ => Err(ActionError::Method { allow: "GET, POST" }),
+            };
+        }
+        if let Some(rest) = path.strip_prefix("/api/v1/") {
+            return Operation::parse(method, rest, query).map(Self::Administer);
+        }
         let rest = match path.strip_prefix("/v2") {
             Some("") => "",
             Some(rest) => rest.strip_prefix('/').ok_or(ActionError::Route)?,
@@ -143,6 +162,8 @@ impl Action {
     /// The name in metrics, logs and audit.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::IssueToken { .. } => "issue_token",
+            Self::Administer(operation) => operation.name(),
             Self::CheckVersion => "check_version",
             Self::ListRepositories { .. } => "list_repositories",
             Self::GetBlob { head: false, .. } => "get_blob",
@@ -164,10 +185,50 @@ impl Action {
         }
     }
 
+    /// What in the repository it is about: a tag, a digest, or the id of an upload.
+    pub fn reference(&self) -> Option<String> {
+        match self {
+            Self::GetBlob { digest, .. }
+            | Self::DeleteBlob { digest, .. }
+            | Self::FinishUpload { digest, .. }
+            | Self::DeleteManifest { digest, .. }
+            | Self::ListReferrers { subject: digest, .. } => Some(digest.to_string()),
+            Self::UploadStatus { upload, .. }
+            | Self::AppendUpload { upload, .. }
+            | Self::CancelUpload { upload, .. } => Some(upload.0.clone()),
+            Self::GetManifest { reference, .. } | Self::PutManifest { reference, .. } => Some(match reference {
+                Reference::Digest(digest) => digest.to_string(),
+                Reference::Tag(tag) => tag.as_str().to_owned(),
+            }),
+            Self::DeleteTag { tag, .. } | Self::TagHistory { tag, .. } => Some(tag.as_str().to_owned()),
+            Self::IssueToken { .. }
+            | Self::Administer(_)
+            | Self::CheckVersion
+            | Self::ListRepositories { .. }
+            | Self::StartUpload { .. }
+            | Self::ListTags { .. } => None,
+        }
+    }
+
+    /// Whether it changes nothing and its request has no body.
+    pub const fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::CheckVersion
+                | Self::ListRepositories { .. }
+                | Self::GetBlob { .. }
+                | Self::UploadStatus { .. }
+                | Self::GetManifest { .. }
+                | Self::ListTags { .. }
+                | Self::TagHistory { .. }
+                | Self::ListReferrers { .. }
+        )
+    }
+
     /// The repository it is about; none for the two actions that are about the registry.
     pub const fn repository(&self) -> Option<&RepositoryName> {
         match self {
-            Self::CheckVersion | Self::ListRepositories { .. } => None,
+            Self::IssueToken { .. } | Self::Administer(_) | Self::CheckVersion | Self::ListRepositories { .. } => None,
             Self::GetBlob { repository, .. }
             | Self::DeleteBlob { repository, .. }
             | Self::StartUpload { repository, .. }

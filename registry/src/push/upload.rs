@@ -12,7 +12,7 @@ use super::crash;
 use super::hash::Hasher;
 use super::receive::{Ending, Received, RequestBody, receive};
 use super::upload_id::Upload;
-use crate::app::App;
+use crate::auth::session::Session;
 use crate::blobs::ObjectKey;
 use crate::index::IndexError;
 use crate::index::command::{
@@ -42,25 +42,33 @@ struct Standing {
 }
 
 /// Begins an upload. Nothing is recorded: its id says all.
-pub fn begin(app: &App, repository: &RepositoryName, algorithm: Algorithm) -> Result<Upload, PushError> {
+pub fn begin(session: &Session, repository: &RepositoryName, algorithm: Algorithm) -> Result<Upload, PushError> {
     let mut random = [0; 10];
     crate::random::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
-    Upload::begin(&app.index.cluster().upload_key, repository, app.index.time(), algorithm, random)
-        .ok_or_else(|| PushError::Hash(anyhow::anyhow!("the upload key of the cluster cannot be used")))
+    Upload::begin(
+        &session.app.index.cluster().upload_key,
+        repository,
+        session.who(),
+        session.app.index.time(),
+        algorithm,
+        random,
+    )
+    .ok_or_else(|| PushError::Hash(anyhow::anyhow!("the upload key of the cluster cannot be used")))
 }
 
 /// Finds out which upload a client means.
-pub fn named(app: &App, repository: &RepositoryName, text: &UploadText) -> Result<Upload, PushError> {
-    let upload = Upload::check(&app.index.cluster().upload_key, repository, text).ok_or(PushError::UploadUnknown)?;
-    if upload.expires(app.config.uploads.ttl_seconds) <= app.index.time() {
+pub fn named(session: &Session, repository: &RepositoryName, text: &UploadText) -> Result<Upload, PushError> {
+    let upload = Upload::check(&session.app.index.cluster().upload_key, repository, session.who(), text)
+        .ok_or(PushError::UploadUnknown)?;
+    if upload.expires(session.app.config.uploads.ttl_seconds) <= session.app.index.time() {
         return Err(PushError::UploadUnknown);
     }
     Ok(upload)
 }
 
 /// How many bytes of an upload are durable.
-pub async fn offset(app: &App, repository: &RepositoryName, upload: &Upload) -> Result<u64, PushError> {
-    match find(app, repository, upload).await? {
+pub async fn offset(session: &Session, repository: &RepositoryName, upload: &Upload) -> Result<u64, PushError> {
+    match find(session, repository, upload).await? {
         None => Ok(0),
         Some(query::Upload::Open { offset, .. }) => Ok(offset),
         Some(query::Upload::Finished { .. } | query::Upload::Cancelled) => Err(PushError::UploadUnknown),
@@ -69,19 +77,19 @@ pub async fn offset(app: &App, repository: &RepositoryName, upload: &Upload) -> 
 
 /// Appends `body`, and says where the upload stands then.
 pub async fn append(
-    app: &App,
+    session: &Session,
     repository: &RepositoryName,
     upload: &Upload,
     claim: Option<Claim>,
     body: RequestBody,
 ) -> Result<u64, PushError> {
-    let standing = open(find(app, repository, upload).await?)?;
+    let standing = open(find(session, repository, upload).await?)?;
     if standing.segments.len() >= MAX_SEGMENTS {
         return Err(PushError::TooManyChunks);
     }
     check_claim(claim, standing.offset)?;
     let hasher = resume(&standing, upload.algorithm)?;
-    let received = receive_after(app, standing.offset, hasher, body).await?;
+    let received = receive_after(session, standing.offset, hasher, body).await?;
     let expected = claim.map(|claim| claim.end - claim.start);
     let received = match (&received.ending, expected) {
         (Ending::Whole, Some(expected)) if expected != received.length => {
@@ -91,34 +99,34 @@ pub async fn append(
         }
         _ => received,
     };
-    record(app, repository, upload, standing.offset, received).await
+    record(session, repository, upload, standing.offset, received).await
 }
 
 /// Appends `body` and makes everything a blob of the repository.
 pub async fn finish(
-    app: &App,
+    session: &Session,
     repository: &RepositoryName,
     upload: &Upload,
     digest: Digest,
     claim: Option<Claim>,
     body: RequestBody,
 ) -> Result<(), PushError> {
-    let found = find(app, repository, upload).await?;
+    let found = find(session, repository, upload).await?;
     if matches!(found, Some(query::Upload::Finished { digest: finished }) if finished == digest) {
-        return still_there(app, repository, digest).await;
+        return still_there(session, repository, digest).await;
     }
     let standing = open(found)?;
     check_claim(claim, standing.offset)?;
     let hasher = match &standing.hash {
         Some(hash) if hash.algorithm != digest.algorithm() => {
-            hash_again(app, &standing.segments, digest.algorithm()).await?
+            hash_again(session, &standing.segments, digest.algorithm()).await?
         }
         _ => resume(&standing, digest.algorithm())?,
     };
-    let received = receive_after(app, standing.offset, hasher, body).await?;
+    let received = receive_after(session, standing.offset, hasher, body).await?;
     if matches!(received.ending, Ending::Broken(_)) {
         // The client may ask where it stands and go on from there.
-        return record(app, repository, upload, standing.offset, received).await.map(|_| ());
+        return record(session, repository, upload, standing.offset, received).await.map(|_| ());
     }
     let expected = claim.map_or(received.length, |claim| claim.end - claim.start);
     let segment = keep_if_right(received, digest, expected).await?;
@@ -129,31 +137,40 @@ pub async fn finish(
         upload: Some(FinishedUpload {
             upload: upload.id.clone(),
             expected_offset: standing.offset,
-            expires: upload.expires(app.config.uploads.ttl_seconds),
+            expires: upload.expires(session.app.config.uploads.ttl_seconds),
         }),
         segment,
     };
-    commit_blob(app, commit).await
+    commit_blob(session, commit).await
 }
 
 /// Makes a body posted in one request a blob of the repository.
-pub async fn post(app: &App, repository: &RepositoryName, digest: Digest, body: RequestBody) -> Result<(), PushError> {
-    let received = receive_after(app, 0, Hasher::new(digest.algorithm()), body).await?;
+pub async fn post(
+    session: &Session,
+    repository: &RepositoryName,
+    digest: Digest,
+    body: RequestBody,
+) -> Result<(), PushError> {
+    let received = receive_after(session, 0, Hasher::new(digest.algorithm()), body).await?;
     let size = received.length;
     let segment = keep_if_right(received, digest, size).await?;
-    commit_blob(app, CommitBlob { repository: repository.clone(), digest, size, upload: None, segment }).await
+    commit_blob(session, CommitBlob { repository: repository.clone(), digest, size, upload: None, segment }).await
 }
 
 /// Ends an upload without a blob. It stays ended: what is still on its way to it is refused.
-pub async fn cancel(app: &App, repository: &RepositoryName, upload: &Upload) -> Result<(), PushError> {
-    let expires = upload.expires(app.config.uploads.ttl_seconds);
+pub async fn cancel(session: &Session, repository: &RepositoryName, upload: &Upload) -> Result<(), PushError> {
+    let expires = upload.expires(session.app.config.uploads.ttl_seconds);
     let command = CancelUpload { repository: repository.clone(), upload: upload.id.clone(), expires };
-    app.index.submit(None, Command::CancelUpload(command)).await?;
+    session.submit(Command::CancelUpload(command)).await?;
     Ok(())
 }
 
-async fn find(app: &App, repository: &RepositoryName, upload: &Upload) -> Result<Option<query::Upload>, PushError> {
-    Ok(app.index.query(GetUpload { repository: repository.clone(), upload: upload.id.clone() }).await?)
+async fn find(
+    session: &Session,
+    repository: &RepositoryName,
+    upload: &Upload,
+) -> Result<Option<query::Upload>, PushError> {
+    Ok(session.query(GetUpload { repository: repository.clone(), upload: upload.id.clone() }).await?)
 }
 
 fn open(found: Option<query::Upload>) -> Result<Standing, PushError> {
@@ -166,13 +183,13 @@ fn open(found: Option<query::Upload>) -> Result<Standing, PushError> {
 
 /// The answer to a client that finishes again, having lost the first answer: true only as long as the blob is there and
 /// whole. The grace begins again, as it does with every finish.
-async fn still_there(app: &App, repository: &RepositoryName, digest: Digest) -> Result<(), PushError> {
-    let query = GetBlob { repository: repository.clone(), digest, linearizable: true };
-    match app.index.query(query).await? {
+async fn still_there(session: &Session, repository: &RepositoryName, digest: Digest) -> Result<(), PushError> {
+    let query = GetBlob { repository: repository.clone(), digest, linearizable: true, for_push: true };
+    match session.query(query).await? {
         Found::Here(blob) if !blob.damaged => {}
         Found::Here(_) | Found::Nothing | Found::NoRepository => return Err(PushError::UploadUnknown),
     }
-    match app.index.submit(None, Command::RenewLink(LinkName { repository: repository.clone(), digest })).await {
+    match session.submit(Command::RenewLink(LinkName { repository: repository.clone(), digest })).await {
         Err(IndexError::Refused { refusal: Refusal::BlobUnknown { .. }, .. }) => Err(PushError::UploadUnknown),
         other => Ok(other.map(|_| ())?),
     }
@@ -192,22 +209,27 @@ fn resume(standing: &Standing, algorithm: Algorithm) -> Result<Hasher, PushError
     }
 }
 
-async fn receive_after(app: &App, offset: u64, hasher: Hasher, body: RequestBody) -> Result<Received, PushError> {
-    let _running = app.metrics.upload_running();
-    let inline = app.config.blobs.inline_limit.saturating_sub(offset);
-    Ok(receive(app.store.as_ref(), new_key(app)?, inline, hasher, body).await?)
+async fn receive_after(
+    session: &Session,
+    offset: u64,
+    hasher: Hasher,
+    body: RequestBody,
+) -> Result<Received, PushError> {
+    let _running = session.app.metrics.upload_running();
+    let inline = session.app.config.blobs.inline_limit.saturating_sub(offset);
+    Ok(receive(session.app.store.as_ref(), new_key(session)?, inline, hasher, body).await?)
 }
 
-fn new_key(app: &App) -> Result<ObjectKey, PushError> {
+fn new_key(session: &Session) -> Result<ObjectKey, PushError> {
     let mut random = [0; 16];
     crate::random::fill(&mut random).map_err(|error| PushError::Hash(error.into()))?;
-    let cluster = app.index.cluster();
-    Ok(ObjectKey::new(&cluster.id, cluster.epoch, app.index.time(), u128::from_le_bytes(random)))
+    let cluster = session.app.index.cluster();
+    Ok(ObjectKey::new(&cluster.id, cluster.epoch, session.app.index.time(), u128::from_le_bytes(random)))
 }
 
 /// Records what was received as the next segment; when the client vanished, what came before that.
 async fn record(
-    app: &App,
+    session: &Session,
     repository: &RepositoryName,
     upload: &Upload,
     offset: u64,
@@ -225,9 +247,9 @@ async fn record(
                 expected_offset: offset,
                 segment,
                 hash,
-                expires: upload.expires(app.config.uploads.ttl_seconds),
+                expires: upload.expires(session.app.config.uploads.ttl_seconds),
             };
-            match submit(app, Command::RecordUpload(record), key).await? {
+            match submit(session, Command::RecordUpload(record), key).await? {
                 Outcome::Upload { offset } => offset,
                 _ => offset,
             }
@@ -262,19 +284,19 @@ async fn keep_if_right(received: Received, expected: Digest, size: u64) -> Resul
     }
 }
 
-async fn commit_blob(app: &App, commit: CommitBlob) -> Result<(), PushError> {
+async fn commit_blob(session: &Session, commit: CommitBlob) -> Result<(), PushError> {
     let key = commit.segment.as_ref().and_then(key_of);
-    submit(app, Command::CommitBlob(commit), key).await.map(|_| ())
+    submit(session, Command::CommitBlob(commit), key).await.map(|_| ())
 }
 
 /// Submits a command that names a new object; when the index certainly did not take it, the object is deleted.
-async fn submit(app: &App, command: Command, key: Option<ObjectKey>) -> Result<Outcome, PushError> {
+async fn submit(session: &Session, command: Command, key: Option<ObjectKey>) -> Result<Outcome, PushError> {
     crash::point("push::upload::before_entry");
-    let result = app.index.submit(None, command).await;
+    let result = session.submit(command).await;
     crash::point("push::upload::after_entry");
     if let (Err(error), Some(key)) = (&result, key)
         && error.is_certain()
-        && let Err(error) = app.store.delete(&key).await
+        && let Err(error) = session.app.store.delete(&key).await
     {
         tracing::warn!(%key, %error, "could not delete an object that nothing refers to; it will be found as an orphan");
     }
@@ -289,13 +311,13 @@ fn key_of(segment: &Segment) -> Option<ObjectKey> {
 }
 
 /// Hashes what was recorded with another algorithm. A damaged byte gives a digest that does not match.
-async fn hash_again(app: &App, segments: &[Segment], algorithm: Algorithm) -> Result<Hasher, PushError> {
+async fn hash_again(session: &Session, segments: &[Segment], algorithm: Algorithm) -> Result<Hasher, PushError> {
     let mut hasher = Hasher::new(algorithm);
     for segment in segments {
         match &segment.place {
             Place::Inline(bytes) => hasher.update(bytes),
             Place::Object(key) => {
-                let mut stream = app.store.read(key, 0..segment.length).await?;
+                let mut stream = session.app.store.read(key, 0..segment.length).await?;
                 while let Some(bytes) = stream.next().await {
                     hasher = update(hasher, bytes?).await?;
                 }

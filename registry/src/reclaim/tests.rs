@@ -83,7 +83,7 @@ async fn an_unreferenced_blob_leaves_the_store_after_grace_and_pause() {
 
     let reclaimer = start(directory.path(), HOUR + 1000).await;
     Sweep::default().run(&reclaimer).await.unwrap();
-    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true, for_push: false };
     assert_eq!(reclaimer.index.query(query).await.unwrap(), Found::NoRepository);
     assert_eq!(objects(&reclaimer).await, 1, "readers have their pause");
     drop(reclaimer);
@@ -163,7 +163,7 @@ async fn a_scrub_marks_what_is_damaged_or_missing() {
     expected.sort();
     assert_eq!((found.blobs, found.damaged), (3, expected));
     assert_eq!(scrub::run(&reclaimer, None).await.unwrap().damaged, Vec::<Digest>::new());
-    let query = |digest| GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+    let query = |digest| GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true, for_push: false };
     assert!(reclaimer.index.query(query(flipped)).await.unwrap().here().unwrap().damaged);
     assert!(!reclaimer.index.query(query(good)).await.unwrap().here().unwrap().damaged);
 }
@@ -178,7 +178,7 @@ async fn a_scrub_of_another_store_marks_nothing() {
     std::fs::rename(directory.path().join("unmounted"), directory.path().join("objects")).unwrap();
     let found = scrub::run(&reclaimer, None).await.unwrap();
     assert_eq!((found.blobs, found.damaged), (1, vec![]));
-    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true, for_push: false };
     assert!(!reclaimer.index.query(query).await.unwrap().here().unwrap().damaged);
 }
 
@@ -207,7 +207,7 @@ async fn a_blob_of_several_segments_becomes_one_object() {
     reclaimer.index.submit(None, Command::CommitBlob(commit)).await.unwrap();
 
     scrub::run(&reclaimer, None).await.unwrap();
-    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+    let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true, for_push: false };
     let blob = reclaimer.index.query(query).await.unwrap().here().unwrap();
     assert_eq!(blob.segments.len(), 1);
     let stream = crate::blobs::reader::read(reclaimer.store.clone(), blob.segments, 0..12);

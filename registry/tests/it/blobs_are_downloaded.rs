@@ -111,7 +111,7 @@ async fn asking_for_a_blob_keeps_it_alive() {
     let digest = registry.push_blob("a", b"content").await;
     let since = async || {
         use roadstead::index::query::GetBlob;
-        let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true };
+        let query = GetBlob { repository: "a".parse().unwrap(), digest, linearizable: true, for_push: false };
         registry.index.query(query).await.unwrap().here().unwrap().unreferenced_since.unwrap()
     };
     let born = since().await;

@@ -14,6 +14,7 @@ mod a_slow_state_is_received_once;
 mod a_snapshot_may_die_at_any_step;
 mod a_store_in_trouble;
 mod a_store_that_lies_is_caught;
+mod access;
 mod anonymous_access_has_levels;
 mod bad_request_lines_are_refused;
 mod blobs_are_downloaded;

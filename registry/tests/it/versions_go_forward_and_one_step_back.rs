@@ -45,8 +45,8 @@ async fn members_of_two_versions_work_together_until_the_level_is_raised_and_the
         restart_with(&cluster, name, &next).await;
         push().await;
     }
-    let output = cluster.admin(&["raise", "--level", "2"]);
-    assert!(!output.status.success(), "one member does not know level 2: {}", text(&output));
+    let output = cluster.admin(&["raise", "--level", "3"]);
+    assert!(!output.status.success(), "one member does not know level 3: {}", text(&output));
     // One step back.
     restart_with(&cluster, "index-1", this).await;
     push().await;
@@ -55,17 +55,17 @@ async fn members_of_two_versions_work_together_until_the_level_is_raised_and_the
         restart_with(&cluster, name, &next).await;
         push().await;
     }
-    let said = cluster.admin_ok(&["raise", "--level", "2"]);
-    assert!(said.contains("level 2"), "{said}");
+    let said = cluster.admin_ok(&["raise", "--level", "3"]);
+    assert!(said.contains("level 3"), "{said}");
     push().await;
-    assert_eq!(cluster.status()["level"], 2);
+    assert_eq!(cluster.status()["level"], 3);
 
     // From here there is no way back: the old version says so and harms nothing.
     cluster.stop("index-1");
     cluster.use_binary(this);
     cluster.start("index-1");
     within(PATIENCE, "the old version refuses", async || !cluster.runs("index-1")).await;
-    assert!(cluster.log("index-1").contains("level 2"), "{}", cluster.log("index-1"));
+    assert!(cluster.log("index-1").contains("level 3"), "{}", cluster.log("index-1"));
     cluster.use_binary(&next);
     cluster.start("index-1");
     cluster.caught_up("index-1").await;

@@ -141,6 +141,8 @@ pub async fn registry(number: usize, nodes: Vec<String>, store: SimulatedStore) 
     config.reclaim.grace_seconds = GRACE / 1000;
     let app = Arc::new(App {
         config,
+        audit: roadstead::http::audit::AuditLog::off(),
+        auth: roadstead::auth::authenticate::Authenticator::new()?,
         index: Index::behind(remote, cluster),
         store: Arc::new(store),
         metrics: HttpMetrics::register(&metrics)?,

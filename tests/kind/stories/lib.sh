@@ -21,7 +21,7 @@ chart() {
         --wait --timeout 3m "$@" >/dev/null
 }
 
-# A Registry; what is read from stdin is put under `spec`, so begin each line with two spaces.
+# A Registry; what is read from stdin is put under `spec`, so begin each line with two spaces. $anonymous is what everyone may do.
 registry() { # NAME HOST
     k create secret generic bucket --from-literal=accessKeyId=test --from-literal=secretAccessKey=testtest \
         --dry-run=client -o yaml | k apply -f - >/dev/null
@@ -32,7 +32,7 @@ metadata:
   name: $1
 spec:
   hostname: $2
-  access: { anonymous: Delete }
+  access: { anonymous: ${anonymous:-Delete} }
   exposure: { service: { type: NodePort } }
   storage:
     s3:
@@ -81,7 +81,13 @@ outside() { # NAME
     authorities "$1"
 }
 authorities() { k get configmap "$1-ca" -o 'jsonpath={.data.ca\.crt}' >"$work/$1.crt"; }
-crane() { HTTPS_PROXY=http://127.0.0.1:$proxy SSL_CERT_FILE=$ca "$tools/crane" "$@"; }
+crane() { DOCKER_CONFIG=$work/docker HTTPS_PROXY=http://127.0.0.1:$proxy SSL_CERT_FILE=$ca "$tools/crane" "$@"; }
+# The registry's own program, as a user of HOST; ROADSTEAD_PASSWORD or ROADSTEAD_TOKEN says how.
+from_outside() { # HOST VERB…
+    local host=$1
+    shift
+    HTTPS_PROXY=http://127.0.0.1:$proxy "${program%-operator}" "$@" --url "https://$host" --ca "$ca"
+}
 
 # Clients that push until `traffic_ends`, which checks all that was acknowledged, and leaves the figures in $figures.
 traffic() { # HOST [FLAG…]

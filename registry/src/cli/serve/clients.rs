@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{LAST_MOMENT, Process, bind, greeting};
+use crate::api::calls::Calls;
 use crate::cli::open::{self, Opened};
 use crate::cli::peers;
-use crate::config::{Config, Role};
+use crate::config::{Anonymous, Config, Role};
 use crate::index::Index;
 use crate::index::archive::backups::Backups;
 use crate::index::archive::calls::BackupCalls;
@@ -82,7 +83,8 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
     background.extend(opened.archiver.map(|archiver| archiver.start(&stop_background)));
     if let Some(socket) = opened.socket {
         let backups = Backups::new(app.index.clone(), Arc::clone(&app.store));
-        socket.answers.with(Arc::new(BackupCalls(backups)));
+        let everyone = app.config.access.anonymous.unwrap_or(Anonymous::Delete);
+        socket.answers.with(Arc::new(Calls { index: app.index.clone(), everyone, backups: BackupCalls(backups) }));
         background.push(tokio::spawn(socket.serve(stop_background.clone())));
     }
     if let Some(certificates) = certificates {

@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{LAST_MOMENT, Process, bind, greeting};
+use crate::api::calls::Calls;
 use crate::cli::open::{self, own, policy};
 use crate::cli::{directory, peers};
-use crate::config::Config;
+use crate::config::{Anonymous, Config};
 use crate::index::answer::Answers;
 use crate::index::archive::Archiver;
 use crate::index::archive::backups::Backups;
@@ -177,7 +178,8 @@ async fn lead(
         let index = Index::of(local.clone(), cluster);
         tokio::spawn(agreement::run(local.clone()));
         let backups = Backups::new(index.clone(), Arc::clone(&parts.store));
-        answers.with(Arc::new(BackupCalls(backups)));
+        let everyone = config.access.anonymous.unwrap_or(Anonymous::Nothing);
+        answers.with(Arc::new(Calls { index: index.clone(), everyone, backups: BackupCalls(backups) }));
         let archiver = parts.archiver(&config, &index);
         let archived = archiver.as_ref().map(Archiver::archived);
         archiving = archiver.map(|archiver| archiver.start(&stop));

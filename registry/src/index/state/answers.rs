@@ -133,7 +133,7 @@ impl Query for GetUpload {
 }
 
 /// Lists the ends of the keys that begin with `prefix`, after `last`.
-fn list<T>(
+pub(super) fn list<T>(
     records: &dyn Records,
     table: Table,
     prefix: &[u8],
@@ -168,7 +168,7 @@ fn list<T>(
 }
 
 /// Parses the text at the end of a key.
-fn text<T: std::str::FromStr>(table: Table, key: &[u8]) -> Result<T, RecordsError> {
+pub(super) fn text<T: std::str::FromStr>(table: Table, key: &[u8]) -> Result<T, RecordsError> {
     std::str::from_utf8(key)
         .ok()
         .and_then(|text| text.parse().ok())
@@ -248,6 +248,27 @@ impl Query for BlobRepositories {
             list(records, Table::LinksByDigest, &prefix, None, self.limit, |key, _| text(Table::LinksByDigest, key))?;
         Ok(page.items)
     }
+}
+
+/// Visits the repositories that hold a blob, in byte order, until told to stop.
+pub(super) fn holders(
+    records: &dyn Records,
+    digest: &crate::oci::digest::Digest,
+    visit: &mut dyn FnMut(RepositoryName) -> ControlFlow<()>,
+) -> Result<(), RecordsError> {
+    let prefix = keys::digest(digest);
+    let mut result = Ok(());
+    records.scan(Table::LinksByDigest, &prefix, &past(&prefix), false, &mut |key, _| match text(
+        Table::LinksByDigest,
+        &key[prefix.len()..],
+    ) {
+        Ok(name) => visit(name),
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    result
 }
 
 impl Query for DueObjects {

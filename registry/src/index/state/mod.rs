@@ -6,6 +6,7 @@
 //!
 //! Any change of what `apply` does with an entry that older members also apply must be behind a feature level.
 
+mod access;
 pub mod answers;
 pub mod backups;
 mod blobs;
@@ -69,6 +70,7 @@ pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Propos
     if reply.is_err() {
         transaction.rollback();
     }
+    access::audit::note(transaction, &entry, &proposal.command, &reply)?;
 
     let mut clock = settings::clock(transaction)?;
     requests::keep(transaction, &mut clock, proposal.request, &reply)?;
@@ -146,6 +148,11 @@ fn dispatch(transaction: &mut Transaction<'_>, entry: &Entry<'_>, command: &Comm
         Command::PinBackup(pin) => backups::pin(transaction, entry, pin),
         Command::ForgetBackup(forget) => backups::forget(transaction, forget),
         Command::RaiseLevel(raise) => settings::raise_level(transaction, raise),
+        Command::Access(change) => access::change(transaction, entry, change),
+        Command::OnBehalf(it) => match access::guard::check_command(transaction, &it.caller, &it.command)? {
+            Ok(command) => dispatch(transaction, entry, &command),
+            Err(denial) => Ok(Err(Refusal::Forbidden { denial })),
+        },
         #[cfg(feature = "next-level")]
         Command::Note(note) => Ok(settings::note(transaction, note)),
     }

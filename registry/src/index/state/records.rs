@@ -36,11 +36,16 @@ pub enum Table {
     Parents = 17,
     TagsByDigest = 18,
     Backups = 19,
+    Accounts = 20,
+    Tokens = 21,
+    Policies = 22,
+    Keys = 23,
+    Audit = 24,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::Settings,
         Self::Repositories,
         Self::Tags,
@@ -60,6 +65,11 @@ impl Table {
         Self::Parents,
         Self::TagsByDigest,
         Self::Backups,
+        Self::Accounts,
+        Self::Tokens,
+        Self::Policies,
+        Self::Keys,
+        Self::Audit,
     ];
 }
 

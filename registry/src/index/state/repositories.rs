@@ -1,5 +1,7 @@
 //! Repositories: there as long as they hold a manifest, a tag or a linked blob; each counts what it holds.
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 
 use super::records::{Records, RecordsError, Table, Transaction, exists, load};
@@ -19,6 +21,26 @@ pub struct Repository {
 
 pub fn is_there(records: &dyn Records, name: &RepositoryName) -> Result<bool, RecordsError> {
     exists(records, Table::Repositories, name.as_str().as_bytes())
+}
+
+/// Visits the repositories from `from` on, in byte order, until told to stop.
+pub fn each(
+    records: &dyn Records,
+    from: &[u8],
+    visit: &mut dyn FnMut(RepositoryName) -> ControlFlow<()>,
+) -> Result<(), RecordsError> {
+    let mut result = Ok(());
+    records.scan(Table::Repositories, from, &[], false, &mut |key, _| match super::answers::text(
+        Table::Repositories,
+        key,
+    ) {
+        Ok(name) => visit(name),
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    result
 }
 
 /// Changes the counters of a repository. It comes into being with the first thing it holds and goes with the last.

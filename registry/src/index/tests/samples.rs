@@ -12,8 +12,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::auth::caller::{By, Caller, Limits, Proof};
+use crate::auth::policy::{Grant, Policy as AccessPolicy, Role, Rule, Verb, Verbs, WriteOnce};
+use crate::auth::secret::PasswordHash;
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
+use crate::config::Anonymous;
+use crate::index::access::{
+    AccessChange, Ends, GetAccount, GetFirst, GetToken, Kind, ListKeys, ListPolicies, OnBehalf, PutAccount, PutToken,
+    SigningKey,
+};
 use crate::index::archive::names::SegmentName;
 use crate::index::archive::segment::{self as archived, Builder};
 use crate::index::command::{
@@ -173,6 +181,106 @@ fn commands() -> Vec<Command> {
     ]
 }
 
+/// One of each of the second level: about accounts and policies, and on behalf of somebody.
+fn access_commands() -> Vec<Command> {
+    let grant = || Grant { repositories: "team/**".parse().unwrap(), verbs: Role::Push.verbs() };
+    let password = || PasswordHash {
+        memory_kib: 19_456,
+        passes: 2,
+        lanes: 1,
+        salt: Bytes::from_static(&[1; 16]),
+        hash: Bytes::from_static(&[2; 32]),
+    };
+    let account = |name: &str, kind| PutAccount {
+        name: name.into(),
+        kind,
+        is_new: true,
+        description: Some("somebody".into()),
+        is_disabled: Some(false),
+        is_administrator: None,
+        expires: None,
+        grants: None,
+        groups: None,
+        password: None,
+    };
+    let robot = PutAccount {
+        grants: Some(vec![grant()]),
+        expires: Some(Ends::At(TIME.after(86_400_000))),
+        ..account("ci", Kind::Robot)
+    };
+    let user = PutAccount {
+        groups: Some(["dev".to_owned()].into()),
+        password: Some(password()),
+        ..account("alice", Kind::User)
+    };
+    let token = PutToken {
+        id: "0123456789abcdef".into(),
+        account: "ci".into(),
+        hash: Bytes::from_static(&[3; 32]),
+        description: "of a build".into(),
+        expires: Some(TIME.after(3_600_000)),
+        limits: Some(vec![grant()]),
+        keep: Some(1),
+    };
+    let rule = Rule {
+        subjects: vec!["group:dev".parse().unwrap(), "everyone".parse().unwrap()],
+        repositories: vec!["home/{user}/**".parse().unwrap()],
+        role: Some(Role::Delete),
+        allow: Verbs::NONE,
+        deny: Verbs::NONE,
+    };
+    let deny = Rule { role: None, deny: Verbs::of([Verb::Overwrite, Verb::Delete]), ..rule.clone() };
+    let policy = AccessPolicy {
+        description: "the team".into(),
+        rules: vec![rule, deny],
+        write_once: vec![WriteOnce { repositories: vec!["team/**".parse().unwrap()], tags: vec!["v*".into()] }],
+    };
+    let key = SigningKey {
+        id: "k1".into(),
+        private: Bytes::from_static(&[4; 48]),
+        public: Bytes::from_static(&[5; 32]),
+        created: TIME,
+    };
+    let caller = Caller {
+        subject: Some("robot:ci".into()),
+        name: Some("ci".into()),
+        groups: ["outside".to_owned()].into(),
+        proof: Some(Proof { account: "ci".into(), by: By::Token("0123456789abcdef".into()) }),
+        limits: Some(Limits { catalog: false, grants: vec![grant()] }),
+        everyone: Anonymous::Pull,
+        from: Some("192.0.2.1".parse().unwrap()),
+    };
+    let hello = LinkName { repository: "team/app".parse().unwrap(), digest: Digest::of(b"hello") };
+    let changes = vec![
+        AccessChange::OfferFirst { hash: Bytes::from_static(&[6; 32]), expires: TIME.after(86_400_000) },
+        AccessChange::TakeFirst { hash: Bytes::from_static(&[6; 32]), name: "root".into(), password: password() },
+        AccessChange::PutAccount(robot),
+        AccessChange::PutAccount(user),
+        AccessChange::SetPassword { account: "alice".into(), password: Some(password()) },
+        AccessChange::PutToken(token),
+        AccessChange::NoteUse { tokens: vec![("0123456789abcdef".into(), TIME)] },
+        AccessChange::ChangeGroup { group: "ops".into(), add: vec!["alice".into()], remove: vec![] },
+        AccessChange::PutPolicy { name: "team".into(), policy },
+        AccessChange::PutPolicy { name: "other".into(), policy: AccessPolicy::default() },
+        AccessChange::DeletePolicy { name: "other".into() },
+        AccessChange::PutKey { key, unless_younger: 86_400_000 },
+        AccessChange::DeleteToken { account: "alice".into(), id: "0123456789abcdef".into() },
+        AccessChange::DeleteAccount { name: "nobody".into() },
+    ];
+    let mut all = vec![Command::RaiseLevel(RaiseLevel { level: 2 })];
+    all.extend(changes.into_iter().map(|change| Command::Access(Box::new(change))));
+    all.push(Command::OnBehalf(Box::new(OnBehalf { caller, command: Command::RenewLink(hello) })));
+    all
+}
+
+/// Every entry of the first level, then every one of the second.
+fn all_entries() -> Vec<(String, StoredEntry)> {
+    let mut all = entries();
+    let next = all.last().map_or(0, |(_, entry)| entry.position.index + 1);
+    all.extend(commands_from(next, access_commands()));
+    all
+}
+
 fn entries() -> Vec<(String, StoredEntry)> {
     let position = |index| Position { term: 1, node: 1, index };
     let members = Members {
@@ -184,14 +292,20 @@ fn entries() -> Vec<(String, StoredEntry)> {
         ("blank".to_owned(), StoredEntry { position: position(0), level: 1, content: Content::Blank }),
         ("members".to_owned(), StoredEntry { position: position(1), level: 1, content: Content::Members(members) }),
     ];
-    for (command, index) in commands().into_iter().zip(2..) {
+    entries.extend(commands_from(2, commands()));
+    entries
+}
+
+fn commands_from(first: u64, commands: Vec<Command>) -> Vec<(String, StoredEntry)> {
+    let entry = |(command, index): (Command, u64)| {
         let name = format!("{index:02}-{}", command.name());
         let request = RequestId::new(TIME, u128::from(index) << 64);
         let proposal = Proposal { time: TIME.after(index), request, who: Some("me".into()), command };
         let level = proposal.command.reader();
-        entries.push((name, StoredEntry { position: position(index), level, content: Content::Command(proposal) }));
-    }
-    entries
+        let position = Position { term: 1, node: 1, index };
+        (name, StoredEntry { position, level, content: Content::Command(proposal) })
+    };
+    commands.into_iter().zip(first..).map(entry).collect()
 }
 
 /// Checks that all samples of a form decode, and that the newest are still what is written now.
@@ -208,7 +322,7 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(kind: &s
 #[test]
 fn every_entry_that_was_ever_written_is_read() {
     let mut before = 0;
-    for (name, entry) in entries() {
+    for (name, entry) in all_entries() {
         let (now, sum) = frame::encode(&entry, before).unwrap();
         let newest = sample(&format!("entry-{NEW}-{name}.frame"), &now);
         let read = frame::decode(&newest).unwrap();
@@ -217,7 +331,7 @@ fn every_entry_that_was_ever_written_is_read() {
         before = sum;
     }
     let all = samples_of("entry-v");
-    assert!(all.len() >= entries().len());
+    assert!(all.len() >= all_entries().len());
     for (name, bytes) in all {
         frame::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
@@ -225,9 +339,11 @@ fn every_entry_that_was_ever_written_is_read() {
 
 #[test]
 fn every_command_has_a_sample() {
-    let names: std::collections::BTreeSet<_> = commands().iter().map(Command::name).collect();
+    let all: Vec<_> = commands().into_iter().chain(access_commands()).collect();
+    let names: std::collections::BTreeSet<_> = all.iter().map(Command::name).collect();
     // A new command is added to `Command::name`, which must match all of them, and here.
-    assert_eq!(names.len(), 19, "{names:?}");
+    assert_eq!(names.len(), 19 + 12, "{names:?}");
+    assert!(all.iter().any(|command| matches!(command, Command::OnBehalf(_))));
 }
 
 #[test]
@@ -248,17 +364,19 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
 
 #[test]
 fn every_segment_of_an_archive_that_was_ever_written_is_read() {
-    let mut builder = Builder::new(0, 0);
-    for (_, entry) in entries() {
-        builder.push(&entry).unwrap();
-    }
-    let (name, now) = builder.finish("c", 1).unwrap();
-    let newest = sample(&format!("segment-{NEW}.bin"), &now);
-    assert_eq!(newest, now, "segments are written in another form: raise NEW");
-    for (file, bytes) in samples_of("segment-v") {
-        let name = SegmentName { length: bytes.len() as u64, ..name };
-        let read = archived::decode(&bytes, &name, "c").unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert_eq!(read.len(), entries().len(), "{file}");
+    for (kind, entries) in [("segment", entries()), ("segment-access", all_entries())] {
+        let mut builder = Builder::new(0, 0);
+        for (_, entry) in &entries {
+            builder.push(entry).unwrap();
+        }
+        let (name, now) = builder.finish("c", 1).unwrap();
+        let newest = sample(&format!("{kind}-{NEW}.bin"), &now);
+        assert_eq!(newest, now, "segments are written in another form: raise NEW");
+        for (file, bytes) in samples_of(&format!("{kind}-v")) {
+            let name = SegmentName { length: bytes.len() as u64, ..name };
+            let read = archived::decode(&bytes, &name, "c").unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(read.len(), entries.len(), "{file}");
+        }
     }
 }
 
@@ -274,10 +392,10 @@ fn every_record_of_a_backup_and_of_a_restored_cluster_that_was_ever_written_is_r
     check("cluster-restored", &Cluster { id: "c".into(), epoch: 3, upload_key, owned: vec![1, 2], claim });
 }
 
-/// The state after all sample commands.
-fn state() -> MemoryRecords {
+/// The state after these entries.
+fn state(entries: Vec<(String, StoredEntry)>) -> MemoryRecords {
     let mut records = MemoryRecords::default();
-    for (_, entry) in entries() {
+    for (_, entry) in entries {
         let Content::Command(proposal) = entry.content else { continue };
         let mut transaction = Transaction::new(&records);
         drop(apply(&mut transaction, entry.position.index, &proposal).unwrap());
@@ -291,7 +409,7 @@ fn state() -> MemoryRecords {
 fn every_snapshot_that_was_ever_written_is_read_and_answers() {
     let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque"), level: 1 };
     let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for ((table, key), value) in state().all() {
+    for ((table, key), value) in state(entries()).all() {
         encoder.record(*table, key, value).unwrap();
     }
     let (now, _) = encoder.finish().unwrap();
@@ -318,5 +436,30 @@ fn every_snapshot_that_was_ever_written_is_read_and_answers() {
         };
         let Found::Here(manifest) = query.answer(&records).unwrap() else { panic!("{name}: no manifest") };
         assert_eq!(manifest.bytes.unwrap(), &b"{\"schemaVersion\":2}"[..], "{name}");
+    }
+}
+
+#[test]
+fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
+    let header = Header { cluster: "c".into(), position: 40, applied: Bytes::from_static(b"opaque"), level: 2 };
+    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+    for ((table, key), value) in state(all_entries()).all() {
+        encoder.record(*table, key, value).unwrap();
+    }
+    let (now, _) = encoder.finish().unwrap();
+    sample(&format!("snapshot-access-{NEW}.bin"), &now);
+    for (name, bytes) in samples_of("snapshot-access-v") {
+        let mut decoder = Decoder::new(&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut records = MemoryRecords::default();
+        while let Some(read) = decoder.records().unwrap_or_else(|error| panic!("{name}: {error}")) {
+            records.write(read.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))));
+        }
+        let alice = GetAccount { name: "alice".into() }.answer(&records).unwrap().unwrap();
+        assert_eq!(alice.groups, ["dev".to_owned(), "ops".to_owned()].into(), "{name}");
+        let token = GetToken { id: "0123456789abcdef".into() }.answer(&records).unwrap().unwrap();
+        assert_eq!((token.account.as_str(), token.last_used), ("ci", Some(TIME)), "{name}");
+        assert_eq!(ListPolicies.answer(&records).unwrap().len(), 1, "{name}");
+        assert_eq!(ListKeys.answer(&records).unwrap().len(), 1, "{name}");
+        assert_eq!(GetFirst.answer(&records).unwrap().administrators, 1, "{name}");
     }
 }

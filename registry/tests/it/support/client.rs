@@ -84,6 +84,19 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
+    /// The same, by who says so in each request.
+    pub fn authorized(&self, authorization: &str) -> Self {
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, authorization.parse().unwrap())]);
+        Self::with(&self.base, reqwest::Client::builder().default_headers(headers))
+    }
+
+    /// The same, by a user with a password or a token.
+    pub fn by(&self, name: &str, secret: &str) -> Self {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{secret}"));
+        self.authorized(&format!("Basic {text}"))
+    }
+
     pub fn ask(&self, method: &str, path: &str) -> Ask {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         Ask(self.http.request(method, format!("{}{path}", self.base)))

@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use memory::MemoryStore;
 use roadstead::app::App;
+use roadstead::auth::authenticate::Authenticator;
 use roadstead::config::Config;
 use roadstead::http::HttpMetrics;
+use roadstead::http::audit::AuditLog;
 use roadstead::index::Index;
 use roadstead::index::client::IndexOptions;
 use roadstead::index::command::Policy;
@@ -76,8 +78,11 @@ impl Registry {
         let policy = Policy { grace: config.reclaim.grace_seconds * 1000, ..Policy::default() };
         index.set_policy(policy).await.unwrap();
         let store = MemoryStore::default();
+        let audit = config.log.audit.as_deref().map_or(AuditLog::off(), |file| AuditLog::to(file).unwrap());
         let app = Arc::new(App {
             config,
+            audit,
+            auth: Authenticator::new().unwrap(),
             index: index.clone(),
             store: Arc::new(store.clone()),
             metrics: HttpMetrics::register(&metrics).unwrap(),

@@ -9,7 +9,10 @@ use crate::oci::reference::Reference;
 const DAY: u64 = 24 * HOUR;
 
 fn has_blob(world: &World, repository: &str, digest: Digest) -> bool {
-    matches!(world.ask(GetBlob { repository: name(repository), digest, linearizable: true }), Found::Here(_))
+    matches!(
+        world.ask(GetBlob { repository: name(repository), digest, linearizable: true, for_push: false }),
+        Found::Here(_)
+    )
 }
 
 fn has_manifest(world: &World, repository: &str, digest: Digest) -> bool {

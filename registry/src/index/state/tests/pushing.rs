@@ -20,7 +20,7 @@ fn resolve(world: &World, repository: &str, text: &str) -> Option<Digest> {
 }
 
 fn blob(world: &World, repository: &str, digest: Digest) -> Found<crate::index::query::Blob> {
-    world.ask(GetBlob { repository: name(repository), digest, linearizable: true })
+    world.ask(GetBlob { repository: name(repository), digest, linearizable: true, for_push: false })
 }
 
 #[test]

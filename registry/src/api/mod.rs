@@ -1,0 +1,138 @@
+//! The administrators' API, `/api/v1/…`: accounts, tokens, groups and policies, as JSON.
+//!
+//! One parser makes an [`Operation`] of a request, one table says what each needs, and [`run`] does it. It is reached over
+//! HTTP on the port of clients, and by whoever keeps the machine or has an administrator's certificate ([`calls`]).
+
+pub mod accounts;
+pub mod audit;
+pub mod body;
+pub mod calls;
+pub mod groups;
+pub mod operation;
+pub mod policies;
+pub mod tokens;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::auth::session::Session;
+use crate::config::Anonymous;
+use crate::error::{ApiError, Code};
+use crate::index::access::{AccessChange, Authorize};
+use crate::index::command::{Command, Outcome, Refusal};
+use crate::index::{Index, IndexError};
+use operation::{Operation, Permission};
+
+/// What an operation gives: a status, and JSON; null for an answer without a body.
+pub type Answer = Result<(StatusCode, Value), ApiError>;
+
+/// Who asks for an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// Whoever keeps the machine, or has an administrator's certificate: may do everything.
+    Machine,
+    Client(&'a Session),
+}
+
+/// What operations work with.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk<'a> {
+    pub index: &'a Index,
+    pub by: By<'a>,
+    /// What the configuration grants to everyone, for explanations.
+    pub everyone: Anonymous,
+}
+
+impl Desk<'_> {
+    /// Changes something, if who asks may do it when it is applied.
+    async fn change(&self, change: AccessChange) -> Result<Outcome, ApiError> {
+        let command = Command::Access(Box::new(change));
+        Ok(match self.by {
+            By::Machine => self.index.submit(Some("machine"), command).await?,
+            By::Client(session) => session.submit(command).await?,
+        })
+    }
+
+    /// Refuses who may not ask for this.
+    async fn check(&self, permission: &Permission<'_>) -> Result<(), ApiError> {
+        let By::Client(session) = self.by else { return Ok(()) };
+        let forbidden =
+            |denial| ApiError::from(IndexError::Refused { command: "request", refusal: Refusal::Forbidden { denial } });
+        let caller = &session.caller;
+        let keeps = |account: &str| {
+            caller.limits.is_none() && caller.proof.as_ref().is_some_and(|proof| proof.account == account)
+        };
+        let administrates = match permission {
+            Permission::Public => return Ok(()),
+            Permission::Machine => return Err(forbidden(crate::auth::caller::Denial::Denied)),
+            Permission::Somebody if caller.subject.is_none() => {
+                return Err(forbidden(crate::auth::caller::Denial::Unauthenticated));
+            }
+            Permission::Somebody => false,
+            Permission::Keeper(account) => !keeps(account),
+            Permission::Administrator => true,
+        };
+        let ask = Authorize { caller: caller.clone(), on: None, administrates, is_strict: true };
+        Ok(session.judged(ask).await.map(drop)?)
+    }
+}
+
+/// Does what was asked.
+pub async fn run(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer {
+    desk.check(&operation.permission()).await?;
+    match operation {
+        Operation::Describe => Ok((StatusCode::OK, operation::describe())),
+        Operation::WhoAmI => accounts::who_am_i(desk).await,
+        Operation::OfferFirst => accounts::offer_first(desk).await,
+        Operation::TakeFirst => accounts::take_first(desk, read(body)?).await,
+        Operation::ListAccounts { kind, last, limit } => accounts::list(desk, *kind, last.clone(), *limit).await,
+        Operation::CreateAccount { kind } => accounts::create(desk, *kind, read(body)?).await,
+        Operation::GetAccount { kind, name } => accounts::get(desk, *kind, name).await,
+        Operation::ChangeAccount { kind, name } => accounts::change(desk, *kind, name, read(body)?).await,
+        Operation::DeleteAccount { kind, name } => accounts::delete(desk, *kind, name).await,
+        Operation::SetPassword { name } => accounts::set_password(desk, name, read(body)?).await,
+        Operation::ListTokens { name, .. } => tokens::list(desk, name).await,
+        Operation::CreateToken { name, .. } => tokens::create(desk, name, read(body)?).await,
+        Operation::DeleteToken { name, id, .. } => tokens::delete(desk, name, id).await,
+        Operation::ListGroups => groups::list(desk).await,
+        Operation::ChangeGroup { name } => groups::change(desk, name, read(body)?).await,
+        Operation::ListPolicies => policies::list(desk).await,
+        Operation::GetPolicy { name } => policies::get(desk, name).await,
+        Operation::PutPolicy { name } => policies::put(desk, name, read(body)?).await,
+        Operation::DeletePolicy { name } => policies::delete(desk, name).await,
+        Operation::Audit { after, limit, repository, who } => {
+            audit::list(desk, *after, *limit, repository.clone(), who.clone()).await
+        }
+        Operation::Explain { subject, groups, verb, repository } => {
+            policies::explain(desk, subject.as_deref(), groups, *verb, repository).await
+        }
+    }
+}
+
+/// Reads the JSON of a request; says where it is wrong.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| bad(format!("the body is not what is expected here: {error}")))
+}
+
+fn bad(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, Code::Unsupported, message)
+}
+
+fn missing(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, Code::NameUnknown, message)
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let value = serde_json::to_value(value).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Denied, "the answer could not be written").cause(error)
+    })?;
+    Ok((status, value))
+}
+
+#[allow(clippy::unnecessary_wraps)] // an answer, as of every operation
+fn done() -> Answer {
+    Ok((StatusCode::NO_CONTENT, Value::Null))
+}

@@ -1,0 +1,397 @@
+//! Finds out who makes a request, from its `Authorization`. What took work is remembered, and holds only as long as the
+//! index still says the same when the request is judged: so nothing here has to be told of changes.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use super::caller::{By, Caller, Limits, Proof};
+use super::claims::{self, Claims};
+use super::secret::{PasswordHash, TokenText};
+use super::throttle::Throttle;
+use crate::config::Anonymous;
+use crate::index::access::{AccessChange, GetCredentials, GetToken, Kind, ListKeys, SigningKey, TokenCredentials};
+use crate::index::command::{Command, Time};
+use crate::index::{Index, IndexError};
+use crate::random::RandomError;
+
+/// Passwords, tokens and bearer tokens that were checked and are remembered.
+const REMEMBERED: u64 = 20_000;
+/// Passwords that are hashed at once, and how many requests may wait for that: each takes 19 MiB and a core.
+const HASHING: usize = 2;
+const WAITING: usize = 64;
+/// How often keys are asked for again because of a bearer token whose key is not known.
+const KEYS_PAUSE: Duration = Duration::from_secs(1);
+/// How long it may take until the last use of a token is noted again, in milliseconds.
+const USE_STEP: u64 = 5 * 60_000;
+/// The longest header that is looked at.
+const MAX_HEADER: usize = 16 << 10;
+
+/// What a client came with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    None,
+    Basic { name: String, secret: String },
+    Bearer(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Basic { name, .. } => write!(f, "basic {name:?}"),
+            Self::Bearer(_) => f.write_str("bearer"),
+        }
+    }
+}
+
+/// Why it is not known who a client is.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Not a word more: it must not show which part was wrong.
+    #[error("the credentials are not right, or no longer")]
+    Wrong,
+    #[error("too many attempts from this address: wait a little")]
+    TooMany,
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("there are no random numbers")]
+    Random(#[from] RandomError),
+}
+
+/// Who a client is, and how that was found out.
+#[derive(Debug)]
+pub struct Identified {
+    pub caller: Caller,
+    /// It is a password: it must hold at the moment of each question.
+    pub is_strict: bool,
+    /// It was remembered under this: to be forgotten when it no longer holds.
+    pub remembered: Option<[u8; 32]>,
+}
+
+/// Checks credentials.
+pub struct Authenticator {
+    /// Under this what is remembered is named, so that a dump of it is of no use elsewhere.
+    secret: [u8; 32],
+    /// The account's password version.
+    passwords: Cache<[u8; 32], u64>,
+    tokens: Cache<String, Arc<TokenCredentials>>,
+    bearers: Cache<[u8; 32], Arc<Claims>>,
+    keys: Mutex<Keys>,
+    asking: tokio::sync::Mutex<()>,
+    hashing: Semaphore,
+    waiting: Semaphore,
+    throttle: Throttle,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Keys {
+    known: Vec<SigningKey>,
+    asked: Option<Instant>,
+}
+
+impl Authenticator {
+    pub fn new() -> Result<Self, RandomError> {
+        let mut secret = [0; 32];
+        crate::random::fill(&mut secret)?;
+        Ok(Self {
+            secret,
+            passwords: Cache::new(REMEMBERED),
+            tokens: Cache::new(REMEMBERED),
+            bearers: Cache::new(REMEMBERED),
+            keys: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            hashing: Semaphore::new(HASHING),
+            waiting: Semaphore::new(WAITING),
+            throttle: Throttle::default(),
+        })
+    }
+
+    /// Says who a client is, by what he came with.
+    pub async fn identify(
+        &self,
+        index: &Index,
+        credentials: &Credentials,
+        everyone: Anonymous,
+        from: IpAddr,
+    ) -> Result<Identified, AuthError> {
+        match credentials {
+            Credentials::None => {
+                Ok(Identified { caller: Caller::anonymous(everyone, Some(from)), is_strict: false, remembered: None })
+            }
+            Credentials::Bearer(text) => match TokenText::parse(text) {
+                Some(token) => self.token(index, &token, None, everyone, from).await,
+                None => self.bearer(index, text, everyone, from).await,
+            },
+            Credentials::Basic { name, secret } => match TokenText::parse(secret) {
+                Some(token) => self.token(index, &token, Some(name), everyone, from).await,
+                None => self.password(index, name, secret, everyone, from).await,
+            },
+        }
+    }
+
+    /// Forgets what no longer holds.
+    pub fn forget(&self, remembered: [u8; 32]) {
+        self.passwords.invalidate(&remembered);
+    }
+
+    async fn password(
+        &self,
+        index: &Index,
+        name: &str,
+        password: &str,
+        everyone: Anonymous,
+        from: IpAddr,
+    ) -> Result<Identified, AuthError> {
+        let identified = |version, remembered| Identified {
+            caller: Caller {
+                subject: Some(format!("{}:{name}", Kind::User.as_str())),
+                name: Some(name.to_owned()),
+                proof: Some(Proof { account: name.to_owned(), by: By::Password(version) }),
+                ..Caller::anonymous(everyone, Some(from))
+            },
+            is_strict: true,
+            remembered,
+        };
+        let place = self.place(name, password);
+        if let Some(version) = self.passwords.get(&place) {
+            return Ok(identified(version, Some(place)));
+        }
+        self.begin(from, name).await?;
+        let credentials = index.query(GetCredentials { account: name.to_owned() }).await?;
+        let kept = credentials.filter(|credentials| credentials.is_usable).and_then(|credentials| credentials.password);
+        // Unknown users take as long as known ones.
+        let is_known = kept.is_some();
+        let kept = kept.unwrap_or_else(PasswordHash::of_nobody);
+        let version = kept.version();
+        if self.hash(kept, password.to_owned()).await? && is_known {
+            self.throttle.was_right(from, name);
+            self.passwords.insert(place, version);
+            return Ok(identified(version, None));
+        }
+        self.throttle.was_wrong(from, name);
+        Err(AuthError::Wrong)
+    }
+
+    async fn hash(&self, kept: PasswordHash, password: String) -> Result<bool, AuthError> {
+        let _waiting = self.waiting.try_acquire().map_err(|_| AuthError::TooMany)?;
+        let _hashing = self.hashing.acquire().await.map_err(|_| AuthError::TooMany)?;
+        Ok(tokio::task::spawn_blocking(move || kept.is(&password)).await.unwrap_or(false))
+    }
+
+    /// Before something is tried that may be a guess.
+    async fn begin(&self, from: IpAddr, account: &str) -> Result<(), AuthError> {
+        if !self.throttle.may_try(from) {
+            return Err(AuthError::TooMany);
+        }
+        let delay = self.throttle.delay(from, account);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        Ok(())
+    }
+
+    /// What is remembered of a name and a password is under this.
+    fn place(&self, name: &str, password: &str) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return [0; 32] };
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name.as_bytes());
+        mac.update(password.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    async fn token(
+        &self,
+        index: &Index,
+        token: &TokenText,
+        name: Option<&str>,
+        everyone: Anonymous,
+        from: IpAddr,
+    ) -> Result<Identified, AuthError> {
+        let known = if let Some(known) = self.tokens.get(&token.id) {
+            known
+        } else {
+            self.begin(from, &token.id).await?;
+            let found = index.query(GetToken { id: token.id.clone() }).await?;
+            // Who has no such token learns nothing else than who has the wrong secret.
+            let Some(found) = found.filter(|found| token.is(&found.hash)) else {
+                self.throttle.was_wrong(from, &token.id);
+                return Err(AuthError::Wrong);
+            };
+            let found = Arc::new(found);
+            self.tokens.insert(token.id.clone(), Arc::clone(&found));
+            found
+        };
+        let is_named = name.is_none_or(|name| name == known.account || name == "token");
+        if !token.is(&known.hash) || !known.is_usable || !is_named {
+            return Err(AuthError::Wrong);
+        }
+        self.note_use(index, &token.id, &known);
+        let limits = known.limits.clone().map(|grants| Limits { catalog: false, grants });
+        Ok(Identified {
+            caller: Caller {
+                subject: Some(format!("{}:{}", known.kind.as_str(), known.account)),
+                name: Some(known.account.clone()),
+                proof: Some(Proof { account: known.account.clone(), by: By::Token(token.id.clone()) }),
+                limits,
+                ..Caller::anonymous(everyone, Some(from))
+            },
+            is_strict: true,
+            remembered: None,
+        })
+    }
+
+    /// Notes that a token is in use; nobody waits for it, and the time is exact to some minutes.
+    fn note_use(&self, index: &Index, id: &str, known: &TokenCredentials) {
+        let now = index.time();
+        if known.last_used.is_some_and(|last| now < last.after(USE_STEP)) {
+            return;
+        }
+        let noted = TokenCredentials { last_used: Some(now), ..known.clone() };
+        self.tokens.insert(id.to_owned(), Arc::new(noted));
+        let (index, id) = (index.clone(), id.to_owned());
+        tokio::spawn(async move {
+            let change = AccessChange::NoteUse { tokens: vec![(id, now)] };
+            if let Err(error) = index.submit(None, Command::Access(Box::new(change))).await {
+                tracing::debug!(%error, "could not note that a token was used");
+            }
+        });
+    }
+
+    async fn bearer(
+        &self,
+        index: &Index,
+        text: &str,
+        everyone: Anonymous,
+        from: IpAddr,
+    ) -> Result<Identified, AuthError> {
+        let now = index.time();
+        let place: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        let claims = match self.bearers.get(&place) {
+            Some(claims) if claims.is_valid_at(now) => claims,
+            _ => {
+                let claims = Arc::new(self.check(index, text, now).await?);
+                self.bearers.insert(place, Arc::clone(&claims));
+                claims
+            }
+        };
+        Ok(Identified { caller: claims.caller(everyone, Some(from)), is_strict: false, remembered: None })
+    }
+
+    async fn check(&self, index: &Index, text: &str, now: Time) -> Result<Claims, AuthError> {
+        let wrong = |error: claims::ClaimsError| {
+            tracing::debug!(%error, "a bearer token was refused");
+            AuthError::Wrong
+        };
+        let id = claims::key_of(text).map_err(wrong)?;
+        let key = self.key(index, &id).await?.ok_or_else(|| wrong(claims::ClaimsError::Key))?;
+        claims::check(text, &key, &index.cluster().id, now).map_err(wrong)
+    }
+
+    /// The key of this id; the index is asked when it is not known here, now and then.
+    async fn key(&self, index: &Index, id: &str) -> Result<Option<SigningKey>, AuthError> {
+        let known = || self.keys().known.iter().find(|key| key.id == id).cloned();
+        if let Some(key) = known() {
+            return Ok(Some(key));
+        }
+        let _one = self.asking.lock().await;
+        if let Some(key) = known() {
+            return Ok(Some(key));
+        }
+        if self.keys().asked.is_some_and(|asked| asked.elapsed() < KEYS_PAUSE) {
+            return Ok(None);
+        }
+        self.ask_for_keys(index).await?;
+        Ok(known())
+    }
+
+    async fn ask_for_keys(&self, index: &Index) -> Result<(), AuthError> {
+        let found = index.query(ListKeys).await?;
+        *self.keys() = Keys { known: found, asked: Some(Instant::now()) };
+        Ok(())
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key to sign with that is not older than `life` milliseconds; it is made when there is none.
+    pub async fn signing_key(&self, index: &Index, life: u64) -> Result<SigningKey, AuthError> {
+        let fresh = || self.keys().known.first().filter(|key| index.time() < key.created.after(life)).cloned();
+        if let Some(key) = fresh() {
+            return Ok(key);
+        }
+        let _one = self.asking.lock().await;
+        if fresh().is_none() {
+            self.ask_for_keys(index).await?;
+        }
+        if fresh().is_none() {
+            let key = new_key(index.time())?;
+            let change = AccessChange::PutKey { key, unless_younger: life };
+            index.submit(None, Command::Access(Box::new(change))).await?;
+            self.ask_for_keys(index).await?;
+        }
+        // A clock that runs ahead of the index finds even the new one too old: it signs all the same.
+        let newest = self.keys().known.first().cloned();
+        newest
+            .ok_or_else(|| AuthError::Index(IndexError::Unavailable { reason: "there is no key to sign with".into() }))
+    }
+}
+
+fn new_key(created: Time) -> Result<SigningKey, AuthError> {
+    let mut id = [0; 8];
+    crate::random::fill(&mut id)?;
+    let unavailable = |error: rcgen::Error| AuthError::Index(IndexError::Unavailable { reason: error.to_string() });
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(unavailable)?;
+    Ok(SigningKey {
+        id: hex::encode(id),
+        private: pair.serialize_der().into(),
+        public: bytes::Bytes::copy_from_slice(pair.public_key_raw()),
+        created,
+    })
+}
+
+/// Reads what a client came with. What cannot be read is wrong, not absent: else a mistyped header would be somebody
+/// unknown, who may do less, and nobody would see why.
+pub fn credentials(headers: &HeaderMap) -> Result<Credentials, AuthError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(Credentials::None) };
+    if values.next().is_some() || value.len() > MAX_HEADER {
+        return Err(AuthError::Wrong);
+    }
+    let text = value.to_str().map_err(|_| AuthError::Wrong)?;
+    let (scheme, rest) = text.split_once(' ').ok_or(AuthError::Wrong)?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
+        return Ok(Credentials::Bearer(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(AuthError::Wrong);
+    }
+    let bytes = base64_decode(rest).ok_or(AuthError::Wrong)?;
+    let text = String::from_utf8(bytes).map_err(|_| AuthError::Wrong)?;
+    let (name, secret) = text.split_once(':').ok_or(AuthError::Wrong)?;
+    if name.is_empty() && secret.is_empty() {
+        return Ok(Credentials::None);
+    }
+    Ok(Credentials::Basic { name: name.to_owned(), secret: secret.to_owned() })
+}
+
+fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}

@@ -1,0 +1,171 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519) signed with Ed25519 (RFC 8037), as the token specification of distribution
+//! describes them. A token says who its holder is, what made him known, and what he asked to do; what he may do is
+//! decided anew each time.
+
+use std::collections::BTreeSet;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::caller::{Caller, Limits, Proof};
+use super::pattern::Pattern;
+use super::policy::{Grant, Verb, Verbs};
+use crate::config::Anonymous;
+use crate::index::access::SigningKey;
+use crate::index::command::Time;
+use crate::oci::name::RepositoryName;
+
+/// The longest text that is looked at.
+const MAX_LENGTH: usize = 16 << 10;
+/// Seconds that the clock of the process that signed may be ahead.
+const LEEWAY: u64 = 5;
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub iss: String,
+    pub sub: String,
+    pub aud: String,
+    pub exp: u64,
+    pub nbf: u64,
+    pub iat: u64,
+    pub jti: String,
+    pub access: Vec<Access>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// One scope: `repository:<name>:pull,push` or `registry:catalog:*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub name: String,
+    pub actions: Vec<String>,
+}
+
+/// Why a text is no token of ours. For the log: the client is told that it must log in.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimsError {
+    #[error("it is no JSON Web Token")]
+    Form,
+    #[error("its header names another key than ours, or another way to sign")]
+    Header,
+    #[error("no key of ours has its id")]
+    Key,
+    #[error("it is not signed by our key: {0}")]
+    Signature(jsonwebtoken::errors::Error),
+    #[error("it is for another registry")]
+    Audience,
+    #[error("it is not valid at this time")]
+    Time,
+}
+
+impl Access {
+    /// Reads one scope; none when it is nothing that we know.
+    pub fn parse(scope: &str) -> Option<Self> {
+        let (kind, rest) = scope.split_once(':')?;
+        let (name, actions) = rest.rsplit_once(':')?;
+        // `repository(plugin)` is how docker asks for plugins.
+        let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
+        let actions = actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned).collect();
+        Some(Self { kind: kind.to_owned(), name: name.to_owned(), actions })
+    }
+
+    /// The repository and the verbs it is about.
+    pub fn on_repository(&self) -> Option<(RepositoryName, Verbs)> {
+        let name = self.name.parse().ok().filter(|_| self.kind == "repository")?;
+        let verbs = self.actions.iter().map(|action| match action.as_str() {
+            "pull" => Verbs::of([Verb::Pull]),
+            "push" => Verbs::of([Verb::Push, Verb::Overwrite]),
+            "delete" => Verbs::of([Verb::Delete]),
+            "*" => Verbs::ALL,
+            _ => Verbs::NONE,
+        });
+        Some((name, verbs.fold(Verbs::NONE, Verbs::and)))
+    }
+
+    pub fn is_catalog(&self) -> bool {
+        self.kind == "registry" && self.name == "catalog"
+    }
+
+    /// What it says when only these verbs are left.
+    pub fn of(repository: &RepositoryName, verbs: Verbs) -> Self {
+        let mut actions = Vec::new();
+        for (verb, name) in [(Verb::Pull, "pull"), (Verb::Push, "push"), (Verb::Delete, "delete")] {
+            if verbs.has(verb) {
+                actions.push(name.to_owned());
+            }
+        }
+        if verbs == Verbs::ALL {
+            actions.push("*".into());
+        }
+        Self { kind: "repository".into(), name: repository.as_str().to_owned(), actions }
+    }
+}
+
+impl Claims {
+    /// Signs them.
+    pub fn sign(&self, key: &SigningKey) -> Result<String, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.id.clone());
+        jsonwebtoken::encode(&header, self, &EncodingKey::from_ed_der(&key.private))
+    }
+
+    /// The caller that a checked token makes of a request.
+    pub fn caller(&self, everyone: Anonymous, from: Option<std::net::IpAddr>) -> Caller {
+        let grants = self.access.iter().filter_map(Access::on_repository);
+        let grants = grants.map(|(name, verbs)| Grant { repositories: Pattern::exactly(&name), verbs }).collect();
+        Caller {
+            subject: Some(self.sub.clone()).filter(|subject| !subject.is_empty()),
+            name: self.name.clone(),
+            groups: self.groups.clone(),
+            proof: self.proof.clone(),
+            limits: Some(Limits { catalog: self.access.iter().any(Access::is_catalog), grants }),
+            everyone,
+            from,
+        }
+    }
+
+    pub fn is_valid_at(&self, now: Time) -> bool {
+        let now = now.0 / 1000;
+        now < self.exp && self.nbf <= now + LEEWAY
+    }
+}
+
+/// The id of the key that a token says it is signed with, if it has the form of one of ours.
+///
+/// Only the header is read. It must not bring a key of its own (CVE-2025-24976), and say nothing that we do not know.
+pub fn key_of(token: &str) -> Result<String, ClaimsError> {
+    // Counted first, so that dots alone make no work (CVE-2025-30204).
+    if token.len() > MAX_LENGTH || token.bytes().filter(|b| *b == b'.').take(3).count() != 2 {
+        return Err(ClaimsError::Form);
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|_| ClaimsError::Form)?;
+    let brings_a_key = header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some();
+    if header.alg != Algorithm::EdDSA || brings_a_key || header.crit.is_some() {
+        return Err(ClaimsError::Header);
+    }
+    header.kid.ok_or(ClaimsError::Header)
+}
+
+/// Checks a token that says it is signed with `key`; `service` is who it must be for and from.
+pub fn check(token: &str, key: &SigningKey, service: &str, now: Time) -> Result<Claims, ClaimsError> {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    // By the time of the index, below: that of this machine may be another.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+    let data = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(&key.public), &validation)
+        .map_err(ClaimsError::Signature)?;
+    let claims = data.claims;
+    if claims.aud != service || claims.iss != service {
+        return Err(ClaimsError::Audience);
+    }
+    if claims.is_valid_at(now) { Ok(claims) } else { Err(ClaimsError::Time) }
+}

@@ -1,0 +1,90 @@
+//! [`Session`]: one request and who made it. Handlers and the push path ask the index only through it, so that each
+//! question and each change goes with its caller and is judged where it is answered or applied.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::caller::{Caller, Denial};
+use super::policy::Verb;
+use crate::app::App;
+use crate::index::access::{Asked, Authorize, Authorized, Guarded, Judged, OnBehalf};
+use crate::index::client::Answer;
+use crate::index::command::{Command, Outcome, Refusal};
+use crate::index::query::Query;
+use crate::index::{IndexError, level};
+use crate::oci::name::RepositoryName;
+
+/// A request and its caller.
+#[derive(Debug)]
+pub struct Session {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    /// What he came with counts only as long as it does at the moment of the question: a password.
+    pub is_strict: bool,
+    /// The feature level in force, once it is known; 0 before.
+    level: AtomicU32,
+}
+
+fn denied(denial: Denial) -> IndexError {
+    IndexError::Refused { command: "request", refusal: Refusal::Forbidden { denial } }
+}
+
+impl Session {
+    pub fn new(app: Arc<App>, caller: Caller, is_strict: bool) -> Self {
+        Self { app, caller, is_strict, level: AtomicU32::new(0) }
+    }
+
+    /// For work that goes on although the client is gone.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let level = AtomicU32::new(self.level.load(Ordering::Relaxed));
+        Self { app: Arc::clone(&self.app), caller: self.caller.clone(), is_strict: self.is_strict, level }
+    }
+
+    /// The text of who it is, for history.
+    pub fn who(&self) -> Option<&str> {
+        self.caller.subject.as_deref()
+    }
+
+    /// Asks about a repository, if the caller may.
+    pub async fn query<Q: Guarded>(&self, query: Q) -> Result<Q::Answer, IndexError> {
+        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query };
+        self.app.index.query(asked).await?.map_err(denied)
+    }
+
+    /// As [`Self::query`]; without a quorum, what is named by its digest and was found is answered too, and marked.
+    pub async fn query_any<Q: Guarded>(&self, query: Q) -> Result<Answer<Q::Answer>, IndexError> {
+        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query };
+        let Answer { answer, stale } = self.app.index.query_any(asked).await?;
+        Ok(Answer { answer: answer.map_err(denied)?, stale })
+    }
+
+    /// Asks something that judges the caller by itself.
+    pub async fn judged<T, Q: Query<Answer = Judged<T>>>(&self, query: Q) -> Result<T, IndexError> {
+        self.app.index.query(query).await?.map_err(denied)
+    }
+
+    /// Whether the caller may do this; without a verb, whether what he came with holds.
+    pub async fn authorize(&self, on: Option<(Verb, &RepositoryName)>) -> Result<Authorized, IndexError> {
+        let on = on.map(|(verb, repository)| (verb, repository.clone()));
+        let ask = Authorize { caller: self.caller.clone(), on, administrates: false, is_strict: self.is_strict };
+        let authorized = self.judged(ask).await?;
+        self.level.store(authorized.level, Ordering::Relaxed);
+        Ok(authorized)
+    }
+
+    /// Proposes a command, which is applied if the caller may do it then.
+    pub async fn submit(&self, command: Command) -> Result<Outcome, IndexError> {
+        let mut known = self.level.load(Ordering::Relaxed);
+        if known == 0 {
+            known = self.authorize(None).await?.level;
+        }
+        // Before that level entries know no callers; the handler has judged alone.
+        let command = if known < level::ACCESS {
+            command
+        } else {
+            Command::OnBehalf(Box::new(OnBehalf { caller: self.caller.clone(), command }))
+        };
+        self.app.index.submit(self.who(), command).await
+    }
+}

@@ -1,0 +1,177 @@
+//! The way to the administrators' API: over HTTP to a registry anywhere, or by the ways of an administrator of the machine
+//! or the cluster (see [`super::admin`]), which need no account.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::admin::Admin;
+use super::{ConfigArgs, Failure};
+use crate::api::calls::{API, ApiCall, ApiReply};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Variables of the environment that belong to this and are no keys of the configuration.
+const VARIABLES: [&str; 4] = ["ROADSTEAD_URL", "ROADSTEAD_USER", "ROADSTEAD_PASSWORD", "ROADSTEAD_TOKEN"];
+
+pub(super) fn is_variable(name: &str) -> bool {
+    VARIABLES.contains(&name)
+}
+
+/// Which registry, and as whom.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ApiArgs {
+    /// The registry, such as `https://registry.example.com`; without it, the one on this machine, or the cluster that the
+    /// configuration names, where the keeper of the machine or of an administrator's certificate needs no account.
+    #[arg(long, value_name = "URL", env = "ROADSTEAD_URL")]
+    url: Option<String>,
+    /// Log in with --url as this user; the password is asked for, or is in ROADSTEAD_PASSWORD. A token in
+    /// ROADSTEAD_TOKEN needs no user.
+    #[arg(long, value_name = "NAME", env = "ROADSTEAD_USER")]
+    user: Option<String>,
+    /// With --url: trust the authorities in this PEM file too.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// The way, open.
+pub(super) enum Api {
+    Http { client: reqwest::Client, base: String, secret: Secret },
+    Admin(Admin),
+}
+
+pub(super) enum Secret {
+    Token(String),
+    Password { user: String, password: String },
+    None,
+}
+
+impl ApiArgs {
+    /// Runs `work` with the way open.
+    pub fn run<F: Future<Output = anyhow::Result<()>>>(&self, work: impl FnOnce(Api) -> F) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Runtime::new().context("could not start the runtime").map_err(Failure::Run)?;
+        let api = if let Some(url) = &self.url {
+            self.http(url).map_err(Failure::Run)?
+        } else {
+            let config = self.config.clone().load()?;
+            Api::Admin(runtime.block_on(Admin::new(&config)).map_err(Failure::Run)?)
+        };
+        runtime.block_on(work(api)).map_err(Failure::Run)
+    }
+
+    fn http(&self, url: &str) -> anyhow::Result<Api> {
+        let mut builder = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
+        if let Some(path) = &self.ca {
+            let pem = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+            for certificate in reqwest::Certificate::from_pem_bundle(&pem).context("--ca is no PEM file")? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let client = builder.build().context("could not set up HTTP")?;
+        let secret = match (std::env::var("ROADSTEAD_TOKEN"), &self.user) {
+            (Ok(token), _) if !token.is_empty() => Secret::Token(token),
+            (_, Some(user)) => {
+                let password = match std::env::var("ROADSTEAD_PASSWORD") {
+                    Ok(password) => password,
+                    Err(_) => ask_secret(&format!("Password of {user}: "))?,
+                };
+                Secret::Password { user: user.clone(), password }
+            }
+            _ => Secret::None,
+        };
+        Ok(Api::Http { client, base: url.trim_end_matches('/').to_owned(), secret })
+    }
+}
+
+impl Api {
+    /// Asks for something; the answer is null when it has no body.
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let (status, bytes) = match self {
+            Self::Http { client, base, secret } => {
+                let mut request = client.request(method.parse()?, format!("{base}/api/v1/{path}"));
+                request = match secret {
+                    Secret::Token(token) => request.bearer_auth(token),
+                    Secret::Password { user, password } => request.basic_auth(user, Some(password)),
+                    Secret::None => request,
+                };
+                let response = request.body(bytes).send().await.with_context(|| format!("could not reach {base}"))?;
+                (response.status().as_u16(), response.bytes().await.context("the answer broke off")?)
+            }
+            Self::Admin(admin) => {
+                let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+                let (method, path, query) = (method.to_owned(), path.to_owned(), query.map(str::to_owned));
+                let reply: ApiReply =
+                    admin.ask_leader(API, &ApiCall { method, path, query, body: bytes.into() }).await?;
+                (reply.status, reply.body)
+            }
+        };
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if (200..300).contains(&status) {
+            return Ok(value);
+        }
+        match value["errors"][0]["message"].as_str() {
+            Some(message) if status == 401 => bail!("{message} (--user, or a token in ROADSTEAD_TOKEN)"),
+            Some(message) => bail!("{message}"),
+            None => bail!("the registry answered {status}"),
+        }
+    }
+
+    pub async fn get<A: DeserializeOwned>(&self, path: &str) -> anyhow::Result<A> {
+        Ok(serde_json::from_value(self.call("GET", path, None).await?)?)
+    }
+
+    pub async fn send<B: Serialize>(&self, method: &str, path: &str, body: &B) -> anyhow::Result<Value> {
+        self.call(method, path, Some(&serde_json::to_value(body)?)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.call("DELETE", path, None).await.map(drop)
+    }
+}
+
+/// One part of a path, or a value of a query.
+pub(super) fn part(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Reads a secret from the terminal without showing it, or a line from what stdin is.
+pub(super) fn ask_secret(prompt: &str) -> anyhow::Result<String> {
+    let stdin = std::io::stdin();
+    let mut line = String::new();
+    if stdin.is_terminal() {
+        eprint!("{prompt}");
+        let before = rustix::termios::tcgetattr(&stdin).context("could not ask for a secret")?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &quiet)?;
+        let read = stdin.lock().read_line(&mut line);
+        rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &before)?;
+        eprintln!();
+        read?;
+    } else {
+        stdin.lock().read_line(&mut line).context("could not read a secret from stdin")?;
+    }
+    let secret = line.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        bail!("no secret was given");
+    }
+    Ok(secret.to_owned())
+}
+
+/// Prints an answer as JSON.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! `roadstead policy`: who may do what.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::Failure;
+use super::api::{ApiArgs, part, print_json};
+use crate::api::body::NamedPolicy;
+use crate::auth::policy::Policy;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// List all policies.
+    List {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Show a policy, in the form that `apply` reads.
+    Show {
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Put a policy in force, or another in its place.
+    Apply {
+        name: String,
+        /// Its rules, as YAML or JSON; `-` for stdin.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Delete a policy.
+    Delete {
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Say whether somebody may do something, and which rule decides.
+    Explain {
+        /// `user:NAME`, `robot:NAME`, or anonymous; a name alone is a user's.
+        subject: String,
+        /// pull, push, overwrite, delete or admin.
+        action: String,
+        repository: String,
+        /// A group that somebody else than the registry vouches for; may be repeated.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+pub(super) fn run(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::List { api } => api.run(|way| async move {
+            let answer: Value = way.get("policies").await?;
+            if api.json {
+                return print_json(&answer["policies"]);
+            }
+            for policy in serde_json::from_value::<Vec<NamedPolicy>>(answer["policies"].clone())? {
+                println!("{:<24} {:>3} rules  {}", policy.name, policy.policy.rules.len(), policy.policy.description);
+            }
+            Ok(())
+        }),
+        Verb::Show { name, api } => api.run(|way| async move {
+            let found: NamedPolicy = way.get(&format!("policies/{}", part(&name))).await?;
+            if api.json {
+                return print_json(&found);
+            }
+            print!("{}", serde_saphyr::to_string(&found.policy)?);
+            Ok(())
+        }),
+        Verb::Apply { name, file, api } => {
+            let policy = read(&file).map_err(Failure::Run)?;
+            api.run(|way| async move {
+                way.send("PUT", &format!("policies/{}", part(&name)), &policy).await?;
+                println!("policy {name}: {} rules in force", policy.rules.len());
+                Ok(())
+            })
+        }
+        Verb::Delete { name, api } => {
+            api.run(|way| async move { way.delete(&format!("policies/{}", part(&name))).await })
+        }
+        Verb::Explain { subject, action, repository, groups, api } => {
+            let is_whole = subject == "anonymous" || subject.contains(':');
+            let subject = if is_whole { subject } else { format!("user:{subject}") };
+            let mut path =
+                format!("explain?subject={}&verb={}&repository={}", part(&subject), part(&action), part(&repository));
+            for group in &groups {
+                path = format!("{path}&group={}", part(group));
+            }
+            api.run(|way| async move {
+                let answer: Value = way.get(&path).await?;
+                if api.json {
+                    return print_json(&answer);
+                }
+                let word = if answer["allowed"] == Value::Bool(true) { "allowed" } else { "denied" };
+                println!("{word}: {}", answer["reason"].as_str().unwrap_or_default());
+                Ok(())
+            })
+        }
+    }
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<Policy> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin()).context("could not read the policy from stdin")?
+    } else {
+        std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?
+    };
+    let policy: Policy =
+        serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    let problems = policy.problems();
+    anyhow::ensure!(problems.is_empty(), "{}: {}", file.display(), problems.join("; "));
+    Ok(policy)
+}

@@ -1,0 +1,33 @@
+//! The administrators' API over HTTP.
+
+use bytes::BytesMut;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+
+use super::reply::{self, Reply};
+use super::{Call, access};
+use crate::api::operation::Operation;
+use crate::api::{By, Desk, run as perform};
+use crate::error::{ApiError, Code};
+use crate::push::receive::RequestBody;
+
+/// The longest request.
+const MAX_BODY: usize = 1 << 20;
+
+pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> Reply {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let early = |_| ApiError::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, "the body ended early");
+        bytes.extend_from_slice(&frame.map_err(early)?.into_data().unwrap_or_default());
+        if bytes.len() > MAX_BODY {
+            let text = format!("a request may have {MAX_BODY} bytes");
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, text));
+        }
+    }
+    let desk = Desk { index: &call.app.index, by: By::Client(&call.session), everyone: access::everyone(&call.app) };
+    let (status, value) = perform(desk, operation, &bytes.freeze()).await?;
+    // Some answers hold secrets.
+    let builder = Response::builder().status(status).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if value.is_null() { reply::empty(builder) } else { reply::json(builder, "application/json", &value) }
+}

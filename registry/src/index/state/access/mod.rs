@@ -1,0 +1,98 @@
+//! Who may do what: accounts, tokens, policies and keys, and the guard that judges each command and question by them.
+
+pub mod accounts;
+pub mod answers;
+pub mod audit;
+pub mod guard;
+pub mod keys;
+pub mod policies;
+pub mod tokens;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use super::records::{Records, RecordsError, Table, Transaction, load};
+use crate::index::access::AccessChange;
+use crate::index::command::{Outcome, Refusal, Reply, Time};
+
+const ACCESS: &[u8] = b"access";
+
+/// What the index as a whole remembers of access.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Accounts, and those of them that are administrators and can be used.
+    #[serde(default)]
+    pub accounts: u64,
+    #[serde(default)]
+    pub administrators: u64,
+    /// Policies, their bytes, and what tells their content from any other: empty while there are none.
+    #[serde(default)]
+    pub policies: u64,
+    #[serde(default)]
+    pub policy_bytes: u64,
+    #[serde(default)]
+    pub policy_sum: Bytes,
+    /// Whoever has the token with this hash may make the first administrator, until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<(Bytes, Time)>,
+}
+
+pub fn access(records: &dyn Records) -> Result<Access, RecordsError> {
+    Ok(load(records, Table::Settings, ACCESS)?.unwrap_or_default())
+}
+
+pub fn save(transaction: &mut Transaction<'_>, access: &Access) {
+    transaction.save(Table::Settings, ACCESS, access);
+}
+
+/// Something is not as it must be.
+fn invalid(reason: impl Into<String>) -> Reply {
+    Err(Refusal::AccessInvalid { reason: reason.into() })
+}
+
+pub fn change(
+    transaction: &mut Transaction<'_>,
+    entry: &Entry<'_>,
+    change: &AccessChange,
+) -> Result<Reply, RecordsError> {
+    match change {
+        AccessChange::PutAccount(put) => accounts::put(transaction, entry, put),
+        AccessChange::DeleteAccount { name } => accounts::delete(transaction, name),
+        AccessChange::SetPassword { account, password } => {
+            accounts::set_password(transaction, account, password.as_ref())
+        }
+        AccessChange::PutToken(put) => tokens::put(transaction, entry, put),
+        AccessChange::DeleteToken { account, id } => tokens::delete(transaction, account, id),
+        AccessChange::NoteUse { tokens } => tokens::note_use(transaction, tokens),
+        AccessChange::ChangeGroup { group, add, remove } => accounts::change_group(transaction, group, add, remove),
+        AccessChange::PutPolicy { name, policy } => policies::put(transaction, name, policy),
+        AccessChange::DeletePolicy { name } => policies::delete(transaction, name),
+        AccessChange::PutKey { key, unless_younger } => keys::put(transaction, entry, key, *unless_younger),
+        AccessChange::OfferFirst { hash, expires } => offer_first(transaction, hash, *expires),
+        AccessChange::TakeFirst { hash, name, password } => {
+            accounts::take_first(transaction, entry, hash, name, password)
+        }
+    }
+}
+
+/// While there is no administrator, whoever keeps the machine may name a token for the first.
+fn offer_first(transaction: &mut Transaction<'_>, hash: &Bytes, expires: Time) -> Result<Reply, RecordsError> {
+    let mut access = access(transaction)?;
+    if access.administrators > 0 {
+        return Ok(Err(Refusal::AdministratorExists));
+    }
+    access.first = Some((hash.clone(), expires));
+    save(transaction, &access);
+    Ok(Ok(Outcome::Done))
+}
+
+/// Whether this is a name of an account or a group: a part of a repository's name, so that patterns can have it, and not
+/// one of those that mean something else where a client logs in.
+fn is_name(name: &str) -> bool {
+    const RESERVED: [&str; 6] = ["anonymous", "authenticated", "everyone", "oidc", "serviceaccount", "token"];
+    name.len() <= 64
+        && !name.contains('/')
+        && name.parse::<crate::oci::name::RepositoryName>().is_ok()
+        && !RESERVED.contains(&name)
+}

@@ -1,0 +1,133 @@
+//! A password, a token and a bearer token are good until they are changed or taken back, and then no longer, at once.
+
+use serde_json::json;
+
+use super::{BOB, Team, api, bearer};
+
+#[tokio::test]
+async fn an_old_password_fails_once_the_new_one_is_acknowledged() {
+    let team = Team::start().await;
+    team.bob.push_image("team/app", "v1", "one").await;
+    for n in 0..5 {
+        let (old, new) = if n % 2 == 0 { (BOB, "another password") } else { ("another password", BOB) };
+        let digest_read = "/v2/team/app/manifests/v1";
+        team.registry.by("bob", old).get(digest_read).await.expect(200);
+        // He changes it himself.
+        let own = team.registry.by("bob", old);
+        api(&own, "PUT", "users/bob/password", &json!({ "password": new })).await.expect(204);
+        let old = team.registry.by("bob", old);
+        old.get(digest_read).await.refused(401, "UNAUTHORIZED");
+        old.get("/v2/").await.refused(401, "UNAUTHORIZED");
+        old.get("/token").await.refused(401, "UNAUTHORIZED");
+        old.ask("POST", "/v2/team/app/blobs/uploads/").send().await.refused(401, "UNAUTHORIZED");
+        team.registry.by("bob", new).get(digest_read).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn the_same_password_set_again_goes_on_being_right() {
+    let team = Team::start().await;
+    team.bob.get("/v2/").await.expect(200);
+    api(&team.root, "PUT", "users/bob/password", &json!({ "password": BOB })).await.expect(204);
+    team.bob.get("/v2/_catalog").await.expect(200);
+    api(&team.root, "PUT", "users/bob/password", &json!({ "password": BOB })).await.expect(204);
+    team.bob.push_image("team/app", "v1", "one").await;
+}
+
+#[tokio::test]
+async fn what_was_issued_ends_with_the_account_and_with_what_it_was_issued_for() {
+    let team = Team::start().await;
+    let token = team.robot("ci", &[("team/**", "push")]).await;
+    let robot = team.registry.by("ci", &token);
+    let issued = bearer(&robot, &["repository:team/a:pull,push"]).await;
+    let holder = team.registry.authorized(&format!("Bearer {issued}"));
+    holder.push_blob("team/a", b"x").await;
+    let bob = bearer(&team.bob, &["repository:team/a:pull,push"]).await;
+    let bob = team.registry.authorized(&format!("Bearer {bob}"));
+    bob.push_blob("team/a", b"x").await;
+
+    let tokens = api(&team.root, "GET", "robots/ci/tokens", &json!(null)).await.expect(200).json();
+    let id = tokens["tokens"][0]["id"].as_str().unwrap();
+    assert!(!tokens.to_string().contains(&token), "a secret is shown once");
+    api(&team.root, "DELETE", &format!("robots/ci/tokens/{id}"), &json!(null)).await.expect(204);
+    for gone in [&robot, &holder] {
+        gone.get("/v2/").await.refused(401, "UNAUTHORIZED");
+        gone.ask("POST", "/v2/team/a/blobs/uploads/").send().await.refused(401, "UNAUTHORIZED");
+    }
+    bob.get("/v2/").await.expect(200);
+    api(&team.root, "PATCH", "users/bob", &json!({ "disabled": true })).await.expect(200);
+    for gone in [&bob, &team.bob] {
+        gone.get("/v2/").await.refused(401, "UNAUTHORIZED");
+    }
+    api(&team.root, "PATCH", "users/bob", &json!({ "disabled": false })).await.expect(200);
+    bob.get("/v2/").await.expect(200);
+    // Out of the group, what the token says that he may does not help.
+    api(&team.root, "PATCH", "groups/dev", &json!({ "remove": ["bob"] })).await.expect(204);
+    bob.ask("POST", "/v2/team/a/blobs/uploads/").send().await.refused(403, "DENIED");
+    api(&team.root, "DELETE", "users/bob", &json!(null)).await.expect(204);
+    bob.get("/v2/").await.refused(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn an_account_and_a_token_end_when_they_were_made_to() {
+    let team = Team::start().await;
+    let past = json!({ "expires": "2020-01-01T00:00:00Z" });
+    let token = team.robot("ci", &[("team/**", "push")]).await;
+    let ended = team.token("robots/ci", &past).await["token"].as_str().unwrap().to_owned();
+    team.registry.by("ci", &ended).get("/v2/").await.refused(401, "UNAUTHORIZED");
+    team.registry.by("ci", &token).get("/v2/").await.expect(200);
+    api(&team.root, "PATCH", "robots/ci", &past).await.expect(200);
+    team.registry.by("ci", &token).get("/v2/").await.refused(401, "UNAUTHORIZED");
+    api(&team.root, "PATCH", "robots/ci", &json!({ "expires": null })).await.expect(200);
+    team.registry.by("ci", &token).get("/v2/").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_new_token_overlaps_with_the_one_before_it_and_no_other() {
+    let team = Team::start().await;
+    let first = team.robot("ci", &[("team/**", "push")]).await;
+    let mut all = vec![first];
+    for _ in 0..2 {
+        all.push(team.token("robots/ci", &json!({ "keep": 1 })).await["token"].as_str().unwrap().to_owned());
+    }
+    for (token, status) in all.iter().zip([401, 200, 200]) {
+        team.registry.by("ci", token).get("/v2/").await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_limited_is_good_for_nothing_else() {
+    let team = Team::start().await;
+    let limits = json!({ "limits": [{ "repositories": "team/app", "role": "pull" }] });
+    let token = team.token("users/bob", &limits).await["token"].as_str().unwrap().to_owned();
+    team.bob.push_image("team/app", "v1", "one").await;
+    team.bob.push_image("team/other", "v1", "one").await;
+    let limited = team.registry.by("bob", &token);
+    limited.get("/v2/team/app/manifests/v1").await.expect(200);
+    limited.get("/v2/team/other/manifests/v1").await.expect(401);
+    limited.ask("POST", "/v2/team/app/blobs/uploads/").send().await.expect(401);
+    assert_eq!(limited.get("/v2/_catalog").await.expect(200).json(), json!({ "repositories": ["team/app"] }));
+    // Nor does it make more of itself.
+    api(&limited, "POST", "users/bob/tokens", &json!({})).await.expect(403);
+    api(&limited, "PUT", "users/bob/password", &json!({ "password": "taken over" })).await.expect(403);
+    let root = team.token("users/root", &limits).await["token"].as_str().unwrap().to_owned();
+    api(&team.registry.by("root", &root), "GET", "users", &json!(null)).await.expect(403);
+    let issued = bearer(&limited, &["repository:team/app:pull,push", "repository:team/other:pull"]).await;
+    let holder = team.registry.authorized(&format!("Bearer {issued}"));
+    holder.get("/v2/team/app/manifests/v1").await.expect(200);
+    holder.ask("POST", "/v2/team/app/blobs/uploads/").send().await.expect(401);
+    holder.get("/v2/team/other/manifests/v1").await.expect(401);
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_token_is_seen() {
+    let team = Team::start().await;
+    let token = team.robot("ci", &[("team/**", "push")]).await;
+    let used = || async {
+        let tokens = api(&team.root, "GET", "robots/ci/tokens", &json!(null)).await.expect(200).json();
+        tokens["tokens"][0]["lastUsed"].clone()
+    };
+    assert_eq!(used().await, json!(null));
+    team.registry.by("ci", &token).get("/v2/").await.expect(200);
+    crate::support::wait::eventually("the use is noted", async || !used().await.is_null()).await;
+}
