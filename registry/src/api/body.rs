@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::auth::policy::{Grant, Policy, Role, Verb, Verbs};
+use crate::auth::quota::{Quota, SharesError};
 use crate::date;
-use crate::index::access::{AccountView, Audited, Kind, TokenView};
+use crate::index::access::{AccountView, Audited, Kind, QuotaView, TokenView};
 use crate::index::command::Time;
 
 /// A user or a robot.
@@ -174,6 +175,65 @@ pub struct NamedPolicy {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub policy: Policy,
+}
+
+/// How much repositories may hold together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuotaBody {
+    /// Names, `*` for any one part, and at the end `**` for everything below: `home/*/**`.
+    pub repositories: String,
+    /// Each distinct digest once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<u64>,
+}
+
+/// A quota, and what its shares hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedQuota {
+    pub name: String,
+    pub repositories: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<u64>,
+    /// Whether what was there when it was made is counted.
+    pub counted: bool,
+    /// The first thousand.
+    pub shares: Vec<Share>,
+}
+
+/// One way to fill in the `*` of a quota, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    pub share: String,
+    pub bytes: u64,
+    pub tags: u64,
+}
+
+impl QuotaBody {
+    pub fn read(&self) -> Result<Quota, String> {
+        let repositories =
+            self.repositories.parse().map_err(|error: SharesError| format!("{:?}: {error}", self.repositories))?;
+        Ok(Quota { repositories, bytes: self.bytes, tags: self.tags })
+    }
+}
+
+impl From<QuotaView> for NamedQuota {
+    fn from(view: QuotaView) -> Self {
+        Self {
+            name: view.name,
+            repositories: view.quota.repositories.as_str().to_owned(),
+            bytes: view.quota.bytes,
+            tags: view.quota.tags,
+            counted: view.is_counted,
+            shares: view.shares.into_iter().map(|(share, bytes, tags)| Share { share, bytes, tags }).collect(),
+        }
+    }
 }
 
 /// Who changed what, or was refused it.

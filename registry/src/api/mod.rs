@@ -10,6 +10,7 @@ pub mod calls;
 pub mod groups;
 pub mod operation;
 pub mod policies;
+pub mod quotas;
 pub mod tokens;
 
 use bytes::Bytes;
@@ -103,6 +104,9 @@ pub async fn run(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer 
         Operation::GetPolicy { name } => policies::get(desk, name).await,
         Operation::PutPolicy { name } => policies::put(desk, name, read(body)?).await,
         Operation::DeletePolicy { name } => policies::delete(desk, name).await,
+        Operation::ListQuotas => quotas::list(desk).await,
+        Operation::PutQuota { name } => quotas::put(desk, name, read(body)?).await,
+        Operation::DeleteQuota { name } => quotas::delete(desk, name).await,
         Operation::Audit { after, limit, repository, who } => {
             audit::list(desk, *after, *limit, repository.clone(), who.clone()).await
         }

@@ -39,6 +39,9 @@ pub enum Operation {
     GetPolicy { name: String },
     PutPolicy { name: String },
     DeletePolicy { name: String },
+    ListQuotas,
+    PutQuota { name: String },
+    DeleteQuota { name: String },
     Audit { after: u64, limit: usize, repository: Option<RepositoryName>, who: Option<String> },
     Explain { subject: Option<String>, groups: BTreeSet<String>, verb: Verb, repository: RepositoryName },
 }
@@ -87,6 +90,15 @@ impl Operation {
                     _ => Err(ActionError::Method { allow: "GET, PUT, DELETE" }),
                 }
             }
+            ["quotas"] => get().map(|()| Self::ListQuotas),
+            ["quotas", name] => {
+                let name = (*name).to_owned();
+                match *method {
+                    Method::PUT => Ok(Self::PutQuota { name }),
+                    Method::DELETE => Ok(Self::DeleteQuota { name }),
+                    _ => Err(ActionError::Method { allow: "PUT, DELETE" }),
+                }
+            }
             ["audit"] => get().and_then(|()| audit(query.unwrap_or_default())),
             ["explain"] => get().and_then(|()| explain(query.unwrap_or_default())),
             _ => Err(ActionError::Operation),
@@ -114,6 +126,9 @@ impl Operation {
             | Self::GetPolicy { .. }
             | Self::PutPolicy { .. }
             | Self::DeletePolicy { .. }
+            | Self::ListQuotas
+            | Self::PutQuota { .. }
+            | Self::DeleteQuota { .. }
             | Self::Audit { .. }
             | Self::Explain { .. } => Permission::Administrator,
         }
@@ -141,6 +156,9 @@ impl Operation {
             Self::GetPolicy { .. } => "api_get_policy",
             Self::PutPolicy { .. } => "api_put_policy",
             Self::DeletePolicy { .. } => "api_delete_policy",
+            Self::ListQuotas => "api_list_quotas",
+            Self::PutQuota { .. } => "api_put_quota",
+            Self::DeleteQuota { .. } => "api_delete_quota",
             Self::Audit { .. } => "api_audit",
             Self::Explain { .. } => "api_explain",
         }
@@ -248,6 +266,9 @@ pub fn describe() -> Value {
             super::policies::delete,
             super::policies::explain,
             super::audit::list,
+            super::quotas::list,
+            super::quotas::put,
+            super::quotas::delete,
         ),
         components(schemas(
             body::Account,
@@ -264,6 +285,8 @@ pub fn describe() -> Value {
             body::FirstOffer,
             body::TakeFirst,
             body::AuditRecord,
+            body::QuotaBody,
+            body::NamedQuota,
         ))
     )]
     struct Description;

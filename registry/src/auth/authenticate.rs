@@ -18,7 +18,9 @@ use super::claims::{self, Claims};
 use super::secret::{PasswordHash, TokenText};
 use super::throttle::Throttle;
 use crate::config::Anonymous;
-use crate::index::access::{AccessChange, GetCredentials, GetToken, Kind, ListKeys, SigningKey, TokenCredentials};
+use crate::index::access::{
+    self, AccessChange, GetCredentials, GetToken, Kind, ListKeys, SigningKey, TokenCredentials,
+};
 use crate::index::command::{Command, Time};
 use crate::index::{Index, IndexError};
 use crate::random::RandomError;
@@ -130,9 +132,11 @@ impl Authenticator {
         from: IpAddr,
     ) -> Result<Identified, AuthError> {
         match credentials {
-            Credentials::None => {
-                Ok(Identified { caller: Caller::anonymous(everyone, Some(from)), is_strict: false, remembered: None })
-            }
+            Credentials::None => Ok(Identified {
+                caller: Caller::anonymous(everyone, Some(from), index.time()),
+                is_strict: false,
+                remembered: None,
+            }),
             Credentials::Bearer(text) => match TokenText::parse(text) {
                 Some(token) => self.token(index, &token, None, everyone, from).await,
                 None => self.bearer(index, text, everyone, from).await,
@@ -162,7 +166,7 @@ impl Authenticator {
                 subject: Some(format!("{}:{name}", Kind::User.as_str())),
                 name: Some(name.to_owned()),
                 proof: Some(Proof { account: name.to_owned(), by: By::Password(version) }),
-                ..Caller::anonymous(everyone, Some(from))
+                ..Caller::anonymous(everyone, Some(from), index.time())
             },
             is_strict: true,
             remembered,
@@ -173,7 +177,11 @@ impl Authenticator {
         }
         self.begin(from, name).await?;
         let credentials = index.query(GetCredentials { account: name.to_owned() }).await?;
-        let kept = credentials.filter(|credentials| credentials.is_usable).and_then(|credentials| credentials.password);
+        let now = index.time();
+        let is_usable = |credentials: &access::Credentials| {
+            !credentials.is_disabled && credentials.ends.is_none_or(|ends| now < ends)
+        };
+        let kept = credentials.filter(is_usable).and_then(|credentials| credentials.password);
         // Unknown users take as long as known ones.
         let is_known = kept.is_some();
         let kept = kept.unwrap_or_else(PasswordHash::of_nobody);
@@ -237,7 +245,8 @@ impl Authenticator {
             found
         };
         let is_named = name.is_none_or(|name| name == known.account || name == "token");
-        if !token.is(&known.hash) || !known.is_usable || !is_named {
+        let is_usable = !known.is_disabled && known.ends.is_none_or(|ends| index.time() < ends);
+        if !token.is(&known.hash) || !is_usable || !is_named {
             return Err(AuthError::Wrong);
         }
         self.note_use(index, &token.id, &known);
@@ -248,7 +257,7 @@ impl Authenticator {
                 name: Some(known.account.clone()),
                 proof: Some(Proof { account: known.account.clone(), by: By::Token(token.id.clone()) }),
                 limits,
-                ..Caller::anonymous(everyone, Some(from))
+                ..Caller::anonymous(everyone, Some(from), index.time())
             },
             is_strict: true,
             remembered: None,
@@ -289,7 +298,7 @@ impl Authenticator {
                 claims
             }
         };
-        Ok(Identified { caller: claims.caller(everyone, Some(from)), is_strict: false, remembered: None })
+        Ok(Identified { caller: claims.caller(everyone, Some(from), now), is_strict: false, remembered: None })
     }
 
     async fn check(&self, index: &Index, text: &str, now: Time) -> Result<Claims, AuthError> {

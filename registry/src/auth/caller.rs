@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{Grant, Verb};
 use crate::config::Anonymous;
+use crate::index::command::Time;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Caller {
     /// Where the request came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
+    /// The index time when he asked, as his process knows it: what ends by then has ended, though no entry says how late it is.
+    #[serde(default)]
+    pub at: Time,
 }
 
 /// What made the holder of an account known.
@@ -70,8 +74,8 @@ impl Limits {
 
 impl Caller {
     /// Somebody of whom nothing is known.
-    pub const fn anonymous(everyone: Anonymous, from: Option<IpAddr>) -> Self {
-        Self { subject: None, name: None, groups: BTreeSet::new(), proof: None, limits: None, everyone, from }
+    pub const fn anonymous(everyone: Anonymous, from: Option<IpAddr>, at: Time) -> Self {
+        Self { subject: None, name: None, groups: BTreeSet::new(), proof: None, limits: None, everyone, from, at }
     }
 }
 

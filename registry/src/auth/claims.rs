@@ -117,7 +117,7 @@ impl Claims {
     }
 
     /// The caller that a checked token makes of a request.
-    pub fn caller(&self, everyone: Anonymous, from: Option<std::net::IpAddr>) -> Caller {
+    pub fn caller(&self, everyone: Anonymous, from: Option<std::net::IpAddr>, at: Time) -> Caller {
         let grants = self.access.iter().filter_map(Access::on_repository);
         let grants = grants.map(|(name, verbs)| Grant { repositories: Pattern::exactly(&name), verbs }).collect();
         Caller {
@@ -128,6 +128,7 @@ impl Claims {
             limits: Some(Limits { catalog: self.access.iter().any(Access::is_catalog), grants }),
             everyone,
             from,
+            at,
         }
     }
 

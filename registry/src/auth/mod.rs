@@ -6,6 +6,7 @@ pub mod claims;
 pub mod decide;
 pub mod pattern;
 pub mod policy;
+pub mod quota;
 pub mod secret;
 pub mod session;
 pub mod throttle;

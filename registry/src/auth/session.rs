@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::caller::{Caller, Denial};
-use super::policy::Verb;
+use super::policy::{Verb, of_everyone};
 use crate::app::App;
-use crate::index::access::{Asked, Authorize, Authorized, Guarded, Judged, OnBehalf};
+use crate::index::access::{
+    Asked, Authorize, Authorized, Guarded, Judged, OnBehalf, ReadableSources, VisibleRepositories,
+};
 use crate::index::client::Answer;
 use crate::index::command::{Command, Outcome, Refusal};
-use crate::index::query::Query;
+use crate::index::query::{BlobRepositories, ListRepositories, Page, Query};
 use crate::index::{IndexError, level};
+use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
 
 /// A request and its caller.
@@ -47,16 +50,53 @@ impl Session {
     }
 
     /// Asks about a repository, if the caller may.
-    pub async fn query<Q: Guarded>(&self, query: Q) -> Result<Q::Answer, IndexError> {
-        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query };
-        self.app.index.query(asked).await?.map_err(denied)
+    pub async fn query<Q: Guarded + Clone>(&self, query: Q) -> Result<Q::Answer, IndexError> {
+        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query: query.clone() };
+        match self.app.index.query(asked).await {
+            Err(IndexError::Older { .. }) => {
+                self.judge_alone(query.need().0)?;
+                self.app.index.query(query).await
+            }
+            answer => answer?.map_err(denied),
+        }
     }
 
     /// As [`Self::query`]; without a quorum, what is named by its digest and was found is answered too, and marked.
-    pub async fn query_any<Q: Guarded>(&self, query: Q) -> Result<Answer<Q::Answer>, IndexError> {
-        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query };
-        let Answer { answer, stale } = self.app.index.query_any(asked).await?;
-        Ok(Answer { answer: answer.map_err(denied)?, stale })
+    pub async fn query_any<Q: Guarded + Clone>(&self, query: Q) -> Result<Answer<Q::Answer>, IndexError> {
+        let asked = Asked { caller: self.caller.clone(), is_strict: self.is_strict, query: query.clone() };
+        match self.app.index.query_any(asked).await {
+            Err(IndexError::Older { .. }) => {
+                self.judge_alone(query.need().0)?;
+                self.app.index.query_any(query).await
+            }
+            answer => {
+                let Answer { answer, stale } = answer?;
+                Ok(Answer { answer: answer.map_err(denied)?, stale })
+            }
+        }
+    }
+
+    /// The repositories that the caller may read, after `last`.
+    pub async fn repositories(&self, last: Option<String>, limit: usize) -> Result<Page<RepositoryName>, IndexError> {
+        let ask = VisibleRepositories { caller: self.caller.clone(), last: last.clone(), limit };
+        match self.judged(ask).await {
+            Err(IndexError::Older { .. }) => {
+                self.judge_alone(Verb::Pull)?;
+                self.app.index.query(ListRepositories { last, limit }).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Repositories that hold a blob and that the caller may read.
+    pub async fn sources(&self, digest: Digest, limit: usize) -> Result<Vec<RepositoryName>, IndexError> {
+        match self.judged(ReadableSources { caller: self.caller.clone(), digest, limit }).await {
+            Err(IndexError::Older { .. }) => {
+                self.judge_alone(Verb::Pull)?;
+                self.app.index.query(BlobRepositories { digest, limit }).await
+            }
+            answer => answer,
+        }
     }
 
     /// Asks something that judges the caller by itself.
@@ -64,11 +104,24 @@ impl Session {
         self.app.index.query(query).await?.map_err(denied)
     }
 
+    /// An index node of an older version has no accounts and no policies, and its cluster neither: there is what everyone may do.
+    fn judge_alone(&self, verb: Verb) -> Result<(), IndexError> {
+        let is_allowed = self.caller.proof.is_none() && of_everyone(self.caller.everyone).has(verb);
+        if is_allowed { Ok(()) } else { Err(denied(Denial::Unauthenticated)) }
+    }
+
     /// Whether the caller may do this; without a verb, whether what he came with holds.
     pub async fn authorize(&self, on: Option<(Verb, &RepositoryName)>) -> Result<Authorized, IndexError> {
+        let verb = on.map(|(verb, _)| verb);
         let on = on.map(|(verb, repository)| (verb, repository.clone()));
         let ask = Authorize { caller: self.caller.clone(), on, administrates: false, is_strict: self.is_strict };
-        let authorized = self.judged(ask).await?;
+        let authorized = match self.judged(ask).await {
+            Err(IndexError::Older { .. }) => {
+                verb.map_or(Ok(()), |verb| self.judge_alone(verb))?;
+                Authorized { level: level::FIRST, is_administrator: false }
+            }
+            answer => answer?,
+        };
         self.level.store(authorized.level, Ordering::Relaxed);
         Ok(authorized)
     }

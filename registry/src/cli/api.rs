@@ -106,6 +106,7 @@ impl Api {
                     Secret::Password { user, password } => request.basic_auth(user, Some(password)),
                     Secret::None => request,
                 };
+                let request = request.header(http::header::CONTENT_TYPE, "application/json");
                 let response = request.body(bytes).send().await.with_context(|| format!("could not reach {base}"))?;
                 (response.status().as_u16(), response.bytes().await.context("the answer broke off")?)
             }

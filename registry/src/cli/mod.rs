@@ -15,6 +15,7 @@ mod index;
 mod open;
 mod peers;
 mod policy;
+mod quota;
 mod restore;
 mod scrub;
 mod serve;
@@ -70,6 +71,9 @@ enum Verb {
     /// Say who may do what, and ask which rule decides.
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Say how much repositories may hold together, and see what they hold.
+    #[command(subcommand)]
+    Quota(quota::Verb),
     /// Show who changed what, or was refused it, in the order of the log.
     Audit(audit::Arguments),
     /// Check or show the configuration that `serve` with the same options would use.
@@ -142,6 +146,7 @@ pub fn run() -> ExitCode {
         Verb::Group(verb) => accounts::group(verb),
         Verb::Token(verb) => accounts::token(verb),
         Verb::Policy(verb) => policy::run(verb),
+        Verb::Quota(verb) => quota::run(verb),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Config(verb) => config::run(verb),
     };

@@ -1,7 +1,7 @@
 //! The administrators' API over HTTP.
 
 use bytes::BytesMut;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 
@@ -24,6 +24,12 @@ pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> R
             let text = format!("a request may have {MAX_BODY} bytes");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, text));
         }
+    }
+    // A form of a page elsewhere, sent with what a browser remembers, cannot say this (CSRF).
+    let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !bytes.is_empty() && !content_type.starts_with("application/json") {
+        let text = "say what the body is: Content-Type: application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, text));
     }
     let desk = Desk { index: &call.app.index, by: By::Client(&call.session), everyone: access::everyone(&call.app) };
     let (status, value) = perform(desk, operation, &bytes.freeze()).await?;

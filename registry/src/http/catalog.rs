@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::reply::{self, Reply};
 use super::{Call, pages};
-use crate::index::access::VisibleRepositories;
 use crate::oci::action::PageRequest;
 use crate::oci::name::RepositoryName;
 
@@ -16,10 +15,7 @@ struct Catalog {
 
 pub async fn list(call: &Call, page: &PageRequest) -> Reply {
     let limit = pages::limit(page);
-    let found = call
-        .session
-        .judged(VisibleRepositories { caller: call.session.caller.clone(), last: page.last.clone(), limit })
-        .await?;
+    let found = call.session.repositories(page.last.clone(), limit).await?;
     let mut builder = Response::builder();
     if let (true, Some(last)) = (found.more, found.items.last()) {
         builder = pages::link(builder, "/v2/_catalog", &[], limit, last.as_str());

@@ -73,7 +73,7 @@ impl From<IndexError> for ApiError {
             IndexError::Refused { refusal, .. } => refusal.into(),
             IndexError::Full { .. } => full(error),
             error @ IndexError::State(_) => internal().cause(error),
-            error @ IndexError::Unavailable { .. } => unavailable(error),
+            error @ (IndexError::Unavailable { .. } | IndexError::Older { .. }) => unavailable(error),
         }
     }
 }
@@ -106,7 +106,11 @@ impl From<Refusal> for ApiError {
                 new(bad, Code::ManifestInvalid, &refusal)
             }
             Refusal::ManifestUnknown | Refusal::TagUnknown => new(missing, Code::ManifestUnknown, &refusal),
-            Refusal::RepositoryUnknown => new(missing, Code::NameUnknown, &refusal),
+            Refusal::RepositoryUnknown
+            | Refusal::AccountUnknown { .. }
+            | Refusal::TokenUnknown
+            | Refusal::PolicyUnknown { .. }
+            | Refusal::QuotaUnknown { .. } => new(missing, Code::NameUnknown, &refusal),
             Refusal::ConditionFailed { current } => {
                 let text = current.map_or_else(
                     || "the condition does not hold: there is no such tag".to_owned(),
@@ -119,8 +123,9 @@ impl From<Refusal> for ApiError {
                 }
             }
             Refusal::Forbidden { denial } => super::access::denied(*denial),
-            Refusal::AccountUnknown { .. } | Refusal::TokenUnknown | Refusal::PolicyUnknown { .. } => {
-                new(missing, Code::NameUnknown, &refusal)
+            Refusal::QuotaExceeded { quota, share, what, needed, most } => {
+                let detail = json!({ "quota": quota, "share": share, "what": what, "needed": needed, "most": most });
+                new(StatusCode::FORBIDDEN, Code::Denied, &refusal).detail(detail)
             }
             Refusal::AccountExists { .. } | Refusal::LastAdministrator | Refusal::AdministratorExists => {
                 new(StatusCode::CONFLICT, Code::Denied, &refusal)

@@ -13,6 +13,7 @@ use super::command::{Command, Time};
 use super::query::Query;
 use crate::auth::caller::{Caller, Denial};
 use crate::auth::policy::{Grant, Policy, Verb};
+use crate::auth::quota::Quota;
 use crate::auth::secret::PasswordHash;
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
@@ -60,6 +61,13 @@ pub enum AccessChange {
     DeletePolicy {
         name: String,
     },
+    PutQuota {
+        name: String,
+        quota: Quota,
+    },
+    DeleteQuota {
+        name: String,
+    },
     /// Signs bearer tokens from now on, unless the newest key is younger than `unless_younger` milliseconds.
     PutKey {
         key: SigningKey,
@@ -91,6 +99,8 @@ impl AccessChange {
             Self::ChangeGroup { .. } => "change_group",
             Self::PutPolicy { .. } => "put_policy",
             Self::DeletePolicy { .. } => "delete_policy",
+            Self::PutQuota { .. } => "put_quota",
+            Self::DeleteQuota { .. } => "delete_quota",
             Self::PutKey { .. } => "put_key",
             Self::OfferFirst { .. } => "offer_first",
             Self::TakeFirst { .. } => "take_first",
@@ -218,7 +228,9 @@ pub struct GetCredentials {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     pub kind: Kind,
-    pub is_usable: bool,
+    pub is_disabled: bool,
+    /// When the account ends.
+    pub ends: Option<Time>,
     pub password: Option<PasswordHash>,
 }
 
@@ -233,7 +245,9 @@ pub struct TokenCredentials {
     pub account: String,
     pub kind: Kind,
     pub hash: Bytes,
-    pub is_usable: bool,
+    pub is_disabled: bool,
+    /// When it ends, or its account.
+    pub ends: Option<Time>,
     pub limits: Option<Vec<Grant>>,
     pub last_used: Option<Time>,
 }
@@ -263,6 +277,22 @@ pub struct ListTokens {
 /// Policies in the order of their names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListPolicies;
+
+/// Quotas in the order of their names, with what their shares hold, at most `shares` of each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListQuotas {
+    pub shares: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaView {
+    pub name: String,
+    pub quota: Quota,
+    /// Whether what was there when it was made is counted.
+    pub is_counted: bool,
+    /// Each share with its bytes and tags.
+    pub shares: Vec<(String, u64, u64)>,
+}
 
 /// What decides whether somebody may do something.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -177,6 +177,7 @@ impl Answers {
             access::ListAccounts::NAME => self.one::<access::ListAccounts>(asked).await,
             access::ListTokens::NAME => self.one::<access::ListTokens>(asked).await,
             access::ListPolicies::NAME => self.one::<access::ListPolicies>(asked).await,
+            access::ListQuotas::NAME => self.one::<access::ListQuotas>(asked).await,
             access::ListAudit::NAME => self.one::<access::ListAudit>(asked).await,
             access::Explain::NAME => self.one::<access::Explain>(asked).await,
             access::GetFirst::NAME => self.one::<access::GetFirst>(asked).await,

@@ -66,6 +66,9 @@ pub enum IndexError {
     /// The node has less free space than the floor, so nothing is added, or than its reserve, so nothing is written.
     #[error("the index has no space left for {command}")]
     Full { command: &'static str },
+    /// The node that was asked is of an older version. Such a node takes part at the first feature level alone.
+    #[error("the index node does not know the question {query}: it is of an older version")]
+    Older { query: &'static str },
     /// The state cannot be read: the node must be looked after.
     #[error("the index could not read its state")]
     State(#[source] RecordsError),
@@ -89,6 +92,7 @@ impl IndexError {
             // It says that this try came too late, or to the wrong node, and nothing of those before it.
             Self::Refused { refusal: Refusal::RequestTooOld | Refusal::LevelNotInForce { .. }, .. }
             | Self::Unavailable { .. }
+            | Self::Older { .. }
             | Self::State(_) => false,
             Self::Refused { .. } | Self::Full { .. } => true,
         }
@@ -231,7 +235,7 @@ impl Index {
         }
         // What a release with a higher level would do from then on: propose what the one before does not know.
         #[cfg(feature = "next-level")]
-        if status.level > super::level::FIRST {
+        if status.level > super::level::ACCESS {
             self.submit(None, Command::Note(super::command::Note { text: "here".into() })).await?;
         }
         Ok(())

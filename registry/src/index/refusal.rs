@@ -68,6 +68,12 @@ pub enum Refusal {
     TokenUnknown,
     #[error("there is no policy {name}")]
     PolicyUnknown { name: String },
+    #[error("there is no quota {name}")]
+    QuotaUnknown { name: String },
+    #[error(
+        "quota {quota} allows {most} {what} under {share:?}, and this would make it {needed}: delete something, or ask an administrator for more"
+    )]
+    QuotaExceeded { quota: String, share: String, what: String, needed: u64, most: u64 },
     #[error("this is the only administrator: make another first")]
     LastAdministrator,
     #[error("there is an administrator already: ask one for an account")]

@@ -101,6 +101,8 @@ impl<Q, A> Waiting<Q, A> {
 enum Trouble {
     Unavailable(String),
     Full,
+    /// The node does not know the question.
+    Older,
 }
 
 impl Remote {
@@ -152,6 +154,7 @@ impl Remote {
                 timer.stop_and_discard();
                 Err(match trouble {
                     Trouble::Full => IndexError::Full { command: name },
+                    Trouble::Older => IndexError::Older { query: name },
                     Trouble::Unavailable(reason) => unavailable(reason),
                 })
             }
@@ -173,6 +176,7 @@ impl Remote {
         };
         let answered = answered.map_err(|trouble| match trouble {
             Trouble::Full => unavailable("the index is full"),
+            Trouble::Older => IndexError::Older { query: Q::NAME },
             Trouble::Unavailable(reason) => unavailable(reason),
         })?;
         let mut answer: Q::Answer = decode(&answered.answer).map_err(unavailable)?;
@@ -332,6 +336,7 @@ fn fate<A>(answer: Result<A, Fault>, inner: &Inner, peer: &Peer) -> Fate<A> {
             inner.nodes.avoid(peer);
             Fate::Again(fault.to_string())
         }
+        Err(Fault::NoSuchCall) => Fate::Done(Err(Trouble::Older)),
         Err(fault) => Fate::Done(Err(Trouble::Unavailable(fault.to_string()))),
     }
 }

@@ -62,6 +62,8 @@ fn access(change: &AccessChange) -> usize {
         | AccessChange::SetPassword { .. }
         | AccessChange::DeleteToken { .. }
         | AccessChange::DeletePolicy { .. }
+        | AccessChange::PutQuota { .. }
+        | AccessChange::DeleteQuota { .. }
         | AccessChange::PutKey { .. }
         | AccessChange::OfferFirst { .. }
         | AccessChange::TakeFirst { .. } => 0,

@@ -5,7 +5,6 @@
 
 use super::PushError;
 use crate::auth::session::Session;
-use crate::index::access::ReadableSources;
 use crate::index::command::{Command, MountBlob, Refusal};
 use crate::index::query::{Found, GetBlob};
 use crate::oci::digest::Digest;
@@ -16,7 +15,7 @@ const SOURCES: usize = 100;
 
 /// Repositories that hold the blob and that the caller may read.
 pub async fn sources(session: &Session, digest: Digest) -> Result<Vec<RepositoryName>, PushError> {
-    Ok(session.judged(ReadableSources { caller: session.caller.clone(), digest, limit: SOURCES }).await?)
+    Ok(session.sources(digest, SOURCES).await?)
 }
 
 /// Links the blob from the first of `from` that has it; says whether one did.

@@ -1,6 +1,7 @@
 //! Expiry: does what the queue says is due, a bounded number of things in one entry. Proposed when the head is due, and
 //! harmless if proposed twice.
 
+use super::access::quotas;
 use super::queue::{self, Item};
 use super::records::{RecordsError, Transaction};
 use super::{Entry, links, manifests, referrers, settings, tags, uploads};
@@ -36,6 +37,8 @@ pub fn expire(transaction: &mut Transaction<'_>, entry: &Entry<'_>, expire: &Exp
             Item::History { repository, tag } => {
                 tags::expire_history(transaction, entry.time, entry.policy, repository, tag)?;
             }
+            Item::CountQuota { name, id } => quotas::count(transaction, entry, name, *id)?,
+            Item::ForgetQuota { id } => quotas::forget(transaction, entry, *id)?,
             Item::Sweep { after } => manifests::sweep(transaction, entry, after, SWEEP)?,
         }
     }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::access::quotas::{self, Phase};
 use super::queue::{self, Item};
 use super::records::{Records, RecordsError, Table, Transaction, load};
 use super::{blobs, keys, repositories, settings};
@@ -50,6 +51,7 @@ pub fn add_or_renew(
         return Ok(());
     }
     transaction.put(Table::LinksByDigest, &keys::by_digest(digest, name), bytes::Bytes::new());
+    quotas::digest_came(transaction, Phase::Links, name, digest, size)?;
     settings::add(transaction, &keys::count(blobs::LINKS, &keys::digest(digest)), 1)?;
     repositories::change(transaction, now, name, |repository| {
         repository.links += 1;
@@ -141,6 +143,7 @@ pub fn drop_link(
     }
     let size = blobs::get(transaction, digest)?.map_or(0, |blob| blob.size);
     transaction.remove(Table::Links, &keys::in_repository(name, digest));
+    quotas::digest_went(transaction, Phase::Links, name, digest, size)?;
     transaction.remove(Table::LinksByDigest, &keys::by_digest(digest, name));
     repositories::change(transaction, now, name, |repository| {
         repository.links -= 1;

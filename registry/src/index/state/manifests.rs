@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::quotas::{self, Phase};
 use super::queue::{self, Item};
 use super::records::{Records, RecordsError, Table, Transaction, exists, load, past};
 use super::{Entry, blobs, events, keys, links, referrers, repositories, settings, tags};
@@ -114,6 +115,7 @@ fn add(transaction: &mut Transaction<'_>, entry: &Entry<'_>, put: &PutManifest) 
         transaction.put(Table::ManifestBytes, &keys::digest(digest), put.bytes.clone());
     }
     transaction.save(Table::Manifests, &keys::in_repository(name, digest), &record);
+    quotas::digest_came(transaction, Phase::Manifests, name, digest, record.size)?;
     for blob in &record.blobs {
         links::reference(transaction, name, blob)?;
     }
@@ -179,6 +181,7 @@ fn remove(
         tags::remove(transaction, entry, name, &tag, digest)?;
     }
     transaction.remove(Table::Manifests, &keys::in_repository(name, digest));
+    quotas::digest_went(transaction, Phase::Manifests, name, digest, record.size)?;
     for blob in &record.blobs {
         links::unreference(transaction, entry.time, entry.policy, name, blob)?;
     }

@@ -66,7 +66,10 @@ pub fn apply(transaction: &mut Transaction<'_>, position: u64, proposal: &Propos
 
     let policy = settings::policy(transaction)?;
     let entry = Entry { position, time: clock.time, who: proposal.who.as_deref(), policy: &policy };
-    let reply = dispatch(transaction, &entry, &proposal.command)?;
+    let mut reply = dispatch(transaction, &entry, &proposal.command)?;
+    if let Some(refusal) = transaction.objection() {
+        reply = reply.and(Err(refusal));
+    }
     if reply.is_err() {
         transaction.rollback();
     }

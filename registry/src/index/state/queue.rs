@@ -36,6 +36,10 @@ pub enum Item {
     History { repository: RepositoryName, tag: Tag },
     /// Look for untagged manifests after this key of the table of manifests.
     Sweep { after: Bytes },
+    /// Count what the shares of a new quota hold already.
+    CountQuota { name: String, id: u64 },
+    /// Forget what was counted for a quota that is gone.
+    ForgetQuota { id: u64 },
 }
 
 fn key(lane: u8, time: Time, item: &[u8]) -> Vec<u8> {

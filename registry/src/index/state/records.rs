@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::sums::Chain;
+use crate::index::command::Refusal;
 
 /// One table; the number is on disk and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,11 +42,13 @@ pub enum Table {
     Policies = 22,
     Keys = 23,
     Audit = 24,
+    Quotas = 25,
+    Usage = 26,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Settings,
         Self::Repositories,
         Self::Tags,
@@ -70,6 +73,8 @@ impl Table {
         Self::Policies,
         Self::Keys,
         Self::Audit,
+        Self::Quotas,
+        Self::Usage,
     ];
 }
 
@@ -175,6 +180,8 @@ pub struct Transaction<'a> {
     undo: Vec<(Place, Before)>,
     /// The check sum over everything that is final.
     chain: Chain,
+    /// Why the entry that is being applied must be refused after all.
+    objection: Option<Refusal>,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -190,7 +197,17 @@ impl<'a> Transaction<'a> {
 
     /// On top of a state whose check sum is `chain`.
     pub fn after(base: &'a dyn Records, chain: Chain) -> Self {
-        Self { base, changes: BTreeMap::new(), position: 0, undo: Vec::new(), chain }
+        Self { base, changes: BTreeMap::new(), position: 0, undo: Vec::new(), chain, objection: None }
+    }
+
+    /// The entry that is being applied must be refused, whatever else it does; the first objection counts.
+    pub fn object(&mut self, refusal: Refusal) {
+        self.objection.get_or_insert(refusal);
+    }
+
+    /// Why the entry must be refused.
+    pub fn objection(&mut self) -> Option<Refusal> {
+        self.objection.take()
     }
 
     /// From now on changes belong to the entry at this position.

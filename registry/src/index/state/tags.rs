@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::quotas;
 use super::queue::{self, Item};
 use super::records::{Records, RecordsError, Table, Transaction, decode, exists, load, past};
 use super::{Entry, events, keys, manifests, repositories, settings};
@@ -74,6 +75,7 @@ pub fn set(
         None => {
             transaction.put(Table::TagsByDigest, &keys::tag_of(name, digest, tag), bytes::Bytes::new());
             repositories::change(transaction, entry.time, name, |repository| repository.tags += 1)?;
+            quotas::tag_came(transaction, name, tag)?;
             settings::count(transaction, |counts| counts.tags += 1)?;
         }
     }
@@ -91,6 +93,7 @@ pub fn remove(
     transaction.remove(Table::Tags, &keys::tag(name, tag));
     transaction.remove(Table::TagsByDigest, &keys::tag_of(name, digest, tag));
     repositories::change(transaction, entry.time, name, |repository| repository.tags -= 1)?;
+    quotas::tag_went(transaction, name, tag)?;
     settings::count(transaction, |counts| counts.tags -= 1)?;
     let due = entry.time.after(entry.policy.history_age);
     queue::push(transaction, due, &Item::History { repository: name.clone(), tag: tag.clone() });

@@ -6,6 +6,7 @@ mod backups;
 mod deleting;
 mod levels;
 mod pushing;
+mod quotas;
 mod requests;
 
 use bytes::Bytes;

@@ -14,13 +14,14 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::caller::{By, Caller, Limits, Proof};
 use crate::auth::policy::{Grant, Policy as AccessPolicy, Role, Rule, Verb, Verbs, WriteOnce};
+use crate::auth::quota::Quota;
 use crate::auth::secret::PasswordHash;
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
 use crate::config::Anonymous;
 use crate::index::access::{
-    AccessChange, Ends, GetAccount, GetFirst, GetToken, Kind, ListKeys, ListPolicies, OnBehalf, PutAccount, PutToken,
-    SigningKey,
+    AccessChange, Ends, GetAccount, GetFirst, GetToken, Kind, ListKeys, ListPolicies, ListQuotas, OnBehalf, PutAccount,
+    PutToken, SigningKey,
 };
 use crate::index::archive::names::SegmentName;
 use crate::index::archive::segment::{self as archived, Builder};
@@ -241,6 +242,7 @@ fn access_commands() -> Vec<Command> {
         public: Bytes::from_static(&[5; 32]),
         created: TIME,
     };
+    let quota = || Quota { repositories: "team/*/**".parse().unwrap(), bytes: Some(1 << 30), tags: Some(100) };
     let caller = Caller {
         subject: Some("robot:ci".into()),
         name: Some("ci".into()),
@@ -249,6 +251,7 @@ fn access_commands() -> Vec<Command> {
         limits: Some(Limits { catalog: false, grants: vec![grant()] }),
         everyone: Anonymous::Pull,
         from: Some("192.0.2.1".parse().unwrap()),
+        at: TIME,
     };
     let hello = LinkName { repository: "team/app".parse().unwrap(), digest: Digest::of(b"hello") };
     let changes = vec![
@@ -266,6 +269,9 @@ fn access_commands() -> Vec<Command> {
         AccessChange::PutKey { key, unless_younger: 86_400_000 },
         AccessChange::DeleteToken { account: "alice".into(), id: "0123456789abcdef".into() },
         AccessChange::DeleteAccount { name: "nobody".into() },
+        AccessChange::PutQuota { name: "team".into(), quota: quota() },
+        AccessChange::PutQuota { name: "other".into(), quota: Quota { bytes: None, ..quota() } },
+        AccessChange::DeleteQuota { name: "other".into() },
     ];
     let mut all = vec![Command::RaiseLevel(RaiseLevel { level: 2 })];
     all.extend(changes.into_iter().map(|change| Command::Access(Box::new(change))));
@@ -342,7 +348,7 @@ fn every_command_has_a_sample() {
     let all: Vec<_> = commands().into_iter().chain(access_commands()).collect();
     let names: std::collections::BTreeSet<_> = all.iter().map(Command::name).collect();
     // A new command is added to `Command::name`, which must match all of them, and here.
-    assert_eq!(names.len(), 19 + 12, "{names:?}");
+    assert_eq!(names.len(), 19 + 14, "{names:?}");
     assert!(all.iter().any(|command| matches!(command, Command::OnBehalf(_))));
 }
 
@@ -460,6 +466,7 @@ fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
         assert_eq!((token.account.as_str(), token.last_used), ("ci", Some(TIME)), "{name}");
         assert_eq!(ListPolicies.answer(&records).unwrap().len(), 1, "{name}");
         assert_eq!(ListKeys.answer(&records).unwrap().len(), 1, "{name}");
+        assert_eq!(ListQuotas { shares: 9 }.answer(&records).unwrap().len(), 1, "{name}");
         assert_eq!(GetFirst.answer(&records).unwrap().administrators, 1, "{name}");
     }
 }

@@ -44,6 +44,9 @@ async fn cve_2024_22278_each_operation_asks_for_its_own_permission() {
         ("PUT", "policies/mine", json!({ "rules": [] }), [401, 403, 200]),
         ("DELETE", "policies/mine", NONE, [401, 403, 204]),
         ("GET", "audit", NONE, [401, 403, 200]),
+        ("GET", "quotas", NONE, [401, 403, 200]),
+        ("PUT", "quotas/mine", json!({ "repositories": "a/**", "tags": 1 }), [401, 403, 200]),
+        ("DELETE", "quotas/mine", NONE, [401, 403, 204]),
         ("GET", "explain?verb=pull&repository=a", NONE, [401, 403, 200]),
         ("DELETE", "robots/ci", NONE, [401, 403, 204]),
         ("DELETE", "users/new", NONE, [401, 403, 204]),
@@ -156,6 +159,8 @@ async fn a_mistake_is_named_and_changes_nothing() {
             "mean nothing",
         ),
         ("PUT", "policies/X", json!({ "rules": [] }), "name of a policy"),
+        ("PUT", "quotas/x", json!({ "repositories": "a/**" }), "limits bytes, tags or both"),
+        ("PUT", "quotas/x", json!({ "repositories": "a**", "tags": 1 }), "repositories of a quota"),
         ("GET", "explain?verb=fly&repository=a", NONE, "say verb and repository"),
     ] {
         let answer = api(&team.root, method, path, &body).await.expect(400);
@@ -179,7 +184,7 @@ async fn the_description_names_every_operation() {
     let count: usize =
         described["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     // All operations but the description itself.
-    assert_eq!(count, 20, "{}", described["paths"]);
+    assert_eq!(count, 23, "{}", described["paths"]);
     assert!(described["components"]["schemas"]["NewAccount"].is_object());
 }
 

@@ -217,3 +217,23 @@ async fn what_is_no_authorization_is_refused_and_not_taken_for_nobody() {
         team.registry.by(name, BOB).get("/v2/").await.expect(401);
     }
 }
+
+/// A page elsewhere makes a browser that knows a password send a form.
+#[tokio::test]
+async fn go_2022_0876_a_form_of_another_site_changes_nothing() {
+    let team = Team::start().await;
+    let body = json!({ "name": "eve", "administrator": true }).to_string();
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        let ask = team.root.ask("POST", "/api/v1/users").header("content-type", content_type).body(body.clone());
+        ask.send().await.refused(415, "UNSUPPORTED");
+    }
+    team.root.ask("POST", "/api/v1/users").body(body).send().await.refused(415, "UNSUPPORTED");
+    super::api(&team.root, "GET", "users/eve", &json!(null)).await.refused(404, "NAME_UNKNOWN");
+    // And no answer invites a browser to remember one, or another site to read it.
+    for path in ["/v2/", "/api/v1/users", "/v2/_catalog"] {
+        let answer = team.registry.get(path).await.expect(401);
+        assert!(answer.header("www-authenticate").starts_with("Bearer "), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+        assert_eq!(answer.header("set-cookie"), "");
+    }
+}

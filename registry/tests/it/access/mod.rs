@@ -91,7 +91,11 @@ impl Team {
 /// Asks the administrators' API for something.
 pub async fn api(client: &Client, method: &str, path: &str, body: &Value) -> crate::support::Answer {
     let ask = client.ask(method, &format!("/api/v1/{path}"));
-    if body.is_null() { ask.send().await } else { ask.body(body.to_string()).send().await }
+    if body.is_null() {
+        ask.send().await
+    } else {
+        ask.header("content-type", "application/json").body(body.to_string()).send().await
+    }
 }
 
 /// A bearer token for these scopes.

@@ -82,6 +82,26 @@ async fn an_account_and_a_token_end_when_they_were_made_to() {
     team.registry.by("ci", &token).get("/v2/").await.expect(200);
 }
 
+/// Nothing else happens meanwhile, so no entry tells the index how late it is.
+#[tokio::test]
+async fn what_ends_by_itself_ends_in_a_registry_at_rest_too() {
+    let team = Team::start().await;
+    team.bob.push_image("team/app", "v1", "one").await;
+    let soon = roadstead::date::rfc3339(team.registry.index.time().after(3000));
+    let token = team.token("users/bob", &json!({ "expires": soon })).await["token"].as_str().unwrap().to_owned();
+    api(&team.root, "PATCH", "users/carol", &json!({ "expires": soon })).await.expect(200);
+    let bearer = bearer(&team.carol, &[]).await;
+    let bearer = team.registry.authorized(&format!("Bearer {bearer}"));
+    let holder = team.registry.by("bob", &token);
+    holder.get("/v2/team/app/manifests/v1").await.expect(200);
+    for (who, client) in
+        [("bob's token", &holder), ("carol's password", &team.carol), ("carol's bearer token", &bearer)]
+    {
+        crate::support::wait::eventually(who, async || client.get("/v2/").await.status == 401).await;
+    }
+    team.bob.get("/v2/").await.expect(200);
+}
+
 #[tokio::test]
 async fn a_new_token_overlaps_with_the_one_before_it_and_no_other() {
     let team = Team::start().await;

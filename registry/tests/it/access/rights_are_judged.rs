@@ -1,5 +1,6 @@
 //! What is granted may be done, and nothing else, by whichever way somebody logs in.
 
+use roadstead::index::command::{Command, Expire};
 use roadstead::oci::digest::Digest;
 use serde_json::json;
 
@@ -210,4 +211,38 @@ async fn a_tag_that_is_written_once_stays_whoever_pushes() {
     team.bob.put_manifest("team/y", "stable", &team.bob.image("team/y", "second").await).await.refused(403, "DENIED");
     team.registry.by("carol", super::CAROL).push_image("team/y", "stable", "third").await;
     team.root.delete("/v2/home/bob/x/manifests/v1").await.expect(202);
+}
+
+#[tokio::test]
+async fn a_push_beyond_the_quota_is_denied_with_the_figures() {
+    let team = Team::start().await;
+    let quota = json!({ "repositories": "home/*/**", "bytes": 1000, "tags": 1 });
+    api(&team.root, "PUT", "quotas/homes", &quota).await.expect(200);
+    team.registry.index.submit(None, Command::Expire(Expire { limit: 100 })).await.unwrap();
+    team.registry.index.submit(None, Command::Expire(Expire { limit: 100 })).await.unwrap();
+    team.registry.index.submit(None, Command::Expire(Expire { limit: 100 })).await.unwrap();
+    team.bob.push_image("home/bob/x", "v1", "small").await;
+    let large = "x".repeat(1000);
+    let digest = Digest::of(large.as_bytes());
+    let path = format!("/v2/home/bob/y/blobs/uploads/?digest={digest}");
+    let answer = team.bob.ask("POST", &path).body(large.clone()).send().await.refused(403, "DENIED").json();
+    let detail = &answer["errors"][0]["detail"];
+    assert_eq!(
+        (&detail["quota"], &detail["share"], &detail["what"], &detail["most"]),
+        (&json!("homes"), &json!("home/bob"), &json!("bytes"), &json!(1000))
+    );
+    assert!(detail["needed"].as_u64().unwrap() > 1000);
+    let again = image("small");
+    team.bob.put_manifest("home/bob/x", "v2", &again).await.refused(403, "DENIED");
+    team.bob.put_manifest("home/bob/x", "v1", &again).await.expect(201);
+    team.carol.push_image("home/carol/x", "v1", "small").await;
+    let listed = api(&team.root, "GET", "quotas", &json!(null)).await.expect(200).json();
+    assert_eq!(listed["quotas"][0]["counted"], true);
+    let shares: Vec<_> = listed["quotas"][0]["shares"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|share| (share["share"].as_str().unwrap(), share["tags"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(shares, [("home/bob", 1), ("home/carol", 1)]);
 }

@@ -8,15 +8,16 @@ use super::super::records::{Records, RecordsError, Table, decode};
 use super::super::{answers, repositories, settings};
 use super::accounts::{self, Account};
 use super::tokens::Token;
-use super::{access, guard, keys, policies, tokens};
+use super::{access, guard, keys, policies, quotas, tokens};
 use crate::auth::caller::Caller;
 use crate::auth::decide::Reason;
 use crate::auth::policy::{Policy, Verb, Verbs};
 use crate::index::access::{
     AccountView, Allowed, Asked, AuditPage, Audited, Authorize, Authorized, Credentials, Explain, Explanation, First,
     GetAccount, GetCredentials, GetFirst, GetToken, Guarded, Judged, ListAccounts, ListAudit, ListKeys, ListPolicies,
-    ListTokens, ReadableSources, SigningKey, TokenCredentials, TokenView, VisibleRepositories,
+    ListQuotas, ListTokens, QuotaView, ReadableSources, SigningKey, TokenCredentials, TokenView, VisibleRepositories,
 };
+use crate::index::command::Time;
 use crate::index::query::{GetBlob, GetManifest, GetUpload, Held, ListReferrers, ListTags, Page, Query, TagHistory};
 use crate::oci::name::RepositoryName;
 
@@ -55,10 +56,10 @@ impl Query for GetCredentials {
     const NAME: &'static str = "get_credentials";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        let now = settings::clock(records)?.time;
         Ok(accounts::get(records, &self.account)?.map(|account| Credentials {
             kind: account.kind,
-            is_usable: account.is_usable(now),
+            is_disabled: account.is_disabled,
+            ends: account.expires,
             password: account.password,
         }))
     }
@@ -69,12 +70,12 @@ impl Query for GetToken {
     const NAME: &'static str = "get_token";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        let now = settings::clock(records)?.time;
         let Some(token) = tokens::get(records, &self.id)? else { return Ok(None) };
         let Some(account) = accounts::get(records, &token.account)? else { return Ok(None) };
         Ok(Some(TokenCredentials {
             kind: account.kind,
-            is_usable: token.is_usable(now) && account.is_usable(now),
+            is_disabled: account.is_disabled,
+            ends: token.expires.into_iter().chain(account.expires).min(),
             account: token.account,
             hash: token.hash,
             limits: token.limits,
@@ -146,6 +147,29 @@ impl Query for ListPolicies {
     }
 }
 
+impl Query for ListQuotas {
+    type Answer = Vec<QuotaView>;
+    const NAME: &'static str = "list_quotas";
+
+    fn scans(&self) -> bool {
+        true
+    }
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let mut found = Vec::new();
+        for (name, record) in quotas::all(records)? {
+            let shares = quotas::usage(records, record.id, self.shares)?;
+            found.push(QuotaView {
+                name,
+                quota: record.quota,
+                is_counted: record.phase == quotas::Phase::Done,
+                shares: shares.into_iter().map(|(share, usage)| (share, usage.bytes, usage.tags)).collect(),
+            });
+        }
+        Ok(found)
+    }
+}
+
 impl Query for ListAudit {
     type Answer = AuditPage;
     const NAME: &'static str = "list_audit";
@@ -196,7 +220,7 @@ impl Query for Explain {
     const NAME: &'static str = "explain";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        let mut caller = Caller::anonymous(self.everyone, None);
+        let mut caller = Caller::anonymous(self.everyone, None, Time(0));
         caller.groups.clone_from(&self.groups);
         if let Some(subject) = &self.subject {
             let (kind, name) = subject.split_once(':').unwrap_or(("", subject));

@@ -82,6 +82,8 @@ fn audited(command: &Command) -> Option<Audited> {
                 AccessChange::DeleteAccount { name }
                 | AccessChange::PutPolicy { name, .. }
                 | AccessChange::DeletePolicy { name }
+                | AccessChange::PutQuota { name, .. }
+                | AccessChange::DeleteQuota { name }
                 | AccessChange::TakeFirst { name, .. } => Some(name.clone()),
                 AccessChange::SetPassword { account, .. } | AccessChange::DeleteToken { account, .. } => {
                     Some(account.clone())

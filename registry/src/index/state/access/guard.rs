@@ -44,7 +44,7 @@ pub fn stand(records: &dyn Records, caller: &Caller) -> Result<Result<Standing, 
         everyone: of_everyone(caller.everyone),
     };
     let Some(proof) = &caller.proof else { return Ok(Ok(standing)) };
-    let now = settings::clock(records)?.time;
+    let now = settings::clock(records)?.time.max(caller.at);
     let Some(account) = accounts::get(records, &proof.account)? else { return Ok(Err(Denial::Unauthenticated)) };
     let holds = account.is_usable(now)
         && match &proof.by {
@@ -212,7 +212,9 @@ fn may_change(standing: &Standing, change: &AccessChange) -> Result<(), Denial> 
         | AccessChange::DeleteAccount { .. }
         | AccessChange::ChangeGroup { .. }
         | AccessChange::PutPolicy { .. }
-        | AccessChange::DeletePolicy { .. } => standing.administrates(),
+        | AccessChange::DeletePolicy { .. }
+        | AccessChange::PutQuota { .. }
+        | AccessChange::DeleteQuota { .. } => standing.administrates(),
         // These come from processes themselves.
         AccessChange::NoteUse { .. }
         | AccessChange::PutKey { .. }

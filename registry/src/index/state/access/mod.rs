@@ -6,6 +6,7 @@ pub mod audit;
 pub mod guard;
 pub mod keys;
 pub mod policies;
+pub mod quotas;
 pub mod tokens;
 
 use bytes::Bytes;
@@ -33,9 +34,16 @@ pub struct Access {
     pub policy_bytes: u64,
     #[serde(default)]
     pub policy_sum: Bytes,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quotas: u64,
     /// Whoever has the token with this hash may make the first administrator, until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<(Bytes, Time)>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde calls
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 pub fn access(records: &dyn Records) -> Result<Access, RecordsError> {
@@ -68,6 +76,8 @@ pub fn change(
         AccessChange::ChangeGroup { group, add, remove } => accounts::change_group(transaction, group, add, remove),
         AccessChange::PutPolicy { name, policy } => policies::put(transaction, name, policy),
         AccessChange::DeletePolicy { name } => policies::delete(transaction, name),
+        AccessChange::PutQuota { name, quota } => quotas::put(transaction, entry, name, quota),
+        AccessChange::DeleteQuota { name } => quotas::delete(transaction, entry, name),
         AccessChange::PutKey { key, unless_younger } => keys::put(transaction, entry, key, *unless_younger),
         AccessChange::OfferFirst { hash, expires } => offer_first(transaction, hash, *expires),
         AccessChange::TakeFirst { hash, name, password } => {
