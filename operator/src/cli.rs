@@ -16,7 +16,6 @@ use crate::apply::Applier;
 use crate::build::Surroundings;
 use crate::controller::{self, Operator};
 use crate::crd::{reference, schema};
-use crate::first::Firsts;
 use crate::health;
 use crate::lease::Holder;
 use crate::memory::Memory;
@@ -189,7 +188,6 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         metrics,
         memory: Memory::default(),
         turns: Arc::new(Turns::new(Instant::now())),
-        firsts: Firsts::default(),
         optional: optional.clone(),
         around: Surroundings {
             image: args.image,

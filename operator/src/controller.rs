@@ -25,7 +25,6 @@ use crate::apply::Applier;
 use crate::backups;
 use crate::build::Surroundings;
 use crate::crd::{API_VERSION, Registry};
-use crate::first::Firsts;
 use crate::memory::{Memory, Trouble};
 use crate::metrics::Metrics;
 use crate::names::{MANAGER, OF};
@@ -71,7 +70,6 @@ pub struct Operator {
     pub optional: Optional,
     pub around: Surroundings,
     pub shares: Shares,
-    pub firsts: Firsts,
 }
 
 /// Why a pass ended early.

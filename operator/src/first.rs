@@ -1,9 +1,9 @@
 //! The first administrator of a registry: while it has none, a Secret holds a token, good once and for a day, with which whoever
 //! may read it makes one. What is in the Secret afterwards is good for nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
@@ -18,6 +18,7 @@ use crate::apply::{Applier, ApplyError, Change};
 use crate::certificates::secrets::secret;
 use crate::crd::Registry;
 use crate::crd::registry::Anonymous;
+use crate::memory::Memory;
 use crate::names::Names;
 use crate::plan::View;
 
@@ -26,10 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: usize = 64 << 10;
 /// When what the Secret holds is good for nothing any more.
 const UNTIL: &str = "roadstead.dev/good-until";
-
-/// Those that have an administrator.
-#[derive(Clone, Debug, Default)]
-pub struct Firsts(Arc<Mutex<BTreeSet<String>>>);
 
 /// Why there is no token for the first administrator.
 #[derive(Debug, thiserror::Error)]
@@ -48,45 +45,42 @@ fn is_due(registry: &Registry, secret: Option<&Secret>, now: Timestamp) -> bool 
     registry.spec.access.anonymous != Anonymous::Delete && until.is_none_or(|until| until <= now)
 }
 
-impl Firsts {
-    /// Sees to it that the Secret holds a token, if one is needed. Gives what was written.
-    pub(crate) async fn offer(
-        &self,
-        applier: &Applier,
-        registry: &Registry,
-        view: &View,
-        secrets: &BTreeMap<String, Secret>,
-        dialer: Option<&Arc<dyn Dial>>,
-    ) -> Result<Option<Change>, FirstError> {
-        let (names, uid) = (Names::of(registry), registry.uid().unwrap_or_default());
-        let name = names.first_administrator();
-        let live = secrets.get(&name);
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_due(registry, live, Timestamp::now()) || known().contains(&uid) {
+/// Sees to it that the Secret holds a token, if one is needed. Gives what was written.
+pub(crate) async fn offer(
+    memory: &Memory,
+    applier: &Applier,
+    registry: &Registry,
+    view: &View,
+    secrets: &BTreeMap<String, Secret>,
+    dialer: Option<&Arc<dyn Dial>>,
+) -> Result<Option<Change>, FirstError> {
+    let (names, uid) = (Names::of(registry), registry.uid().unwrap_or_default());
+    let name = names.first_administrator();
+    let live = secrets.get(&name);
+    if !is_due(registry, live, Timestamp::now()) || memory.has_administrator(&uid, Instant::now()) {
+        return Ok(None);
+    }
+    let leader = view.leader().filter(|leader| leader.level_in_force >= ACCESS);
+    let (Some(leader), Some(dialer)) = (leader, dialer) else { return Ok(None) };
+    let call =
+        ApiCall { method: "POST".into(), path: "first-administrator/offer".into(), query: None, body: "{}".into() };
+    let peer = Peer::limited(&leader.name, Arc::clone(dialer), ANSWER);
+    let reply: ApiReply = peer.call(API, &call, PATIENCE).await?;
+    let offer: FirstOffer = match (reply.status, serde_json::from_slice(&reply.body)) {
+        (201, Ok(offer)) => offer,
+        // There is one.
+        (409, _) => {
+            memory.note_administrator(&uid, Instant::now());
             return Ok(None);
         }
-        let leader = view.leader().filter(|leader| leader.level_in_force >= ACCESS);
-        let (Some(leader), Some(dialer)) = (leader, dialer) else { return Ok(None) };
-        let call =
-            ApiCall { method: "POST".into(), path: "first-administrator/offer".into(), query: None, body: "{}".into() };
-        let peer = Peer::limited(&leader.name, Arc::clone(dialer), ANSWER);
-        let reply: ApiReply = peer.call(API, &call, PATIENCE).await?;
-        let offer: FirstOffer = match (reply.status, serde_json::from_slice(&reply.body)) {
-            (201, Ok(offer)) => offer,
-            // There is one.
-            (409, _) => {
-                known().insert(uid);
-                return Ok(None);
-            }
-            (status, _) => {
-                return Err(FirstError::Refused { status, body: String::from_utf8_lossy(&reply.body).into_owned() });
-            }
-        };
-        let data = BTreeMap::from([("token".to_owned(), offer.token)]);
-        let object = secret(registry, &name, "Opaque", &BTreeMap::from([(UNTIL.to_owned(), offer.expires)]), data);
-        let live = live.map(|secret| serde_json::to_value(secret).unwrap_or(serde_json::Value::Null));
-        Ok(applier.put(&names.namespace, &object, live).await?)
-    }
+        (status, _) => {
+            return Err(FirstError::Refused { status, body: String::from_utf8_lossy(&reply.body).into_owned() });
+        }
+    };
+    let data = BTreeMap::from([("token".to_owned(), offer.token)]);
+    let object = secret(registry, &name, "Opaque", &BTreeMap::from([(UNTIL.to_owned(), offer.expires)]), data);
+    let live = live.map(|secret| serde_json::to_value(secret).unwrap_or(serde_json::Value::Null));
+    Ok(applier.put(&names.namespace, &object, live).await?)
 }
 
 #[cfg(test)]

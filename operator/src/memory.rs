@@ -50,6 +50,8 @@ struct Known {
     told: BTreeMap<String, Instant>,
     /// What keeps it from being done with, and since when.
     stuck: Option<(String, Instant)>,
+    /// Somebody administers it.
+    has_administrator: bool,
 }
 
 impl Memory {
@@ -76,10 +78,19 @@ impl Memory {
         })
     }
 
+    /// Whether it is known that somebody administers it: that stays so.
+    pub fn has_administrator(&self, uid: &str, now: Instant) -> bool {
+        self.with(uid, now, |known| known.has_administrator)
+    }
+
+    pub fn note_administrator(&self, uid: &str, now: Instant) {
+        self.with(uid, now, |known| known.has_administrator = true);
+    }
+
     fn with<T>(&self, uid: &str, now: Instant, what: impl FnOnce(&mut Known) -> T) -> T {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, known| now.saturating_duration_since(known.seen) < GONE);
-        let fresh = || Known { seen: now, told: BTreeMap::new(), stuck: None };
+        let fresh = || Known { seen: now, told: BTreeMap::new(), stuck: None, has_administrator: false };
         let known = all.entry(uid.to_owned()).or_insert_with(fresh);
         known.seen = now;
         what(known)

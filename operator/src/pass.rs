@@ -16,6 +16,7 @@ use crate::build::{Decided, Surroundings, build, index_set, template_of};
 use crate::certificates::live;
 use crate::controller::{AT_REST, FAILING, Operator, PassError, RECONCILE, REFUSED, Read, Watched, chain};
 use crate::crd::Registry;
+use crate::first;
 use crate::keep::{self, Certificates};
 use crate::look;
 use crate::memory::Trouble;
@@ -155,7 +156,7 @@ impl Operator {
         observed: &Observed,
         dialer: Option<&Arc<dyn roadstead::index::peers::dial::Dial>>,
     ) -> bool {
-        match self.firsts.offer(&self.applier, registry, view, &observed.secrets, dialer).await {
+        match first::offer(&self.memory, &self.applier, registry, view, &observed.secrets, dialer).await {
             Ok(change) => {
                 self.tell_changes(registry, change.as_slice()).await;
                 change.is_some()

@@ -19,12 +19,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::auth::session::Session;
+use crate::auth::caller::Denial;
+use crate::auth::session::{Session, denied};
 use crate::config::Anonymous;
 use crate::error::{ApiError, Code};
-use crate::index::access::{AccessChange, Authorize};
-use crate::index::command::{Command, Outcome, Refusal};
-use crate::index::{Index, IndexError};
+use crate::index::Index;
+use crate::index::access::{AccessChange, Asks};
+use crate::index::command::{Command, Outcome};
 use operation::{Operation, Permission};
 
 /// What an operation gives: a status, and JSON; null for an answer without a body.
@@ -60,24 +61,17 @@ impl Desk<'_> {
     /// Refuses who may not ask for this.
     async fn check(&self, permission: &Permission<'_>) -> Result<(), ApiError> {
         let By::Client(session) = self.by else { return Ok(()) };
-        let forbidden =
-            |denial| ApiError::from(IndexError::Refused { command: "request", refusal: Refusal::Forbidden { denial } });
-        let caller = &session.caller;
-        let keeps = |account: &str| {
-            caller.limits.is_none() && caller.proof.as_ref().is_some_and(|proof| proof.account == account)
-        };
-        let administrates = match permission {
+        let asks = match permission {
             Permission::Public => return Ok(()),
-            Permission::Machine => return Err(forbidden(crate::auth::caller::Denial::Denied)),
-            Permission::Somebody if caller.subject.is_none() => {
-                return Err(forbidden(crate::auth::caller::Denial::Unauthenticated));
+            Permission::Machine => return Err(denied(Denial::Denied).into()),
+            Permission::Somebody if session.caller.subject.is_none() => {
+                return Err(denied(Denial::Unauthenticated).into());
             }
-            Permission::Somebody => false,
-            Permission::Keeper(account) => !keeps(account),
-            Permission::Administrator => true,
+            Permission::Somebody => Asks::Nothing,
+            Permission::Keeper(account) => Asks::Keep((*account).to_owned()),
+            Permission::Administrator => Asks::Administrate,
         };
-        let ask = Authorize { caller: caller.clone(), on: None, administrates, is_strict: true };
-        Ok(session.judged(ask).await.map(drop)?)
+        Ok(session.authorize(asks, true).await.map(drop)?)
     }
 }
 

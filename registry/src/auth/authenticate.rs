@@ -32,8 +32,6 @@ const HASHING: usize = 2;
 const WAITING: usize = 64;
 /// How often keys are asked for again because of a bearer token whose key is not known.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
-/// How long it may take until the last use of a token is noted again, in milliseconds.
-const USE_STEP: u64 = 5 * 60_000;
 /// The longest header that is looked at.
 const MAX_HEADER: usize = 16 << 10;
 
@@ -178,9 +176,7 @@ impl Authenticator {
         self.begin(from, name).await?;
         let credentials = index.query(GetCredentials { account: name.to_owned() }).await?;
         let now = index.time();
-        let is_usable = |credentials: &access::Credentials| {
-            !credentials.is_disabled && credentials.ends.is_none_or(|ends| now < ends)
-        };
+        let is_usable = |it: &access::Credentials| access::is_usable(it.is_disabled, it.ends, now);
         let kept = credentials.filter(is_usable).and_then(|credentials| credentials.password);
         // Unknown users take as long as known ones.
         let is_known = kept.is_some();
@@ -245,7 +241,7 @@ impl Authenticator {
             found
         };
         let is_named = name.is_none_or(|name| name == known.account || name == "token");
-        let is_usable = !known.is_disabled && known.ends.is_none_or(|ends| index.time() < ends);
+        let is_usable = access::is_usable(known.is_disabled, known.ends, index.time());
         if !token.is(&known.hash) || !is_usable || !is_named {
             return Err(AuthError::Wrong);
         }
@@ -267,7 +263,7 @@ impl Authenticator {
     /// Notes that a token is in use; nobody waits for it, and the time is exact to some minutes.
     fn note_use(&self, index: &Index, id: &str, known: &TokenCredentials) {
         let now = index.time();
-        if known.last_used.is_some_and(|last| now < last.after(USE_STEP)) {
+        if known.last_used.is_some_and(|last| now < last.after(access::USE_STEP)) {
             return;
         }
         let noted = TokenCredentials { last_used: Some(now), ..known.clone() };

@@ -8,7 +8,7 @@ use super::caller::{Caller, Denial};
 use super::policy::{Verb, of_everyone};
 use crate::app::App;
 use crate::index::access::{
-    Asked, Authorize, Authorized, Guarded, Judged, OnBehalf, ReadableSources, VisibleRepositories,
+    Asked, Asks, Authorize, Authorized, Guarded, Judged, OnBehalf, ReadableSources, VisibleRepositories,
 };
 use crate::index::client::Answer;
 use crate::index::command::{Command, Outcome, Refusal};
@@ -28,7 +28,8 @@ pub struct Session {
     level: AtomicU32,
 }
 
-fn denied(denial: Denial) -> IndexError {
+/// What somebody is told who may not do something.
+pub fn denied(denial: Denial) -> IndexError {
     IndexError::Refused { command: "request", refusal: Refusal::Forbidden { denial } }
 }
 
@@ -110,17 +111,16 @@ impl Session {
         if is_allowed { Ok(()) } else { Err(denied(Denial::Unauthenticated)) }
     }
 
-    /// Whether the caller may do this; without a verb, whether what he came with holds.
-    pub async fn authorize(&self, on: Option<(Verb, &RepositoryName)>) -> Result<Authorized, IndexError> {
-        let verb = on.map(|(verb, _)| verb);
-        let on = on.map(|(verb, repository)| (verb, repository.clone()));
-        let ask = Authorize { caller: self.caller.clone(), on, administrates: false, is_strict: self.is_strict };
-        let authorized = match self.judged(ask).await {
-            Err(IndexError::Older { .. }) => {
-                verb.map_or(Ok(()), |verb| self.judge_alone(verb))?;
-                Authorized { level: level::FIRST, is_administrator: false }
+    /// Whether the caller may do this; strictly, by a view that is as new as the question.
+    pub async fn authorize(&self, asks: Asks, is_strict: bool) -> Result<Authorized, IndexError> {
+        let ask = Authorize { caller: self.caller.clone(), asks: asks.clone(), is_strict };
+        let authorized = match (self.judged(ask).await, asks) {
+            (Err(IndexError::Older { .. }), Asks::Nothing) => Authorized { level: level::FIRST },
+            (Err(IndexError::Older { .. }), Asks::On(verb, _)) => {
+                self.judge_alone(verb)?;
+                Authorized { level: level::FIRST }
             }
-            answer => answer?,
+            (answer, _) => answer?,
         };
         self.level.store(authorized.level, Ordering::Relaxed);
         Ok(authorized)
@@ -130,7 +130,7 @@ impl Session {
     pub async fn submit(&self, command: Command) -> Result<Outcome, IndexError> {
         let mut known = self.level.load(Ordering::Relaxed);
         if known == 0 {
-            known = self.authorize(None).await?.level;
+            known = self.authorize(Asks::Nothing, self.is_strict).await?.level;
         }
         // Before that level entries know no callers; the handler has judged alone.
         let command = if known < level::ACCESS {

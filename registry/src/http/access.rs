@@ -17,6 +17,7 @@ use crate::auth::session::Session;
 use crate::config::Anonymous;
 use crate::error::{ApiError, Code};
 use crate::index::IndexError;
+use crate::index::access::Asks;
 use crate::index::command::Refusal;
 use crate::oci::action::{Action, MountSource, UploadStart};
 
@@ -56,9 +57,11 @@ pub async fn check(session: &Session, action: &Action) -> Result<(), ApiError> {
     match needed(action) {
         Need::Identity if is_unknown && everyone < Anonymous::Delete => Err(denied(Denial::Unauthenticated)),
         Need::Filter if is_unknown && everyone < Anonymous::Pull => Err(denied(Denial::Unauthenticated)),
-        Need::Identity if !is_unknown => Ok(session.authorize(None).await.map(drop)?),
+        Need::Identity if !is_unknown => Ok(session.authorize(Asks::Nothing, session.is_strict).await.map(drop)?),
         Need::Nothing | Need::Identity | Need::On(Verb::Pull, _) | Need::Filter => Ok(()),
-        Need::On(verb, repository) => Ok(session.authorize(Some((verb, repository))).await.map(drop)?),
+        Need::On(verb, repository) => {
+            Ok(session.authorize(Asks::On(verb, repository.clone()), session.is_strict).await.map(drop)?)
+        }
     }
 }
 
@@ -103,17 +106,7 @@ pub fn is_absent(error: &IndexError) -> bool {
 /// than the one in our configuration, so this is where it is sent to for a token.
 pub fn origin(uri: &Uri, headers: &HeaderMap, tls: bool) -> String {
     let forwarded = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
-    let scheme = match forwarded {
-        Some("https") => "https",
-        Some("http") if !tls => "http",
-        _ => {
-            if tls {
-                "https"
-            } else {
-                "http"
-            }
-        }
-    };
+    let scheme = if tls || forwarded == Some("https") { "https" } else { "http" };
     let host = uri.authority().map(http::uri::Authority::as_str);
     let host = host.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
     // It stands between quotes in a header.

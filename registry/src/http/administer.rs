@@ -31,7 +31,11 @@ pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> R
         let text = "say what the body is: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, text));
     }
-    let desk = Desk { index: &call.app.index, by: By::Client(&call.session), everyone: access::everyone(&call.app) };
+    let desk = Desk {
+        index: &call.session.app.index,
+        by: By::Client(&call.session),
+        everyone: access::everyone(&call.session.app),
+    };
     let (status, value) = perform(desk, operation, &bytes.freeze()).await?;
     // Some answers hold secrets.
     let builder = Response::builder().status(status).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));

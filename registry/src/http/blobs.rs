@@ -39,7 +39,7 @@ pub async fn get(call: &Call, repository: RepositoryName, digest: Digest) -> Rep
         ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         ByteRange::Unsatisfiable => return Err(unsatisfiable(blob.size)),
     };
-    if let Some(address) = redirect(&call.app, &blob).await? {
+    if let Some(address) = redirect(&call.session.app, &blob).await? {
         let builder = named(StatusCode::TEMPORARY_REDIRECT, &digest).header(LOCATION, address);
         let builder = reply::mark_stale(builder, stale);
         return reply::empty(builder.header(CONTENT_LENGTH, 0));
@@ -60,7 +60,7 @@ pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Re
     if blob.damaged {
         return Err(unknown());
     }
-    if needs_renewal(&blob, call.app.index.time()) {
+    if needs_renewal(&blob, call.session.app.index.time()) {
         call.session.submit(Command::RenewLink(LinkName { repository, digest })).await?;
     }
     if conditions::not_modified(&call.headers, &digest) {
@@ -70,7 +70,7 @@ pub async fn head(call: &Call, repository: RepositoryName, digest: Digest) -> Re
 }
 
 pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    check_deletable(&call.app)?;
+    check_deletable(&call.session.app)?;
     call.session.submit(Command::DeleteBlob(LinkName { repository, digest })).await?;
     reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))
 }

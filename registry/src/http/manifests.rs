@@ -32,7 +32,7 @@ static LARGE_MANIFESTS: Semaphore = Semaphore::const_new(64);
 pub async fn get(call: &Call, repository: RepositoryName, reference: Reference, head: bool) -> Reply {
     let query = GetManifest { repository, reference, bytes: !head, held: None, as_it_stands: false };
     let answer = match call.session.query_any(query.clone()).await {
-        Err(error @ IndexError::Unavailable { .. }) if call.app.config.manifests.stale_tags => {
+        Err(error @ IndexError::Unavailable { .. }) if call.session.app.config.manifests.stale_tags => {
             last_heard_of(call, query).await.ok_or(error)?
         }
         answer => answer?,
@@ -75,7 +75,7 @@ pub async fn put(
         return Err(conditions::refused(text));
     }
     let announced = call.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let limit = call.app.config.manifests.max_bytes;
+    let limit = call.session.app.config.manifests.max_bytes;
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
@@ -104,7 +104,7 @@ pub async fn put(
         children: parts(manifest.children),
         tags,
         condition,
-        sparse: call.app.config.manifests.sparse,
+        sparse: call.session.app.config.manifests.sparse,
     };
     crash::point("push::manifest::before_entry");
     call.session.submit(Command::PutManifest(Box::new(command))).await?;
@@ -122,7 +122,7 @@ pub async fn put(
 }
 
 pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> Reply {
-    blobs::check_deletable(&call.app)?;
+    blobs::check_deletable(&call.session.app)?;
     if call.headers.contains_key(IF_MATCH) || call.headers.contains_key(IF_NONE_MATCH) {
         return Err(conditions::refused("a condition is about a tag; a digest always names the same manifest"));
     }
@@ -131,7 +131,7 @@ pub async fn delete(call: &Call, repository: RepositoryName, digest: Digest) -> 
 }
 
 pub async fn delete_tag(call: &Call, repository: RepositoryName, tag: Tag) -> Reply {
-    blobs::check_deletable(&call.app)?;
+    blobs::check_deletable(&call.session.app)?;
     let condition = conditions::of_write(&call.headers)?;
     call.session.submit(Command::DeleteTag(DeleteTag { repository, tag, condition })).await?;
     reply::empty(Response::builder().status(StatusCode::ACCEPTED).header(CONTENT_LENGTH, 0))

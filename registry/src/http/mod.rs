@@ -51,9 +51,8 @@ pub struct Connection {
 
 /// What a handler is given beside its action.
 struct Call {
-    app: Arc<App>,
     session: Session,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
 }
 
 /// Answers one request. A failure is an answer too; a panic is for the caller to catch.
@@ -75,15 +74,14 @@ where
         frame
     });
     let body = RequestBody::new(body.map_err(Into::into));
-    let origin = access::origin(&parts.uri, &parts.headers, connection.tls);
-    let had_token = parts.headers.contains_key(AUTHORIZATION);
+    let headers = Arc::new(parts.headers);
     let mut who = None;
     let mut reply = match &action {
         Ok(Action::IssueToken { post }) => {
-            let (headers, query) = (&parts.headers, parts.uri.query());
-            token::issue(&app, headers, query, *post, body, connection.peer, &mut who).instrument(span.clone()).await
+            let query = parts.uri.query();
+            token::issue(&app, &headers, query, *post, body, connection.peer, &mut who).instrument(span.clone()).await
         }
-        _ => answer(&app, parts.headers, connection, body, action.clone(), &mut who).instrument(span.clone()).await,
+        _ => answer(&app, &headers, connection, body, &action, &mut who).instrument(span.clone()).await,
     };
     if let Err(error) = &mut reply
         && error.status == StatusCode::UNAUTHORIZED
@@ -91,7 +89,11 @@ where
         let service = &app.index.cluster().id;
         let value = match &action {
             Ok(Action::IssueToken { .. }) => HeaderValue::from_static("Basic realm=\"roadstead\""),
-            action => access::challenge(&origin, service, action.as_ref().ok(), had_token),
+            action => {
+                let origin = access::origin(&parts.uri, &headers, connection.tls);
+                let had_token = headers.contains_key(AUTHORIZATION);
+                access::challenge(&origin, service, action.as_ref().ok(), had_token)
+            }
         };
         error.headers.push((WWW_AUTHENTICATE, value));
     }
@@ -128,21 +130,21 @@ pub fn not_yet(method: &Method) -> Response<Body> {
 
 async fn answer(
     app: &Arc<App>,
-    headers: HeaderMap,
+    headers: &Arc<HeaderMap>,
     connection: Connection,
     body: RequestBody,
-    action: Result<Action, ActionError>,
+    action: &Result<Action, ActionError>,
     who: &mut Option<String>,
 ) -> Reply {
-    let action = action?;
-    let mut identified = access::identify(app, &headers, connection.peer).await?;
+    let action = action.as_ref().map_err(|error| *error)?;
+    let mut identified = access::identify(app, headers, connection.peer).await?;
     let mut body = Some(body);
     loop {
         let remembered = identified.remembered;
         who.clone_from(&identified.caller.subject);
         let session = Session::new(Arc::clone(app), identified.caller, identified.is_strict);
-        let call = Call { app: Arc::clone(app), session, headers: headers.clone() };
-        let reply = match access::check(&call.session, &action).await {
+        let call = Call { session, headers: Arc::clone(headers) };
+        let reply = match access::check(&call.session, action).await {
             Ok(()) => dispatch(&call, body.take().unwrap_or_else(nothing), action.clone()).await,
             Err(error) => Err(error),
         };
@@ -153,7 +155,7 @@ async fn answer(
         if body.is_none() && !action.is_read() {
             return reply;
         }
-        identified = access::identify(app, &headers, connection.peer).await?;
+        identified = access::identify(app, headers, connection.peer).await?;
     }
 }
 

@@ -192,6 +192,14 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// How exact the time of the last use of a token is, in milliseconds.
+pub const USE_STEP: u64 = 5 * 60_000;
+
+/// Whether what can be disabled and may end can be used at `now`.
+pub fn is_usable(is_disabled: bool, ends: Option<Time>, now: Time) -> bool {
+    !is_disabled && ends.is_none_or(|ends| now < ends)
+}
+
 /// An account as it stands, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountView {
@@ -324,14 +332,23 @@ pub struct First {
     pub offered_until: Option<Time>,
 }
 
-/// May this caller do this? Without a verb: does what he came with still hold?
+/// What somebody asks to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asks {
+    /// Nothing, but that what he came with still holds.
+    Nothing,
+    On(Verb, RepositoryName),
+    /// To keep an account: its password and its tokens.
+    Keep(String),
+    /// To change accounts and policies.
+    Administrate,
+}
+
+/// May this caller do this?
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Authorize {
     pub caller: Caller,
-    pub on: Option<(Verb, RepositoryName)>,
-    /// He must be an administrator.
-    #[serde(default)]
-    pub administrates: bool,
+    pub asks: Asks,
     /// The answer must be as new as the question.
     pub is_strict: bool,
 }
@@ -340,7 +357,6 @@ pub struct Authorize {
 pub struct Authorized {
     /// The feature level in force.
     pub level: u32,
-    pub is_administrator: bool,
 }
 
 /// What of these each caller may do: for the access that a bearer token will carry.

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::objects::Object;
-use super::records::{Records, RecordsError, Table, Transaction, decode, load};
+use super::records::{Records, RecordsError, Table, Transaction, collect_decoded, decode, load};
 use super::{Entry, settings};
 use crate::index::archive::restore::FoundBackup;
 use crate::index::command::{ForgetBackup, Outcome, PinBackup, Refusal, Reply, StoredSnapshot, Time};
@@ -101,19 +101,8 @@ pub struct Holds {
 
 /// What holds objects now, when the archive leads to `archived` (none: there is no archive).
 pub fn holds(records: &dyn Records, archived: Option<u64>) -> Result<Holds, RecordsError> {
-    let mut pins = Vec::new();
-    let mut result = Ok(());
-    records.scan(Table::Backups, &[], &[], false, &mut |_, value| match decode(Table::Backups, value) {
-        Ok(backup) => {
-            pins.push(backup);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    result.map(|()| Holds { pins, archived })
+    let pins = collect_decoded(records, Table::Backups, &[], usize::MAX)?;
+    Ok(Holds { pins: pins.into_iter().map(|(_, pin)| pin).collect(), archived })
 }
 
 impl Holds {

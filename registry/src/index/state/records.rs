@@ -157,6 +157,17 @@ pub fn collect(
     Ok(found)
 }
 
+/// The same, decoded.
+pub fn collect_decoded<T: DeserializeOwned>(
+    records: &dyn Records,
+    table: Table,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, T)>, RecordsError> {
+    let found = collect(records, table, prefix, limit)?;
+    found.into_iter().map(|(key, value)| Ok((key, decode(table, &value)?))).collect()
+}
+
 /// Where a record is.
 type Place = (Table, Vec<u8>);
 

@@ -10,7 +10,7 @@ use super::super::records::{Records, RecordsError, Table, Transaction, load};
 use super::{access, invalid, is_name, save, tokens};
 use crate::auth::policy::{Grant, MAX_DESCRIPTION};
 use crate::auth::secret::PasswordHash;
-use crate::index::access::{Ends, Kind, PutAccount};
+use crate::index::access::{Ends, Kind, PutAccount, is_usable};
 use crate::index::command::{Outcome, Refusal, Reply, Time};
 
 /// Accounts at most, and grants and groups of one.
@@ -46,7 +46,7 @@ pub struct Account {
 impl Account {
     /// Whether whoever holds it may use it at `now`.
     pub fn is_usable(&self, now: Time) -> bool {
-        !self.is_disabled && self.expires.is_none_or(|expires| now < expires)
+        is_usable(self.is_disabled, self.expires, now)
     }
 
     /// Whether there would be an administrator without any other.

@@ -7,15 +7,17 @@ use bytes::Bytes;
 use super::super::records::{Records, RecordsError, Table, decode};
 use super::super::{answers, repositories, settings};
 use super::accounts::{self, Account};
+use super::guard::Standing;
 use super::tokens::Token;
 use super::{access, guard, keys, policies, quotas, tokens};
 use crate::auth::caller::Caller;
 use crate::auth::decide::Reason;
 use crate::auth::policy::{Policy, Verb, Verbs};
 use crate::index::access::{
-    AccountView, Allowed, Asked, AuditPage, Audited, Authorize, Authorized, Credentials, Explain, Explanation, First,
-    GetAccount, GetCredentials, GetFirst, GetToken, Guarded, Judged, ListAccounts, ListAudit, ListKeys, ListPolicies,
-    ListQuotas, ListTokens, QuotaView, ReadableSources, SigningKey, TokenCredentials, TokenView, VisibleRepositories,
+    AccountView, Allowed, Asked, Asks, AuditPage, Audited, Authorize, Authorized, Credentials, Explain, Explanation,
+    First, GetAccount, GetCredentials, GetFirst, GetToken, Guarded, Judged, ListAccounts, ListAudit, ListKeys,
+    ListPolicies, ListQuotas, ListTokens, QuotaView, ReadableSources, SigningKey, TokenCredentials, TokenView,
+    VisibleRepositories,
 };
 use crate::index::command::Time;
 use crate::index::query::{GetBlob, GetManifest, GetUpload, Held, ListReferrers, ListTags, Page, Query, TagHistory};
@@ -260,17 +262,14 @@ impl Query for Authorize {
     const NAME: &'static str = "authorize";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        let standing = match guard::stand(records, &self.caller)? {
-            Ok(standing) => standing,
-            Err(denial) => return Ok(Err(denial)),
-        };
-        let judged = match &self.on {
-            Some((verb, repository)) => standing.may(*verb, repository),
-            None => Ok(()),
-        };
-        let judged = judged.and_then(|()| if self.administrates { standing.administrates() } else { Ok(()) });
         let level = settings::level(records)?;
-        Ok(judged.map(|()| Authorized { level, is_administrator: standing.is_administrator }))
+        let judge = |standing: Standing| match &self.asks {
+            Asks::Nothing => Ok(()),
+            Asks::On(verb, repository) => standing.may(*verb, repository),
+            Asks::Keep(account) => standing.keeps(account),
+            Asks::Administrate => standing.administrates(),
+        };
+        Ok(guard::stand(records, &self.caller)?.and_then(judge).map(|()| Authorized { level }))
     }
 
     fn may_settle(&self) -> bool {
@@ -288,14 +287,13 @@ impl Query for Allowed {
     const NAME: &'static str = "allowed";
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
-        let standing = match guard::stand(records, &self.caller)? {
-            Ok(standing) => standing,
-            Err(denial) => return Ok(Err(denial)),
+        let cut = |standing: Standing| {
+            let cut = |(name, verbs): &(RepositoryName, Verbs)| {
+                (name.clone(), Verbs::of(verbs.iter().filter(|verb| standing.may(*verb, name).is_ok())))
+            };
+            self.wanted.iter().map(cut).collect()
         };
-        let cut = |(name, verbs): &(RepositoryName, Verbs)| {
-            (name.clone(), Verbs::of(verbs.iter().filter(|verb| standing.may(*verb, name).is_ok())))
-        };
-        Ok(Ok(self.wanted.iter().map(cut).collect()))
+        Ok(guard::stand(records, &self.caller)?.map(cut))
     }
 }
 

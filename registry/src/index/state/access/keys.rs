@@ -1,9 +1,7 @@
 //! Keys that sign bearer tokens. An old one stays for as long as what it signed may be good.
 
-use std::ops::ControlFlow;
-
 use super::super::Entry;
-use super::super::records::{Records, RecordsError, Table, Transaction, decode};
+use super::super::records::{Records, RecordsError, Table, Transaction, collect_decoded};
 use super::invalid;
 use crate::index::access::SigningKey;
 use crate::index::command::{Outcome, Reply};
@@ -15,19 +13,8 @@ const MAX_KEYS: usize = 16;
 
 /// All keys, the newest first.
 pub fn all(records: &dyn Records) -> Result<Vec<SigningKey>, RecordsError> {
-    let mut found: Vec<SigningKey> = Vec::new();
-    let mut result = Ok(());
-    records.scan(Table::Keys, &[], &[], true, &mut |_, value| match decode(Table::Keys, value) {
-        Ok(key) => {
-            found.push(key);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    result.map(|()| found)
+    let found = collect_decoded(records, Table::Keys, &[], usize::MAX)?;
+    Ok(found.into_iter().map(|(_, key)| key).rev().collect())
 }
 
 /// Sorts as the keys were made.

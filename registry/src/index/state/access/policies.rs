@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::super::records::{Records, RecordsError, Table, Transaction, decode, encode};
+use super::super::records::{Records, RecordsError, Table, Transaction, collect_decoded, encode};
 use super::{access, invalid, is_name, save};
 use crate::auth::decide::Rules;
 use crate::auth::policy::Policy;
@@ -22,19 +22,8 @@ static READ: Mutex<VecDeque<(Bytes, Arc<Rules>)>> = Mutex::new(VecDeque::new());
 const READ_MOST: usize = 8;
 
 pub fn all(records: &dyn Records) -> Result<Vec<(String, Policy)>, RecordsError> {
-    let mut found = Vec::new();
-    let mut result = Ok(());
-    records.scan(Table::Policies, &[], &[], false, &mut |key, value| match decode(Table::Policies, value) {
-        Ok(policy) => {
-            found.push((String::from_utf8_lossy(key).into_owned(), policy));
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    result.map(|()| found)
+    let found = collect_decoded(records, Table::Policies, &[], usize::MAX)?;
+    Ok(found.into_iter().map(|(key, policy)| (String::from_utf8_lossy(&key).into_owned(), policy)).collect())
 }
 
 /// The rules in force.

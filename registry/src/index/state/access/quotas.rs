@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::super::queue::{self, Item};
-use super::super::records::{Records, RecordsError, Table, Transaction, collect, decode, load, past};
+use super::super::records::{Records, RecordsError, Table, Transaction, collect, collect_decoded, load, past};
 use super::super::{Entry, blobs, keys, manifests};
 use super::{access, invalid, is_name, save};
 use crate::auth::quota::Quota;
@@ -79,21 +79,30 @@ pub fn all(records: &dyn Records) -> Result<Vec<(String, QuotaRecord)>, RecordsE
     if access(records)?.quotas == 0 {
         return Ok(Vec::new());
     }
-    let found = collect(records, Table::Quotas, &[], MAX_QUOTAS as usize + 1)?;
-    let read = |(key, value): (Vec<u8>, Bytes)| {
-        Ok((String::from_utf8_lossy(&key).into_owned(), decode(Table::Quotas, &value)?))
+    let found = collect_decoded(records, Table::Quotas, &[], MAX_QUOTAS as usize + 1)?;
+    Ok(found.into_iter().map(|(key, record)| (String::from_utf8_lossy(&key).into_owned(), record)).collect())
+}
+
+/// Those that a thing of a repository counts for, each with its share: their count has passed the thing's key.
+fn counting<'n>(
+    records: &dyn Records,
+    phase: Phase,
+    name: &'n RepositoryName,
+    key: &[u8],
+) -> Result<Vec<(String, QuotaRecord, &'n str)>, RecordsError> {
+    let counting = |(quota, record): (String, QuotaRecord)| {
+        let share = record.quota.repositories.of(name.as_str())?;
+        record.has_counted(phase, key).then_some((quota, record, share))
     };
-    found.into_iter().map(read).collect()
+    Ok(all(records)?.into_iter().filter_map(counting).collect())
 }
 
 /// What the shares of a quota hold, in the order of their names, at most `limit`.
 pub fn usage(records: &dyn Records, id: u64, limit: usize) -> Result<Vec<(String, Usage)>, RecordsError> {
     let prefix = place(OF_SHARE, id, "");
-    let found = collect(records, Table::Usage, &prefix, limit)?;
-    let read = |(key, value): (Vec<u8>, Bytes)| {
-        Ok((String::from_utf8_lossy(&key[prefix.len()..]).into_owned(), decode(Table::Usage, &value)?))
-    };
-    found.into_iter().map(read).collect()
+    let found = collect_decoded(records, Table::Usage, &prefix, limit)?;
+    let share = |key: &[u8]| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+    Ok(found.into_iter().map(|(key, usage)| (share(&key), usage)).collect())
 }
 
 pub fn put(
@@ -152,16 +161,12 @@ pub fn digest_came(
     digest: &Digest,
     size: u64,
 ) -> Result<(), RecordsError> {
-    for (quota, record) in all(transaction)? {
-        if let Some(share) = record.quota.repositories.of(name.as_str())
-            && record.has_counted(phase, &keys::in_repository(name, digest))
+    for (quota, record, share) in counting(transaction, phase, name, &keys::in_repository(name, digest))? {
+        let usage = hold(transaction, &record, share, digest, size)?;
+        if let (Some(usage), Some(most)) = (usage, record.quota.bytes)
+            && usage.bytes > most
         {
-            let usage = hold(transaction, &record, share, digest, size)?;
-            if let (Some(usage), Some(most)) = (usage, record.quota.bytes)
-                && usage.bytes > most
-            {
-                object(transaction, &quota, share, "bytes", usage.bytes, most);
-            }
+            object(transaction, &quota, share, "bytes", usage.bytes, most);
         }
     }
     Ok(())
@@ -175,11 +180,7 @@ pub fn digest_went(
     digest: &Digest,
     size: u64,
 ) -> Result<(), RecordsError> {
-    for (_, record) in all(transaction)? {
-        let Some(share) = record.quota.repositories.of(name.as_str()) else { continue };
-        if !record.has_counted(phase, &keys::in_repository(name, digest)) {
-            continue;
-        }
+    for (_, record, share) in counting(transaction, phase, name, &keys::in_repository(name, digest))? {
         let key = digest_place(record.id, share, digest);
         let held: u64 = load(transaction, Table::Usage, &key)?.unwrap_or_default();
         if held > 1 {
@@ -196,16 +197,12 @@ pub fn digest_went(
 
 /// A tag was made.
 pub fn tag_came(transaction: &mut Transaction<'_>, name: &RepositoryName, tag: &Tag) -> Result<(), RecordsError> {
-    for (quota, record) in all(transaction)? {
-        if let Some(share) = record.quota.repositories.of(name.as_str())
-            && record.has_counted(Phase::Tags, &keys::tag(name, tag))
+    for (quota, record, share) in counting(transaction, Phase::Tags, name, &keys::tag(name, tag))? {
+        let usage = change(transaction, &record, share, |usage| usage.tags += 1)?;
+        if let Some(most) = record.quota.tags
+            && usage.tags > most
         {
-            let usage = change(transaction, &record, share, |usage| usage.tags += 1)?;
-            if let Some(most) = record.quota.tags
-                && usage.tags > most
-            {
-                object(transaction, &quota, share, "tags", usage.tags, most);
-            }
+            object(transaction, &quota, share, "tags", usage.tags, most);
         }
     }
     Ok(())
@@ -213,12 +210,8 @@ pub fn tag_came(transaction: &mut Transaction<'_>, name: &RepositoryName, tag: &
 
 /// A tag is gone.
 pub fn tag_went(transaction: &mut Transaction<'_>, name: &RepositoryName, tag: &Tag) -> Result<(), RecordsError> {
-    for (_, record) in all(transaction)? {
-        if let Some(share) = record.quota.repositories.of(name.as_str())
-            && record.has_counted(Phase::Tags, &keys::tag(name, tag))
-        {
-            change(transaction, &record, share, |usage| usage.tags = usage.tags.saturating_sub(1))?;
-        }
+    for (_, record, share) in counting(transaction, Phase::Tags, name, &keys::tag(name, tag))? {
+        change(transaction, &record, share, |usage| usage.tags = usage.tags.saturating_sub(1))?;
     }
     Ok(())
 }

@@ -7,14 +7,12 @@ use super::super::Entry;
 use super::super::records::{Records, RecordsError, Table, Transaction, load};
 use super::{accounts, invalid};
 use crate::auth::policy::{Grant, MAX_DESCRIPTION};
-use crate::index::access::PutToken;
+use crate::index::access::{PutToken, USE_STEP, is_usable};
 use crate::index::command::{Outcome, Refusal, Reply, Time};
 
 /// Tokens of one account, and grants that limit one.
 const MAX_TOKENS: usize = 100;
 const MAX_LIMITS: usize = 50;
-/// How exact the time of the last use is, in milliseconds.
-const USE_STEP: u64 = 5 * 60_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -33,7 +31,7 @@ pub struct Token {
 
 impl Token {
     pub fn is_usable(&self, now: Time) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
+        is_usable(false, self.expires, now)
     }
 }
 
