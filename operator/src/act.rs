@@ -54,7 +54,7 @@ impl Actor<'_> {
     pub async fn act(&self, step: &Step) -> Result<(), ActError> {
         let names = Names::of(self.registry);
         match step {
-            Step::Name { adopted, begun } => {
+            Step::Name { adopted, begun, .. } => {
                 let cluster = adopted.clone().unwrap_or_else(|| ulid::Ulid::new().to_string().to_lowercase());
                 // Together: a cluster that volumes brought must not begin again on those that are empty.
                 self.note(json!({ "cluster": cluster, "bootstrapped": begun.then_some(true) })).await
@@ -119,6 +119,22 @@ impl Actor<'_> {
                 if let Some(uid) = pod {
                     let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
                     let pod = names.pod(*ordinal);
+                    found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)?;
+                }
+                Ok(())
+            }
+            Step::RemakeClaim { ordinal, uid, version, pod, .. } => {
+                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
+                let claim = names.claim_of(self.registry, *ordinal);
+                // As it was seen: by now it may have a volume.
+                let mut params = exactly(uid);
+                if let Some(preconditions) = &mut params.preconditions {
+                    preconditions.resource_version = Some(version.clone());
+                }
+                found(&format!("delete the claim {claim}"), claims.delete(&claim, &params).await)?;
+                if let Some(uid) = pod {
+                    let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
+                    let pod = format!("{}-{ordinal}", names.set_of(self.registry));
                     found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)?;
                 }
                 Ok(())

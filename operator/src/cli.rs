@@ -9,13 +9,14 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kube::Client;
 use kube::client::ClientBuilder;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use roadstead::config::{Log, LogFormat};
 
 use crate::apply::Applier;
 use crate::build::Surroundings;
 use crate::controller::{self, Operator};
 use crate::crd::{reference, schema};
+use crate::events::Events;
 use crate::health;
 use crate::lease::Holder;
 use crate::memory::Memory;
@@ -184,7 +185,10 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     optional.look(&client).await;
     let operator = Operator {
         applier: Arc::new(Applier::new(client.clone())),
-        recorder: Recorder::new(client.clone(), Reporter { controller: MANAGER.into(), instance: Some(args.identity) }),
+        events: Arc::new(Events::new(
+            client.clone(),
+            Reporter { controller: MANAGER.into(), instance: Some(args.identity) },
+        )),
         metrics,
         memory: Memory::default(),
         turns: Arc::new(Turns::new(Instant::now())),

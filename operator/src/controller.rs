@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, PartialObjectMeta, Status};
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Config, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -25,6 +25,7 @@ use crate::apply::Applier;
 use crate::backups;
 use crate::build::Surroundings;
 use crate::crd::{API_VERSION, Registry};
+use crate::events::Events;
 use crate::memory::{Memory, Trouble};
 use crate::metrics::Metrics;
 use crate::names::{MANAGER, OF};
@@ -63,7 +64,7 @@ pub(crate) const PAGE: u32 = 50;
 pub struct Operator {
     pub client: Client,
     pub applier: Arc<Applier>,
-    pub recorder: Recorder,
+    pub events: Arc<Events>,
     pub metrics: Metrics,
     pub memory: Memory,
     pub turns: Arc<Turns>,
@@ -222,16 +223,46 @@ impl Operator {
     where
         K: Resource<DynamicType = ()>,
     {
-        let note: String = note.chars().take(1000).collect();
-        let event =
-            Event { type_: kind, reason: reason.into(), note: Some(note), action: action.into(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(%error, "could not publish an event");
-        }
+        let (reason, note, action) = (reason.into(), Some(note.into()), action.into());
+        let event = Event { type_: kind, reason, note, action, secondary: None };
+        self.events.publish(event, &object.object_ref(&())).await;
     }
 }
 
+/// An error with what is behind it. Of what the API server answers, its words are enough.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut words: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        let answer = error.downcast_ref::<Status>().or_else(|| match error.downcast_ref() {
+            Some(kube::Error::Api(status)) => Some(&**status),
+            _ => None,
+        });
+        let answer = answer.filter(|status| !status.message.is_empty());
+        let said = answer.map_or_else(|| error.to_string(), |status| status.message.clone());
+        if words.last() != Some(&said) {
+            words.push(said);
+        }
+        if answer.is_some() {
+            break;
+        }
+    }
+    words.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::ApplyError;
+
+    #[test]
+    fn of_what_the_api_server_answers_its_words_are_told_once() {
+        let status = Status::failure("exceeded quota: small", "Forbidden").with_code(403);
+        let source = kube::Error::Api(status.boxed());
+        let error = ApplyError::Apply { kind: "Service", name: "r".into(), source };
+        assert_eq!(chain(&error), "could not apply the Service r: exceeded quota: small");
+        assert_eq!(
+            chain(&PassError::Status(kube::Error::LinesCodecMaxLineLengthExceeded)).matches("could not").count(),
+            1
+        );
+    }
 }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use roadstead::metrics::sum_of;
 use serde_json::Value;
 
 use crate::crd::Registry;
-use crate::crd::index::FeatureLevel;
+use crate::crd::index::{FeatureLevel, Volume};
 use crate::names::{Component, LEFT, Names, TEMPLATE};
 use crate::object::text_of;
-use crate::observe::{Observed, ordinal, unschedulable};
+use crate::observe::{Class, Observed, ordinal, unschedulable};
 use crate::plan::view::Unplaced;
 use crate::plan::{Claim, Pod, Said, View};
 use crate::quantity::bytes;
@@ -61,13 +63,15 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
         .collect();
     pods.sort_by_key(|pod| pod.ordinal);
     let volumes = volumes(registry, observed);
+    let (is_from_backup, brings_volumes) = (spec.bootstrap.is_some(), brings_volumes(registry, observed));
     View {
         wanted: spec.index.replicas.max(1) as u32,
         cluster: index.and_then(|index| index.cluster.clone()),
         begun: index.and_then(|index| index.bootstrapped).unwrap_or(false),
         template: template.to_owned(),
         pods,
-        skips_backup: spec.bootstrap.is_some() && brings_volumes(registry, observed),
+        skips_backup: is_from_backup && brings_volumes,
+        restores: is_from_backup && !brings_volumes,
         stuck: is_stuck(registry, now),
         raises: spec.index.feature_level == FeatureLevel::Automatic,
         addresses: names.all_nodes(),
@@ -82,8 +86,10 @@ pub fn volumes(registry: &Registry, observed: &Observed) -> View {
         replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
         claims: claims(&Names::of(registry).set_of(registry), observed),
         size: bytes(&registry.spec.volume().size).unwrap_or_default(),
-        set_size: set.as_ref().and_then(set_size).and_then(|size| bytes(&size)).unwrap_or_default(),
-        can_expand: observed.can_expand,
+        set_size: set.as_ref().and_then(set_volume).and_then(|volume| bytes(&volume.size)).unwrap_or_default(),
+        class: registry.spec.volume().storage_class_name.clone(),
+        set_class: set.as_ref().and_then(set_volume).and_then(|volume| volume.storage_class_name),
+        pods: if registry.spec.is_single() { only_pod(registry, observed) } else { Vec::new() },
         ..View::default()
     }
 }
@@ -111,6 +117,8 @@ fn claims(workload: &str, observed: &Observed) -> Vec<Claim> {
             let ordinal = ordinal(&format!("data-{workload}"), &claim.name_any())?;
             let asked = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
             let has = claim.status.as_ref().and_then(|status| status.capacity.as_ref());
+            let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+            let known = class.as_ref().and_then(|class| observed.classes.get(class));
             Some(Claim {
                 ordinal,
                 uid: claim.uid().unwrap_or_default(),
@@ -118,6 +126,11 @@ fn claims(workload: &str, observed: &Observed) -> Vec<Claim> {
                 asked: size(asked),
                 has: size(has),
                 left: claim.annotations().get(LEFT).and_then(|id| id.parse().ok()),
+                is_unmade: is_unmade(claim),
+                version: claim.resource_version().unwrap_or_default(),
+                class_is_missing: known == Some(&Class::Missing),
+                can_expand: known.and_then(Class::can_expand),
+                class,
             })
         })
         .collect();
@@ -131,10 +144,44 @@ fn is_stuck(registry: &Registry, now: Timestamp) -> bool {
     quorum.is_some_and(|quorum| now.duration_since(quorum.last_transition_time.0) > STUCK)
 }
 
-/// The size of volumes in a StatefulSet, which cannot be changed there.
-pub fn set_size(set: &Value) -> Option<Quantity> {
-    let size = set.pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage")?.as_str()?;
-    Some(Quantity(size.to_owned()))
+/// What a StatefulSet says of volumes, which cannot be changed there.
+pub fn set_volume(set: &Value) -> Option<Volume> {
+    let spec = set.pointer("/spec/volumeClaimTemplates/0/spec")?;
+    let size = Quantity(spec.pointer("/resources/requests/storage")?.as_str()?.to_owned());
+    let class = spec.get("storageClassName").and_then(Value::as_str);
+    Some(Volume { size, storage_class_name: class.map(str::to_owned) })
+}
+
+/// A sum of what a Registry's Secret says of the bucket, by which it is seen that it says something else.
+pub fn keys(registry: &Registry, observed: &Observed) -> Option<String> {
+    let credentials = registry.spec.storage.s3.as_ref()?.credentials.as_ref()?;
+    let data = observed.secrets.get(&credentials.secret_name)?.data.as_ref()?;
+    // Of this Registry: what two have in common is not for everybody to see.
+    let mut sum = registry.uid().unwrap_or_default().into_bytes();
+    for key in [&credentials.access_key_id_key, &credentials.secret_access_key_key] {
+        let value = &data.get(key)?.0;
+        sum.extend((value.len() as u64).to_le_bytes());
+        sum.extend(value);
+    }
+    Some(sum_of(&sum).chars().take(16).collect())
+}
+
+/// Whether a claim has no volume, and never had one.
+pub fn is_unmade(claim: &PersistentVolumeClaim) -> bool {
+    let is_named =
+        claim.spec.as_ref().is_some_and(|spec| spec.volume_name.as_ref().is_some_and(|name| !name.is_empty()));
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    !is_named && phase == Some("Pending")
+}
+
+/// The pod of a Registry on a claim, as far as its volume is concerned.
+fn only_pod(registry: &Registry, observed: &Observed) -> Vec<Pod> {
+    let names = Names::of(registry);
+    let pods = observed.pods_of(&names, Component::All).filter_map(|pod| {
+        let ordinal = ordinal(&names.set_of(registry), &pod.name_any())?;
+        Some(Pod { ordinal, uid: pod.uid().unwrap_or_default(), ..Pod::default() })
+    });
+    pods.collect()
 }
 
 /// Whether a pod runs an image, and does not become ready. One that no machine takes says nothing about its image.
@@ -154,6 +201,7 @@ pub fn is_ready(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
+    use k8s_openapi::ByteString;
     use k8s_openapi::api::core::v1 as core;
     use serde_json::json;
 
@@ -187,6 +235,42 @@ mod tests {
             let observed = Observed { claims: claims.into_iter().map(claim).collect(), ..Observed::default() };
             assert_eq!(brings_volumes(&registry, &observed), brings, "{what}");
         }
+    }
+
+    #[test]
+    fn keys_that_say_something_else_are_seen_and_nothing_of_them_is() {
+        let registry = |uid: &str| -> Registry {
+            serde_json::from_value(json!({
+                "apiVersion": "roadstead.dev/v1alpha1", "kind": "Registry",
+                "metadata": { "name": "r", "namespace": "ns", "uid": uid },
+                "spec": {
+                    "hostname": "r.example.com",
+                    "storage": { "s3": { "bucket": "b", "credentials": { "secretName": "s3" } } },
+                },
+            }))
+            .unwrap()
+        };
+        let sum = |uid: &str, id: &str, key: &str, resource_version: &str| {
+            let metadata = json!({ "name": "s3", "resourceVersion": resource_version });
+            let mut secret: core::Secret = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+            let data = [("accessKeyId", id), ("secretAccessKey", key)];
+            let data = data.map(|(name, value)| (name.to_owned(), ByteString(value.as_bytes().to_vec())));
+            secret.data = Some(data.into());
+            let observed = Observed { secrets: [("s3".to_owned(), secret)].into(), ..Observed::default() };
+            keys(&registry(uid), &observed).unwrap()
+        };
+        let first = sum("u", "id", "key", "1");
+        assert_eq!(first, sum("u", "id", "key", "2"), "what else changes of the Secret is nothing to the pods");
+        for (what, other) in [
+            ("another key", sum("u", "id", "yek", "1")),
+            ("another id", sum("u", "di", "key", "1")),
+            ("the border", sum("u", "idk", "ey", "1")),
+            ("another Registry's", sum("v", "id", "key", "1")),
+        ] {
+            assert_ne!(first, other, "{what}");
+        }
+        assert_eq!(first.len(), 16);
+        assert_eq!(keys(&registry("u"), &Observed::default()), None, "there is no such Secret");
     }
 
     #[test]

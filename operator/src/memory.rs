@@ -19,18 +19,32 @@ pub struct Trouble {
     pub message: String,
     /// By which it is the same as before: without numbers that change all the time.
     same: String,
+    /// For how long there must be one of its reason before it counts. What comes right by itself is no trouble.
+    patience: Duration,
 }
 
 impl Trouble {
     /// One whose words are the same as long as it is the same.
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { reason: reason.into(), same: format!("{reason} {message}"), message }
+        Self { reason: reason.into(), same: format!("{reason} {message}"), message, patience: Duration::ZERO }
+    }
+
+    /// One that is the same as long as there is one of its reason.
+    pub fn one(reason: &str, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), same: reason.into(), message: message.into(), patience: Duration::ZERO }
     }
 
     /// One whose `why` counts something: of that, only the words make it another one.
     pub fn counting(reason: &str, what: &str, why: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), same: format!("{reason} {what} {}", blurred(why)), message: message.into() }
+        let same = format!("{reason} {what} {}", blurred(why));
+        Self { reason: reason.into(), same, message: message.into(), patience: Duration::ZERO }
+    }
+
+    /// It counts only once there has been one of its reason for so long.
+    #[must_use]
+    pub fn after(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -48,6 +62,8 @@ struct Known {
     seen: Instant,
     /// What was told, and when it was last so.
     told: BTreeMap<String, Instant>,
+    /// Since when there is a trouble that may pass, by its reason; none: it was never looked at.
+    since: Option<BTreeMap<String, Instant>>,
     /// What keeps it from being done with, and since when.
     stuck: Option<(String, Instant)>,
     /// Somebody administers it.
@@ -61,6 +77,32 @@ impl Memory {
             known.told.retain(|_, last| now.saturating_duration_since(*last) < STALE);
             let is_new = |trouble: &&Trouble| known.told.insert(trouble.same.clone(), now).is_none();
             troubles.iter().filter(is_new).cloned().collect()
+        })
+    }
+
+    /// Troubles that count, and those that may pass yet. Of an object that is looked at for the first time, and of which it
+    /// was said that it has trouble, all count: whoever looked before has waited.
+    pub fn sorted(
+        &self,
+        uid: &str,
+        troubles: Vec<Trouble>,
+        was_in_trouble: bool,
+        now: Instant,
+    ) -> (Vec<Trouble>, Vec<Trouble>) {
+        self.with(uid, now, |known| {
+            let is_first = known.since.is_none();
+            let before = known.since.take().unwrap_or_default();
+            let mut since = BTreeMap::new();
+            let sorted = troubles.into_iter().partition(|trouble| {
+                let began = before.get(&trouble.reason).copied().unwrap_or_else(|| {
+                    let earlier = now.checked_sub(trouble.patience).filter(|_| is_first && was_in_trouble);
+                    earlier.unwrap_or(now)
+                });
+                since.entry(trouble.reason.clone()).or_insert(began);
+                now.saturating_duration_since(began) >= trouble.patience
+            });
+            known.since = Some(since);
+            sorted
         })
     }
 
@@ -90,7 +132,7 @@ impl Memory {
     fn with<T>(&self, uid: &str, now: Instant, what: impl FnOnce(&mut Known) -> T) -> T {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, known| now.saturating_duration_since(known.seen) < GONE);
-        let fresh = || Known { seen: now, told: BTreeMap::new(), stuck: None, has_administrator: false };
+        let fresh = || Known { seen: now, told: BTreeMap::new(), since: None, stuck: None, has_administrator: false };
         let known = all.entry(uid.to_owned()).or_insert_with(fresh);
         known.seen = now;
         what(known)
@@ -135,6 +177,25 @@ mod tests {
         let told: usize =
             (0..600).map(|minute| memory.news("a", &said, start + Duration::from_mins(minute)).len()).sum();
         assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn what_may_pass_counts_once_it_has_lasted() {
+        let (start, memory, patience) = (Instant::now(), Memory::default(), Duration::from_mins(2));
+        let node = |ordinal: u32| Trouble::one("NodesUnwell", format!("node {ordinal}")).after(patience);
+        for (what, seconds, said, counting, passing) in [
+            ("it begins", 0, vec![node(1)], 0, 1),
+            ("what cannot pass counts at once", 60, vec![node(1), refused("room", "no")], 1, 1),
+            ("another node, before all were well", 119, vec![node(2)], 0, 1),
+            ("it lasts", 120, vec![node(2)], 1, 0),
+            ("all are well", 121, vec![], 0, 0),
+            ("it begins again", 122, vec![node(1)], 0, 1),
+        ] {
+            let (counts, passes) = memory.sorted("a", said, false, start + Duration::from_secs(seconds));
+            assert_eq!((counts.len(), passes.len()), (counting, passing), "{what}");
+        }
+        let first = |uid: &str, was: bool| memory.sorted(uid, vec![node(1)], was, start + patience).0.len();
+        assert_eq!((first("b", true), first("c", false)), (1, 0), "another operator said so before");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub const METRICS: &str = "roadstead.dev/metrics";
 pub const LEFT: &str = "roadstead.dev/member-left";
 /// On pods: what they were made from, so that an old one is known.
 pub const TEMPLATE: &str = "roadstead.dev/template";
+/// On pods: a sum of the keys to the bucket that they were started with.
+pub const KEYS: &str = "roadstead.dev/keys";
 pub const MANAGER: &str = "roadstead-operator";
 /// There is a certificate for so many index nodes, so that another one needs no new Secret.
 pub const MOST_NODES: u32 = 5;

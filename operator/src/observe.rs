@@ -1,6 +1,6 @@
 //! What there is of a registry: its objects as the API server has them, and its nodes as they tell themselves. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ const ALL_PODS: Duration = Duration::from_secs(15);
 /// The longest list of objects that is read, in bytes, and the longest of pods: the label is for anybody to write.
 const MOST: usize = 1 << 20;
 const MOST_OF_PODS: usize = 4 << 20;
+/// The most storage classes that are looked at: the claims of one Registry have one or two.
+const MOST_CLASSES: usize = 8;
 /// By which machines and their volumes belong together.
 const HOST: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -56,11 +58,27 @@ pub struct Observed {
     pub loaded: BTreeMap<String, BTreeMap<String, String>>,
     /// Machines that volumes of ours are bound to, and that are no more or out of service; by claim.
     pub lost: BTreeMap<String, String>,
-    pub can_expand: Option<bool>,
+    /// Storage classes that claims of ours ask for; one that could not be asked for is not among them.
+    pub classes: BTreeMap<String, Class>,
     /// What pods say of the object storage, by pod: `ok`, or what is wrong.
     pub stores: BTreeMap<String, String>,
     /// What the agents on nodes say, by node.
     pub reports: Vec<(String, Said)>,
+}
+
+/// What there is of a storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Missing,
+    Fixed,
+    Growing,
+}
+
+impl Class {
+    /// Whether its volumes can grow.
+    pub fn can_expand(&self) -> Option<bool> {
+        (*self != Self::Missing).then_some(*self == Self::Growing)
+    }
 }
 
 /// Why something could not be read.
@@ -131,7 +149,7 @@ pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) 
         observed.secrets.extend(secret.map(|secret| (name.clone(), secret)));
     }
     machines(client, &mut observed).await;
-    classes(client, registry, &mut observed).await;
+    classes(client, &mut observed).await;
     Ok(observed)
 }
 
@@ -226,11 +244,17 @@ fn bound_to(volume: &PersistentVolume) -> Vec<String> {
         .collect()
 }
 
-async fn classes(client: &Client, registry: &Registry, observed: &mut Observed) {
-    let wanted = observed.claims.iter().find_map(|claim| claim.spec.as_ref()?.storage_class_name.clone());
-    let Some(name) = wanted.or_else(|| registry.spec.volume().storage_class_name.clone()) else { return };
-    if let Ok(Some(class)) = Api::<StorageClass>::all(client.clone()).get_opt(&name).await {
-        observed.can_expand = Some(class.allow_volume_expansion.unwrap_or(false));
+async fn classes(client: &Client, observed: &mut Observed) {
+    let asked = observed.claims.iter().filter_map(|claim| claim.spec.as_ref()?.storage_class_name.clone());
+    // One that is empty is no class: it is for volumes that somebody made by hand.
+    for name in asked.filter(|name| !name.is_empty()).collect::<BTreeSet<_>>().into_iter().take(MOST_CLASSES) {
+        let class = match Api::<StorageClass>::all(client.clone()).get_opt(&name).await {
+            Ok(None) => Class::Missing,
+            Ok(Some(class)) if class.allow_volume_expansion == Some(true) => Class::Growing,
+            Ok(Some(_)) => Class::Fixed,
+            Err(_) => continue, // who may not ask does not know
+        };
+        observed.classes.insert(name, class);
     }
 }
 

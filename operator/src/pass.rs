@@ -14,26 +14,22 @@ use crate::act::{ActError, Actor};
 use crate::apply::Change;
 use crate::build::{Decided, Surroundings, build, index_set, template_of};
 use crate::certificates::live;
-use crate::controller::{AT_REST, FAILING, Operator, PassError, RECONCILE, REFUSED, Read, Watched, chain};
+use crate::controller::{Operator, PassError, RECONCILE, Read, Watched, chain};
 use crate::crd::Registry;
 use crate::first;
 use crate::keep::{self, Certificates};
 use crate::look;
-use crate::memory::Trouble;
 use crate::names::Names;
 use crate::nodes::objects;
 use crate::object::Object;
 use crate::observe::{self, Observed};
+use crate::pace::pace;
 use crate::plan::{self, Step, View};
-use crate::status::conditions::troubles;
+use crate::status::troubles::troubles;
 use crate::status::{Found, status};
 use crate::turns::Asks;
 use crate::validate::validate;
 
-/// Until a registry is looked at again: after a step, and while something goes on. What fails is looked at less and less
-/// often.
-const SOON: Duration = Duration::from_millis(300);
-const WORKING: Duration = Duration::from_secs(2);
 /// A step that takes longer hangs: what runs in pods is for the author of a Registry to choose.
 const ACTING: Duration = Duration::from_mins(1);
 
@@ -89,6 +85,8 @@ impl Operator {
             held: live::in_use(registry, &observed.secrets),
             has_trust: certificates.clients_trust.is_some(),
             may_tell_nodes: self.may_tell_nodes(registry).await?,
+            troubles: Vec::new(),
+            passing: Vec::new(),
             is_changed: false,
             waits_for_turn,
             missing_kinds: self.optional.missing(registry),
@@ -112,7 +110,12 @@ impl Operator {
         if is_changed {
             self.turns.moves(&registry.uid().unwrap_or_default(), Instant::now());
         }
-        self.warn(registry, &found).await;
+        let (uid, was_in_trouble) = (registry.uid().unwrap_or_default(), registry.was("Degraded"));
+        let all = troubles(registry, &observed, &found);
+        (found.troubles, found.passing) = self.memory.sorted(&uid, all, was_in_trouble, Instant::now());
+        for news in self.memory.news(&uid, &found.troubles, Instant::now()) {
+            self.tell(registry, RECONCILE, EventType::Warning, &news.reason, &news.message).await;
+        }
         let failed = found.failed.as_deref().or(certificates.failed.as_deref());
         if let Some(error) = failed {
             self.metrics.steps.with_label_values(&["Apply", "failed"]).inc();
@@ -225,17 +228,8 @@ impl Operator {
         }
     }
 
-    /// Tells what is refused or fails, each once.
-    async fn warn(&self, registry: &Registry, found: &Found<'_>) {
-        let said: Vec<Trouble> =
-            troubles(registry, found).into_iter().filter(|trouble| trouble.reason != "NodesUnwell").collect();
-        for news in self.memory.news(&registry.uid().unwrap_or_default(), &said, Instant::now()) {
-            self.tell(registry, RECONCILE, EventType::Warning, &news.reason, &news.message).await;
-        }
-    }
-
     fn next_look(&self, registry: &Registry, found: &Found<'_>, is_changed: bool) -> Duration {
-        let (least, most, stuck) = pace(registry, found, is_changed);
+        let (least, most, stuck) = pace(found, is_changed);
         self.memory.wait(&registry.uid().unwrap_or_default(), stuck, least, most, Instant::now())
     }
 
@@ -393,7 +387,8 @@ fn design(
         clients_trust: certificates.clients_trust.clone(),
         is_begun: false,
         restores: false,
-        set_size: look::set(registry, observed).as_ref().and_then(look::set_size),
+        set_volume: look::set(registry, observed).as_ref().and_then(look::set_volume),
+        keys: look::keys(registry, observed),
     };
     let view = if registry.spec.is_single() {
         look::volumes(registry, observed)
@@ -416,81 +411,4 @@ fn design(
 fn image(registry: &Registry, observed: &Observed) -> Option<String> {
     let set = look::set(registry, observed)?;
     Some(set.pointer("/spec/template/spec/containers/0/image")?.as_str()?.to_owned())
-}
-
-/// Until the next look: at least, at most, and what keeps the registry from being done with, if it is that.
-fn pace(registry: &Registry, found: &Found<'_>, is_changed: bool) -> (Duration, Duration, Option<String>) {
-    let is_failing = found.failed.is_some() || found.step_failed.is_some() || found.certificates.is_err();
-    let is_waiting = !found.plan.waiting.is_empty() || matches!(found.certificates, Ok(Some(_)));
-    let is_refused = !found.plan.refused.is_empty() || !found.problems.is_empty();
-    // With its numbers: where something goes on, they change.
-    let stuck =
-        || Some(troubles(registry, found).into_iter().map(|trouble| trouble.message).collect::<Vec<_>>().join("\n"));
-    if is_changed {
-        (SOON, SOON, None)
-    } else if is_failing {
-        (WORKING, FAILING, stuck())
-    } else if is_waiting {
-        (WORKING, WORKING, None)
-    } else if is_refused {
-        (REFUSED, AT_REST, stuck())
-    } else if found.plan.is_quiet() {
-        (AT_REST, AT_REST, None)
-    } else {
-        (REFUSED, REFUSED, None)
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test")]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::plan::Plan;
-    use crate::plan::guards::Refusal;
-    use crate::validate::Problem;
-
-    fn registry() -> Registry {
-        serde_json::from_value(json!({
-            "apiVersion": "roadstead.dev/v1alpha1",
-            "kind": "Registry",
-            "metadata": { "name": "r", "namespace": "ns", "uid": "1" },
-            "spec": { "hostname": "r.example.com", "storage": { "s3": { "bucket": "images" } } },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn what_fails_or_is_refused_is_looked_at_less_often_and_what_goes_on_is_not() {
-        let refused = |why: &str| Plan {
-            refused: vec![("more room".into(), Refusal { guard: "class_allows_expansion", why: why.into() })],
-            ..Plan::default()
-        };
-        let problems = [Problem { reason: "ForbiddenPods", message: "root".into() }];
-        let fine = Found::default;
-        for (what, found, is_changed, least, most, is_stuck) in [
-            ("at rest", fine(), false, AT_REST, AT_REST, false),
-            ("something was changed", Found { plan: refused("no"), ..fine() }, true, SOON, SOON, false),
-            ("a guard refuses", Found { plan: refused("no"), ..fine() }, false, REFUSED, AT_REST, true),
-            ("it is invalid", Found { problems: &problems, ..fine() }, false, REFUSED, AT_REST, true),
-            ("applying fails", Found { failed: Some("quota".into()), ..fine() }, false, WORKING, FAILING, true),
-            (
-                "a step fails",
-                Found { step_failed: Some((String::new(), "no".into())), ..fine() },
-                false,
-                WORKING,
-                FAILING,
-                true,
-            ),
-            ("certificates fail", Found { certificates: Err("no".into()), ..fine() }, false, WORKING, FAILING, true),
-            ("a renewal waits", Found { certificates: Ok(Some("x".into())), ..fine() }, false, WORKING, WORKING, false),
-        ] {
-            let (found_least, found_most, stuck) = pace(&registry(), &found, is_changed);
-            assert_eq!((found_least, found_most, stuck.is_some()), (least, most, is_stuck), "{what}");
-        }
-        let stuck = |why: &str| pace(&registry(), &Found { plan: refused(why), ..fine() }, false).2;
-        assert_eq!(stuck("no"), stuck("no"));
-        assert_ne!(stuck("node 1 is 12 behind"), stuck("node 1 is 7 behind"), "it goes on");
-    }
 }

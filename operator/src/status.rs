@@ -2,6 +2,7 @@
 //! as it was before.
 
 pub mod conditions;
+pub mod troubles;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -10,8 +11,10 @@ use crate::crd::Registry;
 use crate::crd::exposure::ServiceType;
 use crate::crd::status::{Endpoint, IndexStatus, MemberStatus, NodesStatus, RegistryStatus};
 use crate::look::is_ready;
+use crate::memory::Trouble;
 use crate::names::{Component, Names};
 use crate::nodes::objects;
+use crate::object::text_of;
 use crate::observe::Observed;
 use crate::plan::{Plan, Said, View};
 use crate::validate::Problem;
@@ -39,6 +42,9 @@ pub struct Found<'a> {
     pub may_tell_nodes: Result<(), String>,
     /// Kinds that the Registry asks for and that are not installed, with what to install.
     pub missing_kinds: Vec<String>,
+    /// What is refused or fails, the first being what hinders most; and what may come right by itself yet.
+    pub troubles: Vec<Trouble>,
+    pub passing: Vec<Trouble>,
     /// Objects were changed just now: what was observed of them is no longer so.
     pub is_changed: bool,
     /// What the image of this release waits for.
@@ -60,6 +66,8 @@ impl Default for Found<'_> {
             has_trust: false,
             may_tell_nodes: Ok(()),
             missing_kinds: Vec::new(),
+            troubles: Vec::new(),
+            passing: Vec::new(),
             is_changed: false,
             waits_for_turn: None,
         }
@@ -92,7 +100,7 @@ pub fn status(registry: &Registry, observed: &Observed, found: &Found<'_>, now: 
         version: version(found.view),
         index,
         storage: Some(storage(registry)),
-        endpoints: endpoints(registry, &names, found.has_trust),
+        endpoints: endpoints(registry, observed, &names, found.has_trust),
         nodes: registry.spec.tells_nodes().then(|| nodes(observed, before.nodes.as_ref(), now)),
     }
 }
@@ -159,15 +167,19 @@ fn nodes(observed: &Observed, before: Option<&NodesStatus>, now: &Time) -> Nodes
     said
 }
 
-fn endpoints(registry: &Registry, names: &Names, has_trust: bool) -> Vec<Endpoint> {
+fn endpoints(registry: &Registry, observed: &Observed, names: &Names, has_trust: bool) -> Vec<Endpoint> {
     let exposure = &registry.spec.exposure;
     let port = exposure.service.port;
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     // Behind an Ingress, a Gateway or a machine of somebody's own, the port is theirs: 443 as far as anybody knows.
-    let is_direct = matches!(exposure.service.kind, ServiceType::LoadBalancer)
-        && exposure.ingress.is_none()
-        && exposure.gateway.is_none();
-    let clients_port = if is_direct { port.as_str() } else { "" };
+    let is_direct = exposure.ingress.is_none() && exposure.gateway.is_none();
+    let clients_port = match exposure.service.kind {
+        ServiceType::LoadBalancer if is_direct => port.clone(),
+        ServiceType::NodePort if is_direct => {
+            node_port(observed, names).map_or(String::new(), |port| format!(":{port}"))
+        }
+        _ => String::new(),
+    };
     let ca_config_map = has_trust.then(|| names.trust());
     vec![
         Endpoint {
@@ -177,6 +189,11 @@ fn endpoints(registry: &Registry, names: &Names, has_trust: bool) -> Vec<Endpoin
         },
         Endpoint { purpose: "Pods".into(), url: format!("https://{}{port}", names.service_host()), ca_config_map },
     ]
+}
+
+/// The port of every node that leads to the Service of clients, once the API server has chosen it.
+fn node_port(observed: &Observed, names: &Names) -> Option<u64> {
+    text_of(observed.object("Service", &names.registry())?).pointer("/spec/ports/0/nodePort")?.as_u64()
 }
 
 /// A condition before it is known since when it holds.

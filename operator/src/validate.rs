@@ -79,7 +79,7 @@ fn settings(registry: &Registry, problems: &mut Vec<Problem>) {
     }
     match load::load(&load::Sources { set, ..load::Sources::default() }) {
         Ok(config) => check(&config).into_iter().for_each(|problem| say(format!("spec.settings: {problem}"))),
-        Err(error) => say(format!("spec.settings: {error}")),
+        Err(error) => say(error.at("spec.settings").to_string()),
     }
 }
 

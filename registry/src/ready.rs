@@ -139,7 +139,7 @@ impl Needs {
         };
         match tokio::time::timeout(PATIENCE, read).await {
             Ok(Ok(()) | Err(StoreError::NotFound { .. })) => State::good(),
-            Ok(Err(error)) => State(error.to_string()),
+            Ok(Err(error)) => State(told(&error)),
             Err(_) => State("the store does not answer".into()),
         }
     }
@@ -155,6 +155,17 @@ impl Needs {
             Err(error) => State(format!("the free space cannot be asked for: {error}")),
         }
     }
+}
+
+/// An error with the first thing behind it that says why.
+fn told(error: &StoreError) -> String {
+    let StoreError::Unavailable { source, .. } = error else { return error.to_string() };
+    let source: &(dyn std::error::Error + 'static) = &**source;
+    let chain = std::iter::successors(Some(source), |error| error.source()).map(ToString::to_string);
+    // What the client library says of every failure says nothing.
+    let why = chain.filter(|why| !["service error", "dispatch failure", "unhandled error"].contains(&why.as_str()));
+    let why = why.take(2).collect::<Vec<_>>().join(": ");
+    if why.is_empty() { error.to_string() } else { format!("{error}: {why}") }
 }
 
 /// The bytes that this process may still write on the volume of `path`.

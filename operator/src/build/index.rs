@@ -28,8 +28,7 @@ pub(super) fn set(
     decided: &Decided,
 ) -> Value {
     // What a StatefulSet says of volumes cannot be changed.
-    let size = decided.set_size.as_ref().unwrap_or(&volume.size);
-    let volume = Volume { size: size.clone(), ..volume.clone() };
+    let volume = decided.set_volume.as_ref().unwrap_or(volume);
     let body = json!({
         "spec": {
             "replicas": replicas,
@@ -40,7 +39,7 @@ pub(super) fn set(
             "revisionHistoryLimit": 3,
             "selector": { "matchLabels": of.names.selector(component) },
             "template": template,
-            "volumeClaimTemplates": [claim(of, component, &volume)],
+            "volumeClaimTemplates": [claim(of, component, volume)],
         }
     });
     of.object("apps/v1", "StatefulSet", &of.names.workload(component), body)

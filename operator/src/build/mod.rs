@@ -21,9 +21,9 @@ mod trust;
 pub use environment::is_ours;
 pub use pods::template_of;
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
+use crate::crd::index::Volume;
 use crate::crd::{API_VERSION, Registry};
 use crate::names::{Component, Names};
 use crate::object::Object;
@@ -88,8 +88,10 @@ pub struct Decided {
     pub index_pods: u32,
     /// Authorities that clients are to trust, as PEM; none: the public ones.
     pub clients_trust: Option<String>,
-    /// The size of volumes in the StatefulSet that is there: it cannot be changed in place.
-    pub set_size: Option<Quantity>,
+    /// The volumes of the StatefulSet that is there: what it says of them cannot be changed in place.
+    pub set_volume: Option<Volume>,
+    /// A sum of the keys to the bucket. Pods read them when they start, so that others make other pods.
+    pub keys: Option<String>,
     /// Before its index has begun, a registry needs no pods that serve clients.
     pub is_begun: bool,
     /// The index begins from what is in the bucket. One that volumes bring goes on with what is on them, whatever the
@@ -100,7 +102,7 @@ pub struct Decided {
 /// Everything of a registry but its Secrets.
 pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> Vec<Object> {
     let names = Names::of(registry);
-    let of = Of { registry, names: &names, around };
+    let of = Of { registry, names: &names, around, keys: decided.keys.as_deref() };
     let mut values = Vec::new();
     values.extend(accounts::build(&of));
     values.extend(network_policy::build(&of));
@@ -121,7 +123,8 @@ pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> V
 
 /// The StatefulSet of the index alone: what its pods are to be like is known before what else there is to be.
 pub fn index_set(registry: &Registry, around: &Surroundings, decided: &Decided) -> Object {
-    Object::new(index::build(&Of { registry, names: &Names::of(registry), around }, decided))
+    let of = Of { registry, names: &Names::of(registry), around, keys: decided.keys.as_deref() };
+    Object::new(index::build(&of, decided))
 }
 
 /// A registry and what belongs to it, for those who build.
@@ -130,6 +133,7 @@ struct Of<'a> {
     registry: &'a Registry,
     names: &'a Names,
     around: &'a Surroundings,
+    keys: Option<&'a str>,
 }
 
 impl Of<'_> {

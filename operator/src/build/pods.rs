@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Of;
 use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
 use crate::crd::pods::Pods;
-use crate::names::{ADMIN, CLIENTS, Component, PEERS, TEMPLATE};
+use crate::names::{ADMIN, CLIENTS, Component, KEYS, PEERS, TEMPLATE};
 
 /// The user of the image.
 const USER: i64 = 65532;
@@ -24,6 +24,9 @@ pub(super) fn template(of: &Of<'_>, component: Component) -> Value {
     labels.extend(of.names.labels());
     labels.extend(selector);
     let mut template = json!({ "metadata": { "labels": labels, "annotations": pods.annotations }, "spec": spec });
+    if let Some(keys) = of.keys {
+        template["metadata"]["annotations"][KEYS] = json!(keys);
+    }
     template["metadata"]["annotations"][TEMPLATE] = json!(hash(&template));
     template
 }

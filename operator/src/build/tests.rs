@@ -12,6 +12,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use roadstead::config::{check::check, load};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -108,7 +109,8 @@ fn decided(registry: &Registry) -> Decided {
     Decided {
         index_pods: registry.spec.index.replicas as u32,
         clients_trust: Some("the authorities that clients are to trust\n".into()),
-        set_size: None,
+        set_volume: None,
+        keys: None,
         is_begun: true,
         restores: false,
     }
@@ -300,6 +302,19 @@ fn made_from(registry: &Registry) -> String {
 }
 
 #[test]
+fn other_keys_to_the_bucket_make_other_pods() {
+    let with = |keys: Option<&str>| {
+        let decided = Decided { keys: keys.map(str::to_owned), ..decided(&s3()) };
+        let objects = build(&s3(), &around(), &decided);
+        let pods = objects.iter().filter(|object| matches!(object.kind.kind, "StatefulSet" | "Deployment"));
+        pods.map(|object| template_of(&object.value).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (before, after) = (with(Some("a")), with(Some("b")));
+    assert_eq!((before.len(), &before), (2, &with(Some("a"))));
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?}");
+}
+
+#[test]
 fn pods_are_made_anew_when_what_they_are_made_from_changes_and_only_then() {
     let first = made_from(&s3());
     assert_eq!(made_from(&s3()), first, "the same Registry gives the same pods");
@@ -330,13 +345,15 @@ fn pods_are_made_anew_when_what_they_are_made_from_changes_and_only_then() {
 #[test]
 fn the_plan_decides_how_many_nodes_there_are_and_when_clients_are_served() {
     let registry = s3();
-    let size = Some(Quantity("7Gi".into()));
-    let decided = Decided { index_pods: 4, clients_trust: None, set_size: size, is_begun: false, restores: false };
+    let volume = Volume { size: Quantity("7Gi".into()), storage_class_name: Some("slow".into()) };
+    let decided =
+        Decided { index_pods: 4, clients_trust: None, set_volume: Some(volume), is_begun: false, ..decided(&registry) };
     let objects = build(&registry, &around(), &decided);
     let of = |kind: &str| objects.iter().find(|object| object.kind.kind == kind).map(|object| &object.value["spec"]);
     assert_eq!(of("StatefulSet").unwrap()["replicas"], 4);
     let claim = &of("StatefulSet").unwrap()["volumeClaimTemplates"][0]["spec"];
     assert_eq!(claim["resources"]["requests"]["storage"], "7Gi", "it cannot be changed in place");
+    assert_eq!(claim["storageClassName"], "slow", "nor can this");
     assert_eq!(of("Deployment").unwrap()["replicas"], 0);
     assert!(of("ConfigMap").is_none(), "clients trust whom they trust");
 }

@@ -44,16 +44,14 @@ fn three() -> i32 {
 /// The volume of an index node, or of a registry on a claim.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("the storage class of volumes that exist cannot be changed"))]
 pub struct Volume {
-    /// How large. It can grow, if the storage class lets it; it never shrinks.
+    /// How large. It can grow, if the storage class lets it; a volume that exists never shrinks.
     #[serde(default = "ten_gibibytes")]
     #[x_kube(
-        validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Mi')) >= 0").message("the size of a volume is a quantity such as 10Gi, and at least 1Mi"),
-        validation = Rule::new("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0").message("a volume cannot shrink")
+        validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Mi')) >= 0").message("the size of a volume is a quantity such as 10Gi, and at least 1Mi")
     )]
     pub size: Quantity,
-    /// Without it the default class of the cluster.
+    /// Without it the default class of the cluster. A change is for volumes to come: those that exist keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub storage_class_name: Option<String>,

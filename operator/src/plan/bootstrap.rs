@@ -82,7 +82,7 @@ fn name(view: &View) -> Next {
     {
         return Next::Refused { wants: WANTS.into(), refusal };
     }
-    Next::Step(Step::Name { adopted: found.map(|(cluster, _)| cluster), begun })
+    Next::Step(Step::Name { adopted: found.map(|(cluster, _)| cluster), begun, restored: view.restores })
 }
 
 /// Whether a node knows members: its cluster has begun.

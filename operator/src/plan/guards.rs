@@ -2,13 +2,15 @@
 
 use roadstead::index::peers::wire::Member;
 
-use super::{Pod, View};
+use super::{Claim, Pod, View};
 
 /// A guard that said no, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub guard: &'static str,
     pub why: String,
+    /// It is about nodes or pods that may come right by themselves, as they do while they are made again.
+    pub may_pass: bool,
 }
 
 impl std::fmt::Display for Refusal {
@@ -20,14 +22,18 @@ impl std::fmt::Display for Refusal {
 pub type Verdict = Result<(), Refusal>;
 
 fn refuse(guard: &'static str, why: String) -> Verdict {
-    Err(Refusal { guard, why })
+    Err(Refusal { guard, why, may_pass: false })
+}
+
+fn not_now(guard: &'static str, why: String) -> Verdict {
+    Err(Refusal { guard, why, may_pass: true })
 }
 
 /// Somebody leads whom a majority follows.
 pub fn somebody_leads(view: &View) -> Verdict {
     match view.leader() {
         Some(_) => Ok(()),
-        None => refuse("somebody_leads", "no majority of the index follows a leader".into()),
+        None => not_now("somebody_leads", "no majority of the index follows a leader".into()),
     }
 }
 
@@ -41,7 +47,7 @@ pub fn quorum_kept_without(view: &View, ordinal: u32) -> Verdict {
     if well * 2 > voters.len() || is_alone {
         return Ok(());
     }
-    refuse(
+    not_now(
         "quorum_kept_without",
         format!("without node {ordinal}, {well} of {} voters would be well: no majority", voters.len()),
     )
@@ -54,7 +60,7 @@ pub fn quorum_stays(view: &View, ordinal: u32) -> Verdict {
     if well * 2 > stay().count() {
         return Ok(());
     }
-    refuse("quorum_stays", format!("of {} voters that stay, {well} are well: no majority", stay().count()))
+    not_now("quorum_stays", format!("of {} voters that stay, {well} are well: no majority", stay().count()))
 }
 
 /// Every member but this node answers and has nearly all that the leader has.
@@ -62,7 +68,7 @@ pub fn all_caught_up(view: &View, but: Option<u32>) -> Verdict {
     let others = view.members().iter().filter(|member| but.is_none() || view.ordinal_of(&member.name) != but);
     match others.map(|member| view.is_well(member)).find_map(Result::err) {
         None => Ok(()),
-        Some(why) => refuse("all_caught_up", why),
+        Some(why) => not_now("all_caught_up", why),
     }
 }
 
@@ -71,7 +77,7 @@ pub fn all_wanted_caught_up(view: &View) -> Verdict {
     let stay = |member: &&Member| view.ordinal_of(&member.name).is_some_and(|ordinal| ordinal < view.wanted);
     match view.members().iter().filter(stay).map(|member| view.is_well(member)).find_map(Result::err) {
         None => Ok(()),
-        Some(why) => refuse("all_wanted_caught_up", why),
+        Some(why) => not_now("all_wanted_caught_up", why),
     }
 }
 
@@ -81,7 +87,7 @@ pub fn no_member_joining(view: &View, but: Option<u32>) -> Verdict {
         view.members().iter().find(|member| !member.voter && (but.is_none() || view.ordinal_of(&member.name) != but));
     match learner {
         None => Ok(()),
-        Some(member) => refuse("no_member_joining", format!("{} has not caught up yet", member.name)),
+        Some(member) => not_now("no_member_joining", format!("{} has not caught up yet", member.name)),
     }
 }
 
@@ -91,12 +97,12 @@ pub fn one_pod_at_a_time(view: &View, ordinal: u32) -> Verdict {
     for pod in view.pods.iter().filter(|pod| pod.ordinal != ordinal) {
         let is_new = pod.template.as_ref() == Some(&view.template);
         if pod.terminating || pod.status().is_none() || (is_new && !pod.ready) {
-            return refuse("one_pod_at_a_time", format!("the pod of node {} is not ready", pod.ordinal));
+            return not_now("one_pod_at_a_time", format!("the pod of node {} is not ready", pod.ordinal));
         }
     }
     let there = view.pods.len() as u32;
     if there < view.replicas {
-        return refuse("one_pod_at_a_time", format!("{there} of {} pods are there", view.replicas));
+        return not_now("one_pod_at_a_time", format!("{there} of {} pods are there", view.replicas));
     }
     Ok(())
 }
@@ -109,7 +115,7 @@ pub fn new_pods_answer(view: &View) -> Verdict {
     match view.pods.iter().filter(is_new).find(|pod| !pod.ready && pod.status().is_none()) {
         None => Ok(()),
         Some(pod) => {
-            refuse("new_pods_answer", format!("the pod of node {}, which was made anew, does not answer", pod.ordinal))
+            not_now("new_pods_answer", format!("the pod of node {}, which was made anew, does not answer", pod.ordinal))
         }
     }
 }
@@ -118,7 +124,7 @@ pub fn new_pods_answer(view: &View) -> Verdict {
 pub fn leader_last(view: &View, ordinal: u32) -> Verdict {
     let leads = view.leader().is_some_and(|leader| view.ordinal_of(&leader.name) == Some(ordinal));
     let alone = view.members().iter().filter(|member| member.voter).count() < 2;
-    if leads && !alone { refuse("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
+    if leads && !alone { not_now("leader_last", format!("node {ordinal} leads")) } else { Ok(()) }
 }
 
 /// Nothing is begun empty that is to begin from a backup.
@@ -164,16 +170,56 @@ pub fn volumes_are_of_this_life(view: &View, pod: &Pod) -> Verdict {
 }
 
 /// The storage class lets volumes grow.
-pub fn class_allows_expansion(view: &View) -> Verdict {
-    match view.can_expand {
+pub fn class_allows_expansion(claim: &Claim) -> Verdict {
+    let class = claim.class.as_deref().unwrap_or("of the volume");
+    match claim.can_expand {
         Some(true) => Ok(()),
         Some(false) => refuse(
             "class_allows_expansion",
-            "the storage class does not allow volumes to grow (allowVolumeExpansion)".into(),
+            format!(
+                "the storage class {class} does not allow volumes to grow: set its allowVolumeExpansion, or the size back"
+            ),
         ),
-        None => {
-            refuse("class_allows_expansion", "it is not known whether the storage class allows volumes to grow".into())
-        }
+        None => refuse(
+            "class_allows_expansion",
+            format!("it is not known whether the storage class {class} allows volumes to grow"),
+        ),
+    }
+}
+
+/// No volume that there is is larger than what is wanted now.
+pub fn volumes_never_shrink(view: &View) -> Verdict {
+    if view.size >= view.set_size {
+        return Ok(());
+    }
+    match view.claims.iter().filter(|claim| !claim.terminating).find(|claim| claim.asked > view.size) {
+        None => Ok(()),
+        Some(claim) => refuse(
+            "volumes_never_shrink",
+            format!(
+                "the volume of node {} has {} MiB, and no volume can be made smaller: set the size back",
+                claim.ordinal,
+                claim.asked >> 20
+            ),
+        ),
+    }
+}
+
+/// Volumes that there are are of the class that is wanted.
+pub fn volumes_keep_their_class(view: &View) -> Verdict {
+    let is_other = |claim: &&Claim| !claim.terminating && !claim.is_unmade && claim.class.is_some();
+    let wanted = view.class.as_deref();
+    match view.claims.iter().filter(is_other).find(|claim| wanted.is_some() && claim.class.as_deref() != wanted) {
+        None => Ok(()),
+        Some(claim) => refuse(
+            "volumes_keep_their_class",
+            format!(
+                "the volume of node {} is of the storage class {} and stays so; volumes to come are of {}",
+                claim.ordinal,
+                claim.class.as_deref().unwrap_or_default(),
+                wanted.unwrap_or_default()
+            ),
+        ),
     }
 }
 
@@ -184,7 +230,7 @@ pub fn all_know_the_level(view: &View, level: u32) -> Verdict {
     match behind {
         None => Ok(()),
         Some((pod, status)) => {
-            refuse("all_know_the_level", format!("node {} knows level {} only", pod.ordinal, status.level))
+            not_now("all_know_the_level", format!("node {} knows level {} only", pod.ordinal, status.level))
         }
     }
 }

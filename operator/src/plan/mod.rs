@@ -4,7 +4,6 @@
 //! The order is the plan: first what brings back a cluster that is not well, then what was begun, then what is wanted.
 
 mod bootstrap;
-mod expand;
 pub mod guards;
 mod replace;
 mod roll;
@@ -13,6 +12,7 @@ mod scale;
 pub(crate) mod tests;
 mod upgrade;
 pub mod view;
+mod volumes;
 
 use guards::Refusal;
 pub use view::{Claim, Pod, Said, View};
@@ -21,7 +21,7 @@ pub use view::{Claim, Pod, Said, View};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Choose the id of the cluster, or take the one that the volumes have; written down before anything knows it.
-    Name { adopted: Option<String>, begun: bool },
+    Name { adopted: Option<String>, begun: bool, restored: bool },
     /// Begin the cluster with the nodes of these pods.
     Begin { ordinals: Vec<u32> },
     /// Let the leader write the first entry of a cluster that has begun with these members.
@@ -42,6 +42,8 @@ pub enum Step {
     DeleteClaim { ordinal: u32, uid: String, pod: Option<String> },
     /// Make a volume larger.
     Expand { ordinal: u32 },
+    /// Make a claim anew that has no volume, and with it the pod that waits for it.
+    RemakeClaim { ordinal: u32, uid: String, version: String, pod: Option<String>, class: Option<String> },
     /// Make the StatefulSet anew without touching its pods: what it says of volumes cannot be changed.
     RecreateSet,
     /// Put a feature level in force.
@@ -69,6 +71,7 @@ impl Step {
             Self::Restart { .. } => "PodRestarted",
             Self::DeleteClaim { .. } => "VolumeDeleted",
             Self::Expand { .. } => "VolumeExpanded",
+            Self::RemakeClaim { .. } => "ClaimRemade",
             Self::RecreateSet => "WorkloadRecreated",
             Self::Raise { .. } => "FeatureLevelRaised",
         }
@@ -84,6 +87,9 @@ impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Name { adopted: None, .. } => f.write_str("an id is chosen for the cluster"),
+            Self::Name { adopted: Some(cluster), restored: true, .. } => {
+                write!(f, "what was restored is cluster {cluster}: it goes on")
+            }
             Self::Name { adopted: Some(cluster), .. } => {
                 write!(f, "the volumes hold cluster {cluster}, of a Registry of the same name: it goes on")
             }
@@ -102,7 +108,11 @@ impl std::fmt::Display for Step {
             Self::Restart { ordinal, reason, .. } => write!(f, "the pod of node {ordinal} is made again: {reason}"),
             Self::DeleteClaim { ordinal, .. } => write!(f, "the volume of node {ordinal} is given up"),
             Self::Expand { ordinal } => write!(f, "the volume of node {ordinal} is made larger"),
-            Self::RecreateSet => f.write_str("the StatefulSet is made anew for larger volumes, its pods stay"),
+            Self::RemakeClaim { ordinal, class, .. } => {
+                let class = class.as_ref().map_or("the default class".into(), |class| format!("the class {class}"));
+                write!(f, "the claim of node {ordinal}, which has no volume yet, is made anew for {class}")
+            }
+            Self::RecreateSet => f.write_str("the StatefulSet is made anew for other volumes to come, its pods stay"),
             Self::Raise { level } => write!(f, "feature level {level} is put in force"),
         }
     }
@@ -143,13 +153,16 @@ type Part = fn(&View) -> Next;
 
 /// In this order, and the first that has a step is the only one that acts. One that waits holds back those behind it, but
 /// not what makes a broken pod run again.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 11] = [
+    volumes::unmade,
     roll::broken,
     bootstrap::next,
     replace::next,
     replace::joining,
     scale::next,
-    expand::next,
+    volumes::grow,
+    volumes::template,
+    volumes::kept,
     roll::outdated,
     upgrade::next,
 ];
@@ -161,7 +174,7 @@ pub fn plan(view: &View) -> Plan {
 
 /// What is next of a Registry on a claim: Kubernetes rolls its only pod, but makes no volume larger.
 pub fn plan_of_single(view: &View) -> Plan {
-    take(&[expand::next], view)
+    take(&[volumes::unmade, volumes::grow, volumes::template, volumes::kept], view)
 }
 
 fn take(parts: &[Part], view: &View) -> Plan {

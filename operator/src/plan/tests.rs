@@ -93,7 +93,6 @@ fn index(nodes: u32) -> Seen {
             replicas: nodes,
             size: 10 * GIB,
             set_size: 10 * GIB,
-            can_expand: Some(true),
             raises: true,
             addresses: addresses(),
             ..View::default()
@@ -167,10 +166,16 @@ impl Seen {
         let size = 10 * GIB;
         self.with(|view| {
             let uid = claim_uid(ordinal);
-            let claim = Claim { ordinal, uid, asked: size, has: size, terminating: false, left: None };
+            let class = Some("standard".to_owned());
+            let claim =
+                Claim { ordinal, uid, asked: size, has: size, class, can_expand: Some(true), ..Claim::default() };
             view.claims.push(claim);
             view.claims.sort_by_key(|claim| claim.ordinal);
         })
+    }
+
+    fn claims_can_expand(self, can: Option<bool>) -> Self {
+        self.with(|view| view.claims.iter_mut().for_each(|claim| claim.can_expand = can))
     }
 
     fn claim_as(self, ordinal: u32, change: impl FnOnce(&mut Claim)) -> Self {
@@ -381,7 +386,7 @@ fn what_is_refused_is_told_with_its_guard_and_what_was_wanted() {
 #[test]
 fn one_that_is_refused_does_not_hold_back_what_comes_after_it() {
     // The volume cannot grow, and pods can be made again all the same.
-    let seen = index(3).old(&[0]).with(|view| (view.size, view.can_expand) = (20 * GIB, Some(false)));
+    let seen = index(3).old(&[0]).with(|view| view.size = 20 * GIB).claims_can_expand(Some(false));
     let plan = plan(&seen.view());
     assert_eq!(plan.refused.len(), 1);
     assert!(matches!(plan.step, Some(Step::Restart { ordinal: 0, .. })), "{plan:?}");

@@ -23,13 +23,16 @@ pub struct View {
     pub claims: Vec<Claim>,
     /// It is to begin from a backup, and there are volumes from before it: what is on them counts.
     pub skips_backup: bool,
+    /// It is to begin from a backup, and does.
+    pub restores: bool,
     /// Nobody has led for so long that it does not come right by itself.
     pub stuck: bool,
     /// The size that volumes should have, in bytes, and the one in the StatefulSet.
     pub size: u64,
     pub set_size: u64,
-    /// Whether the storage class lets volumes grow; none: it is not known.
-    pub can_expand: Option<bool>,
+    /// The class that volumes should be of, and the one in the StatefulSet; none: the cluster's default one.
+    pub class: Option<String>,
+    pub set_class: Option<String>,
     /// Whether the operator puts new feature levels in force.
     pub raises: bool,
     /// Addresses of the nodes by their ordinals, as members are called.
@@ -82,6 +85,15 @@ pub struct Claim {
     pub has: u64,
     /// The member whose volume it was when it left.
     pub left: Option<u64>,
+    /// There is no volume for it yet, and never was.
+    pub is_unmade: bool,
+    /// Of the object, as it was seen.
+    pub version: String,
+    pub class: Option<String>,
+    /// The cluster has no class of that name.
+    pub class_is_missing: bool,
+    /// Whether its class lets it grow; none: that is not known.
+    pub can_expand: Option<bool>,
 }
 
 impl Pod {
@@ -112,6 +124,16 @@ impl Pod {
 }
 
 impl View {
+    /// Whether a claim is of the class that is wanted. Which one is the default is not known: any that there is may be it.
+    pub fn fits(&self, claim: &Claim) -> bool {
+        self.class.as_ref().map_or(!claim.class_is_missing, |class| claim.class.as_ref() == Some(class))
+    }
+
+    /// Whether a StatefulSet says something else of volumes than is wanted.
+    pub fn set_differs(&self) -> bool {
+        self.set_size != 0 && (self.set_size != self.size || self.set_class != self.class)
+    }
+
     pub fn pod(&self, ordinal: u32) -> Option<&Pod> {
         self.pods.iter().find(|pod| pod.ordinal == ordinal)
     }

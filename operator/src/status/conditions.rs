@@ -4,10 +4,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
+use super::troubles::store_fails;
 use super::{Found, Say};
 use crate::certificates::live;
 use crate::crd::Registry;
-use crate::look::is_ready;
 use crate::memory::Trouble;
 use crate::names::{Component, Names};
 use crate::nodes::objects;
@@ -24,39 +24,15 @@ pub struct Moment<'a> {
     pub now: &'a Time,
 }
 
-/// What is refused or fails, the first being what hinders most.
-pub fn troubles(registry: &Registry, found: &Found<'_>) -> Vec<Trouble> {
-    let mut troubles: Vec<Trouble> =
-        found.problems.iter().map(|problem| Trouble::new(problem.reason, problem.message.clone())).collect();
-    troubles.extend(found.view.and_then(unwell).map(|why| Trouble::new("NodesUnwell", why)));
-    troubles.extend(found.failed.iter().map(|why| Trouble::counting("ApplyFailed", "", why, why.clone())));
-    let certificates = found.certificates.as_ref().err();
-    troubles.extend(certificates.map(|why| Trouble::counting("CertificatesFailed", "", why, why.clone())));
-    troubles.extend(found.unusable_trust.iter().map(|why| Trouble::new("TrustUnreadable", why)));
-    troubles.extend(found.plan.refused.iter().map(|(wants, refusal)| {
-        let what = format!("{wants} {}", refusal.guard);
-        Trouble::counting("Refused", &what, &refusal.why, format!("{wants}: {refusal}"))
-    }));
-    troubles
-        .extend(found.step_failed.iter().map(|(step, why)| Trouble::counting("StepFailed", step, why, why.clone())));
-    if let (true, Err(why)) = (registry.spec.tells_nodes(), &found.may_tell_nodes) {
-        troubles.push(Trouble::new("NodesNotAllowed", why));
-    }
-    troubles.extend(found.missing_kinds.iter().map(|why| Trouble::new("KindMissing", why)));
-    troubles
-}
-
 /// All of them, in the order in which they are told.
 pub fn all(registry: &Registry, observed: &Observed, found: &Found<'_>, moment: &Moment<'_>) -> Vec<Say> {
     let quorum = found.view.map(quorum);
-    let mut troubles = troubles(registry, found);
-    troubles.extend(pods_unwell(registry, observed).map(|why| Trouble::new("PodsUnwell", why)));
     let mut said = vec![
         ready(registry, observed, found, quorum.as_ref(), moment),
         progressing(registry, observed, found),
-        match troubles.first() {
+        match found.troubles.first() {
             Some(Trouble { reason, .. }) => {
-                let all: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
+                let all: Vec<&str> = found.troubles.iter().map(|trouble| trouble.message.as_str()).collect();
                 Say::new("Degraded", "True", reason, all.join("; "))
             }
             None => Say::new("Degraded", "False", "Fine", ""),
@@ -107,7 +83,8 @@ fn progressing(registry: &Registry, observed: &Observed, found: &Found<'_>) -> S
     let kind = "Progressing";
     let steps = found.plan.step.iter().map(ToString::to_string).chain(found.plan.waiting.iter().cloned());
     let changed = found.is_changed.then(|| "objects were made as the spec says".to_owned());
-    let all: Vec<String> = steps.chain(workload_is_moving(registry, observed)).chain(changed).collect();
+    let passing = found.passing.iter().map(|trouble| trouble.message.clone());
+    let all: Vec<String> = steps.chain(workload_is_moving(registry, observed)).chain(passing).chain(changed).collect();
     let blocked = "nothing is changed until this is mended";
     match (found.problems.first(), &found.certificates) {
         _ if registry.spec.paused && !all.is_empty() => {
@@ -116,9 +93,12 @@ fn progressing(registry: &Registry, observed: &Observed, found: &Found<'_>) -> S
         (Some(problem), _) => Say::new(kind, "False", problem.reason, format!("{blocked}: {}", problem.message)),
         (None, Err(why)) => Say::new(kind, "False", "CertificatesFailed", format!("{blocked}: {why}")),
         _ if !all.is_empty() => Say::new(kind, "True", "Working", all.join("; ")),
-        _ => match &found.waits_for_turn {
-            Some(why) => Say::new(kind, "False", "WaitsForTurn", why),
-            None => Say::new(kind, "False", "AtRest", "everything is as the spec says"),
+        _ => match (&found.waits_for_turn, found.troubles.first()) {
+            (Some(why), _) => Say::new(kind, "False", "WaitsForTurn", why),
+            (None, Some(trouble)) => {
+                Say::new(kind, "False", &trouble.reason, format!("nothing goes on: {}", trouble.message))
+            }
+            (None, None) => Say::new(kind, "False", "AtRest", "everything is as the spec says"),
         },
     }
 }
@@ -157,27 +137,14 @@ fn nodes(observed: &Observed, found: &Found<'_>) -> Say {
 /// By the word of every pod that says anything.
 fn storage_reachable(observed: &Observed) -> Say {
     let kind = "StorageReachable";
-    match observed.stores.iter().find(|(_, store)| *store != "ok") {
+    match store_fails(observed) {
         Some((pod, store)) => Say::new(kind, "False", "StoreFails", format!("{pod}: {store}")),
         None if observed.stores.is_empty() => Say::new(kind, "Unknown", "NobodyAnswers", "no pod says anything of it"),
         None => Say::new(kind, "True", "StoreAnswers", ""),
     }
 }
 
-/// Nodes that are wanted and not well.
-fn unwell(view: &View) -> Option<String> {
-    if !view.begun || view.leader().is_none() {
-        return None; // there is a condition for that
-    }
-    let why = |ordinal: u32| match view.member_of(ordinal) {
-        Some(member) => view.is_well(member).err(),
-        None => Some(format!("node {ordinal} is no member yet")),
-    };
-    let all: Vec<String> = (0..view.wanted).filter_map(why).collect();
-    (!all.is_empty()).then(|| all.join("; "))
-}
-
-fn quorum(view: &View) -> Say {
+pub(super) fn quorum(view: &View) -> Say {
     let kind = "QuorumAvailable";
     if let Some(leader) = view.leader() {
         let voters: Vec<_> = leader.members.iter().filter(|member| member.voter).collect();
@@ -202,33 +169,16 @@ fn quorum(view: &View) -> Say {
     Say::new(kind, "False", "NoLeader", format!("no majority of the index follows a leader{why}"))
 }
 
-fn pods_of_clients<'a>(registry: &Registry, observed: &'a Observed) -> Vec<&'a Pod> {
+pub(super) fn pods_of_clients<'a>(registry: &Registry, observed: &'a Observed) -> Vec<&'a Pod> {
     let component = if registry.spec.is_single() { Component::All } else { Component::Registry };
     let names = Names::of(registry);
     observed.pods_of(&names, component).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
 }
 
 /// What serves clients: a Deployment, or the StatefulSet of one pod.
-fn workload(registry: &Registry, observed: &Observed) -> Option<Value> {
+pub(super) fn workload(registry: &Registry, observed: &Observed) -> Option<Value> {
     let kind = if registry.spec.is_single() { "StatefulSet" } else { "Deployment" };
     observed.object(kind, &Names::of(registry).registry()).map(text_of)
-}
-
-/// Why pods that serve clients do not run, or a revision of them does not come up.
-fn pods_unwell(registry: &Registry, observed: &Observed) -> Option<String> {
-    let live = workload(registry, observed)?;
-    let unready = pods_of_clients(registry, observed).into_iter().filter(|pod| !is_ready(pod));
-    let mut why: Vec<String> = unready.filter_map(why_not_running).collect();
-    why.sort();
-    why.dedup();
-    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
-    let is_late = conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Progressing" && condition["reason"] == "ProgressDeadlineExceeded");
-    let late = is_late.then(|| "the new revision of the pods that serve clients does not come up".to_owned());
-    let all: Vec<String> = late.into_iter().chain(why).collect();
-    (!all.is_empty()).then(|| all.join(": "))
 }
 
 /// What serves clients rolls, or has pods that are not there yet.

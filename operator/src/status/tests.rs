@@ -69,7 +69,9 @@ fn workload(kind: &str, available: i64, conditions: &Value) -> Value {
 
 /// Of each condition `status reason`.
 fn said(registry: &Registry, observed: &Observed, found: &Found<'_>, kind: &str) -> String {
-    let status = status(registry, observed, found, &now());
+    // As it is once everything has lasted.
+    let found = Found { troubles: troubles::troubles(registry, observed, found), ..found.clone() };
+    let status = status(registry, observed, &found, &now());
     let condition = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
     format!("{} {}", condition.status, condition.reason)
 }
@@ -134,7 +136,7 @@ fn pods_that_do_not_come_up_are_told_of_whatever_makes_them() {
             None,
             workload("Deployment", 1, &late),
             "True PodsUnwell",
-            "False AtRest",
+            "False PodsUnwell",
         ),
         (
             "it crashes",
@@ -205,8 +207,10 @@ fn certificates_are_judged_by_those_that_are_there_and_not_by_those_that_were_ma
 
 #[test]
 fn whatever_is_refused_or_missing_is_a_trouble() {
-    let plan =
-        Plan { refused: vec![("more room".into(), Refusal { guard: "g", why: "no".into() })], ..Plan::default() };
+    let plan = Plan {
+        refused: vec![("more room".into(), Refusal { guard: "g", why: "no".into(), may_pass: false })],
+        ..Plan::default()
+    };
     let nodes = registry(&json!({ "nodes": { "trust": true } }));
     for (registry, found, reason) in [
         (&registry(&json!({})), Found { plan, ..Found::default() }, "True Refused"),
@@ -221,15 +225,112 @@ fn whatever_is_refused_or_missing_is_a_trouble() {
 }
 
 #[test]
+fn what_comes_right_by_itself_is_no_trouble_yet_but_something_goes_on() {
+    let refusal = |may_pass| Refusal { guard: "one_pod_at_a_time", why: "node 1 is not ready".into(), may_pass };
+    let found = |may_pass| Found {
+        plan: Plan { refused: vec![("node 2 to be made again".into(), refusal(may_pass))], ..Plan::default() },
+        ..Found::default()
+    };
+    let registry = registry(&json!({}));
+    let (passing, lasting) = (found(true), found(false));
+    let troubles = |found| troubles::troubles(&registry, &Observed::default(), found);
+    for (what, found, degraded, progress) in [
+        ("it may pass", Found { passing: troubles(&passing), ..passing.clone() }, "False Fine", "True Working"),
+        ("it lasts", Found { troubles: troubles(&lasting), ..lasting.clone() }, "True Refused", "False Refused"),
+    ] {
+        let status = status(&registry, &Observed::default(), &found, &now());
+        let said = |kind: &str| {
+            let condition = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+            assert!(
+                condition.status == "False" && condition.reason == "Fine"
+                    || condition.message.contains("(one_pod_at_a_time)")
+            );
+            format!("{} {}", condition.status, condition.reason)
+        };
+        assert_eq!((said("Degraded").as_str(), said("Progressing").as_str()), (degraded, progress), "{what}");
+    }
+    let memory = crate::memory::Memory::default();
+    let sorted = |found| memory.sorted("1", troubles(found), false, std::time::Instant::now());
+    assert_eq!(
+        (sorted(&passing).1.len(), sorted(&lasting).0.len()),
+        (1, 1),
+        "only the guard knows whether it may pass"
+    );
+}
+
+#[test]
+fn an_index_that_nobody_leads_is_a_trouble() {
+    let view = View { begun: true, wanted: 3, ..View::default() };
+    let (s3, found) =
+        (registry(&json!({ "storage": { "s3": { "bucket": "b" } } })), Found { view: Some(&view), ..Found::default() });
+    assert_eq!(said(&s3, &Observed::default(), &found, "Degraded"), "True NobodyAnswers");
+    assert_eq!(said(&s3, &Observed::default(), &found, "Ready"), "False NobodyAnswers");
+}
+
+#[test]
+fn storage_that_fails_is_a_trouble_with_what_it_answers() {
+    let store = |says: &str| Observed { stores: [("r-0".to_owned(), says.to_owned())].into(), ..Observed::default() };
+    let registry = registry(&json!({}));
+    let found = Found::default();
+    for (says, degraded, reachable) in [
+        ("ok", "False Fine", "True StoreAnswers"),
+        ("starting", "False Fine", "True StoreAnswers"),
+        ("403 SignatureDoesNotMatch", "True StoreFails", "False StoreFails"),
+    ] {
+        assert_eq!(said(&registry, &store(says), &found, "Degraded"), degraded, "{says}");
+        assert_eq!(said(&registry, &store(says), &found, "StorageReachable"), reachable, "{says}");
+    }
+    let all = troubles::troubles(&registry, &store("403 SignatureDoesNotMatch"), &found);
+    assert_eq!(all[0].message, "r-0: the object storage: 403 SignatureDoesNotMatch");
+}
+
+#[test]
+fn a_claim_that_nobody_makes_a_volume_for_is_told_with_its_class() {
+    use crate::observe::Class;
+    let claim = |class: Option<&str>, volume: Option<&str>| {
+        serde_json::from_value(json!({
+            "metadata": { "name": "data-r-0" },
+            "spec": { "storageClassName": class, "volumeName": volume },
+            "status": { "phase": if volume.is_some() { "Bound" } else { "Pending" } },
+        }))
+        .unwrap()
+    };
+    let classes = [("fsat".to_owned(), Class::Missing), ("fast".to_owned(), Class::Fixed)];
+    for (what, class, volume, words) in [
+        ("it is misspelt", Some("fsat"), None, "the StorageClass fsat, and there is none"),
+        ("there is no default", None, None, "no default one"),
+        ("it is on its way", Some("fast"), None, ""),
+        ("nobody may say", Some("slow"), None, ""),
+        ("the class is gone, the volume is not", Some("fsat"), Some("v"), ""),
+    ] {
+        let classes = classes.clone().into();
+        let observed = Observed { claims: vec![claim(class, volume)], classes, ..Observed::default() };
+        let told = troubles::troubles(&registry(&json!({})), &observed, &Found::default());
+        assert_eq!(told.is_empty(), words.is_empty(), "{what}");
+        assert!(
+            told.iter().all(|trouble| trouble.reason == "StorageClassMissing" && trouble.message.contains(words)),
+            "{what}: {told:?}"
+        );
+    }
+}
+
+#[test]
 fn clients_are_told_the_port_of_a_service_that_they_reach_themselves() {
     for (exposure, url) in [
         (json!({ "service": { "type": "LoadBalancer", "port": 8443 } }), "https://r.example.com:8443"),
         (json!({ "service": { "type": "LoadBalancer" } }), "https://r.example.com"),
         (json!({ "service": { "type": "LoadBalancer", "port": 8443 }, "ingress": {} }), "https://r.example.com"),
         (json!({ "service": { "port": 8443 } }), "https://r.example.com"),
+        (json!({ "service": { "type": "NodePort" } }), "https://r.example.com:30443"),
+        (
+            json!({ "service": { "type": "NodePort" }, "gateway": { "parentRefs": [{ "name": "g" }] } }),
+            "https://r.example.com",
+        ),
     ] {
         let registry = registry(&json!({ "exposure": exposure }));
-        let endpoints = status(&registry, &Observed::default(), &Found::default(), &now()).endpoints;
+        let service =
+            json!({ "kind": "Service", "metadata": { "name": "r" }, "spec": { "ports": [{ "nodePort": 30443 }] } });
+        let endpoints = status(&registry, &observed(&[], &service), &Found::default(), &now()).endpoints;
         assert_eq!((endpoints[0].purpose.as_str(), endpoints[0].url.as_str()), ("Clients", url));
     }
 }

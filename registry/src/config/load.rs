@@ -35,6 +35,20 @@ pub enum LoadError {
     Value { place: String, key: String, value: String, reason: String },
 }
 
+impl LoadError {
+    /// The same, said of another place.
+    #[must_use]
+    pub fn at(mut self, elsewhere: &str) -> Self {
+        match &mut self {
+            Self::UnknownKey { place, .. } | Self::File { place, .. } | Self::Value { place, .. } => {
+                elsewhere.clone_into(place);
+            }
+            Self::NotAssignment { .. } => {}
+        }
+        self
+    }
+}
+
 /// Puts the sources together.
 pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     let known = known();

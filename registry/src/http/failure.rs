@@ -24,13 +24,13 @@ fn new(status: StatusCode, code: Code, error: &impl std::fmt::Display) -> ApiErr
 
 /// The registry can do it, but not now.
 pub fn unavailable(error: impl Into<anyhow::Error>) -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        Code::TooManyRequests,
-        "the registry cannot do this at the moment; try again",
-    )
-    .header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))
-    .cause(error)
+    not_now("the registry cannot do this at the moment; try again", error)
+}
+
+fn not_now(text: &str, error: impl Into<anyhow::Error>) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code::TooManyRequests, text)
+        .header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))
+        .cause(error)
 }
 
 fn full(error: impl Into<anyhow::Error>) -> ApiError {
@@ -73,7 +73,10 @@ impl From<IndexError> for ApiError {
             IndexError::Refused { refusal, .. } => refusal.into(),
             IndexError::Full { .. } => full(error),
             error @ IndexError::State(_) => internal().cause(error),
-            error @ (IndexError::Unavailable { .. } | IndexError::Older { .. }) => unavailable(error),
+            error @ IndexError::Older { .. } => unavailable(error),
+            error @ IndexError::Unavailable { .. } => {
+                not_now("the registry's index has no majority or does not answer at the moment; try again", error)
+            }
         }
     }
 }
@@ -83,7 +86,9 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Full => full(error),
             StoreError::NotFound { .. } | StoreError::Truncated { .. } => internal().cause(error),
-            error @ StoreError::Unavailable { .. } => unavailable(error),
+            error @ StoreError::Unavailable { .. } => {
+                not_now("the registry's storage does not answer as it should at the moment; try again", error)
+            }
         }
     }
 }

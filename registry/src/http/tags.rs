@@ -1,11 +1,11 @@
 //! `tags/list` and the history of a tag.
 
-use http::Response;
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::reply::{self, Reply};
-use super::{Call, manifests, pages};
-use crate::error::ApiError;
+use super::{Call, pages};
+use crate::error::{ApiError, Code};
 use crate::index::command::Refusal;
 use crate::index::query::{Found, ListTags, TagChange, TagHistory};
 use crate::oci::action::PageRequest;
@@ -50,6 +50,9 @@ pub async fn history(call: &Call, repository: RepositoryName, tag: Tag, page: &P
             reply::json(Response::builder(), "application/json", &History { name: repository, tag, changes })
         }
         Found::NoRepository => Err(unknown_repository()),
-        Found::Nothing => Err(manifests::unknown()),
+        Found::Nothing => {
+            let text = "there is no such tag in this repository, and there was none";
+            Err(ApiError::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, text))
+        }
     }
 }

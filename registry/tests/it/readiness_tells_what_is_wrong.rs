@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use roadstead::blobs::budget::Budget;
+use roadstead::blobs::s3::S3;
+use roadstead::config;
 use roadstead::ready::{IndexNeed, Needs, Readiness};
 use roadstead::server::drain::Drain;
 
 use crate::support::Registry;
+use crate::support::s3::Versitygw;
 
 fn readiness(registry: &Registry) -> Readiness {
     with(registry, Drain::new())
@@ -53,6 +57,33 @@ async fn a_store_that_goes_away_is_named_and_takes_nobody_out() {
     registry.store.0.down.store(true, Ordering::SeqCst);
     let (ready, told) = report(&readiness).await;
     assert!(ready && told["store"] != "ok", "all processes have the same store: {told}");
+}
+
+#[tokio::test]
+async fn what_the_object_storage_answers_is_told() {
+    let (registry, bucket) = (Registry::start().await, Versitygw::start().await);
+    for (secret, name, told) in [
+        ("testtest", "registry", "ok"),
+        ("another", "registry", "SignatureDoesNotMatch"),
+        ("testtest", "no-such-bucket", "NoSuchBucket"),
+    ] {
+        let s3 = config::S3 {
+            bucket: name.into(),
+            endpoint: Some(bucket.endpoint().into()),
+            path_style: true,
+            access_key_id: Some("test".into()),
+            secret_access_key: Some(secret.into()),
+            ..config::S3::default()
+        };
+        let store = S3::new(&s3, &config::Blobs::default(), Budget::new(16 << 20)).await;
+        let readiness = Readiness::new(Drain::new());
+        let (index, store) = (IndexNeed::Index(registry.index.clone()), Arc::new(store));
+        readiness.started(Needs { index, store, volume: None });
+        let (ready, report) = report(&readiness).await;
+        let says = report["store"].as_str().unwrap();
+        assert!(says.contains(told) && ready == (told == "ok"), "{told}: {says}");
+        assert!(!says.contains("service error") && !says.contains(secret), "{says}");
+    }
 }
 
 #[tokio::test]

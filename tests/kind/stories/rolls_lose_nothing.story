@@ -1,6 +1,9 @@
 # Configuration and version roll through all pods while clients push and nodes pull; the leader goes last, no push fails
 small_index | { cat; echo '  nodes: { trust: true }'; } | registry images registry.example.test
 rests images
+# A roll that goes well is no trouble.
+degraded_since() { condition images Degraded lastTransitionTime; }
+since=$(degraded_since)
 trusted() { [ "$(condition images NodesTrust)" = True ]; }
 wait_for 90 trusted
 outside images
@@ -47,6 +50,9 @@ expect "pulls that failed" "$failures" ""
 pulled=$(k get events -o json | jq '[.items[] | select(.reason == "Pulled" and (.involvedObject.name | startswith("app-")))] | length')
 note "nodes pulled $pulled times, in $(wc -l <"$work/rounds") rounds"
 [ "$pulled" -ge 12 ]
+expect "since when it is not degraded" "$(condition images Degraded) $(degraded_since)" "False $since"
+warnings=$(k get events.events.k8s.io -o json | jq -r '.items[] | select(.regarding.kind == "Registry" and .type == "Warning").note')
+expect "warnings about the registry" "$warnings" ""
 # The events say who was first: the one that led was asked to hand over before its pod went.
 reasons=$(k get events.events.k8s.io -o json | jq -r '[.items[] | select(.regarding.kind == "Registry")] | .[].reason' | sort -u)
 grep -qx LeadTransferred <<<"$reasons"

@@ -8,12 +8,12 @@ fn of_cluster(seen: Seen, ordinal: u32, cluster: &str) -> Seen {
 }
 
 fn name(adopted: Option<&str>) -> Is {
-    Is::Step(Step::Name { adopted: adopted.map(str::to_owned), begun: false })
+    Is::Step(Step::Name { adopted: adopted.map(str::to_owned), begun: false, restored: false })
 }
 
 /// The cluster of the volumes goes on.
 fn go_on(cluster: &str) -> Is {
-    Is::Step(Step::Name { adopted: Some(cluster.into()), begun: true })
+    Is::Step(Step::Name { adopted: Some(cluster.into()), begun: true, restored: false })
 }
 
 fn begin(nodes: u32) -> Is {

@@ -206,20 +206,24 @@ impl Model {
             asked: volume.asked,
             has: volume.asked,
             left: volume.left,
+            can_expand: Some(true),
+            ..Claim::default()
         });
         View {
             wanted: self.wanted,
             cluster: self.cluster.clone(),
             begun: self.begun,
             skips_backup: false,
+            restores: false,
             stuck: false,
             template: name(self.template),
             replicas: self.set.as_ref().map_or(0, |set| set.replicas),
             pods: pods.collect(),
             claims: claims.collect(),
             size: self.size,
+            class: None,
+            set_class: None,
             set_size: self.set.as_ref().map_or(0, |set| set.size),
-            can_expand: Some(true),
             raises: true,
             addresses: addresses(),
         }

@@ -32,13 +32,74 @@ fn each_claim_grows_and_then_the_set_is_made_anew() {
 
 #[test]
 fn a_volume_does_not_grow_when_its_class_does_not_let_it() {
-    let with = |can: Option<bool>| larger(3).with(|view| view.can_expand = can);
+    let with = |can: Option<bool>| larger(3).claims_can_expand(can);
     check(vec![
         ("it does not", with(Some(false)), Is::Refused("class_allows_expansion")),
         ("it is not known", with(None), Is::Refused("class_allows_expansion")),
     ]);
     let why = |can| plan(&with(can).view()).refused[0].1.why.clone();
     assert_ne!(why(Some(false)), why(None));
+}
+
+#[test]
+fn a_size_that_could_not_be_had_is_taken_back() {
+    let large = |seen: Seen| seen.claim_as(0, is_large).claim_as(1, is_large).claim_as(2, is_large);
+    let refused = Is::Refused("volumes_never_shrink");
+    check(vec![
+        ("none was made larger", index(3), Is::Quiet),
+        ("one was, before it was found out", index(3).claim_as(0, is_large), Is::Quiet),
+        ("all were, and the set says so", large(index(3).with(|view| view.set_size = 20 * GIB)), refused),
+        (
+            "those that are large go",
+            large(index(1).claim(1).claim(2).with(|view| view.set_size = 20 * GIB))
+                .with(|view| view.claims.iter_mut().for_each(|claim| claim.terminating = true)),
+            Is::Step(Step::RecreateSet),
+        ),
+    ]);
+}
+
+/// Claims ask for a class that there is not, and have no volumes.
+fn misspelt(claim: &mut Claim) {
+    (claim.is_unmade, claim.class, claim.class_is_missing) = (true, Some("fsat".into()), true);
+    claim.version = "7".into();
+}
+
+#[test]
+fn a_claim_without_a_volume_is_made_anew_when_another_class_is_wanted() {
+    let seen = || fresh(1).down(0).claim_as(0, misspelt).with(|view| view.set_class = Some("fsat".into()));
+    let wants = |seen: Seen, class: Option<&str>, set: Option<&str>| {
+        seen.with(|view| (view.class, view.set_class) = (class.map(str::to_owned), set.map(str::to_owned)))
+    };
+    let remade = |class: Option<&str>| {
+        let (uid, pod) = (claim_uid(0), seen().view.pod(0).map(|pod| pod.uid.clone()));
+        Is::Step(Step::RemakeClaim { ordinal: 0, uid, version: "7".into(), pod, class: class.map(str::to_owned) })
+    };
+    let made = |claim: &mut Claim| claim.is_unmade = false;
+    check(vec![
+        ("it is corrected", wants(seen(), Some("fast"), Some("fsat")), Is::Step(Step::RecreateSet)),
+        ("and the set says so", wants(seen(), Some("fast"), Some("fast")), remade(Some("fast"))),
+        ("the set is away", wants(seen(), Some("fast"), None).with(|view| view.set_size = 0), remade(Some("fast"))),
+        ("the default is wanted", wants(seen(), None, None), remade(None)),
+        ("the default, and the set does not say so", wants(seen(), None, Some("fsat")), Is::Step(Step::RecreateSet)),
+        (
+            "it is on its way",
+            wants(seen(), Some("fast"), Some("fast")).claim_as(0, |claim| claim.terminating = true),
+            Is::Waits("node 0"),
+        ),
+        ("it has one by now", wants(seen(), Some("fast"), Some("fast")).claim_as(0, made), Is::Waits("node 0")),
+        ("it is as wanted", wants(seen(), Some("fsat"), Some("fsat")), Is::Waits("node 0")),
+    ]);
+}
+
+#[test]
+fn volumes_that_exist_keep_their_class_and_those_to_come_do_not() {
+    let wants =
+        |set: &str| index(3).with(|view| (view.class, view.set_class) = (Some("fast".into()), Some(set.to_owned())));
+    check(vec![
+        ("the set comes first", wants("standard"), Is::Step(Step::RecreateSet)),
+        ("and then it is told", wants("fast"), Is::Refused("volumes_keep_their_class")),
+        ("the default is any", index(3), Is::Quiet),
+    ]);
 }
 
 #[test]
@@ -54,7 +115,7 @@ fn volumes_grow_also_while_a_node_is_down() {
 
 #[test]
 fn the_volume_of_a_registry_on_a_claim_grows_and_nothing_else_is_planned_for_it() {
-    let only = || View { size: 20 * GIB, set_size: 10 * GIB, can_expand: Some(true), ..index(1).view() };
+    let only = || View { size: 20 * GIB, set_size: 10 * GIB, ..index(1).view() };
     let alone = |change: &dyn Fn(&mut View)| {
         // Nothing is known of its node: it is not asked.
         let mut view = View { pods: Vec::new(), cluster: None, begun: false, wanted: 0, ..only() };
@@ -66,7 +127,7 @@ fn the_volume_of_a_registry_on_a_claim_grows_and_nothing_else_is_planned_for_it(
     assert_eq!(alone(&|view| view.claims[0].asked = 20 * GIB), step(Step::RecreateSet));
     assert!(alone(&|view| (view.claims[0].asked, view.set_size) = (20 * GIB, 20 * GIB)).is_quiet());
     assert!(alone(&|view| (view.size, view.claims[0].asked) = (10 * GIB, 50 * GIB)).is_quiet(), "enlarged by hand");
-    let refused = alone(&|view| view.can_expand = Some(false)).refused;
+    let refused = alone(&|view| view.claims[0].can_expand = Some(false)).refused;
     assert_eq!(refused[0].1.guard, "class_allows_expansion");
 }
 

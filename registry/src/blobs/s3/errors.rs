@@ -41,8 +41,28 @@ where
         }
         (416, _) => StoreError::Truncated { key: key.clone() },
         (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull") => StoreError::Full,
-        _ => StoreError::Unavailable { operation: operation.name(), key: key.clone(), source: Box::new(error) },
+        _ => StoreError::Unavailable { operation: operation.name(), key: key.clone(), source: answered(error, status) },
     }
+}
+
+/// What the server said, in its own words, is what whoever runs it can do something with; that there is an answer is not.
+#[derive(Debug, thiserror::Error)]
+#[error("the server answers {status} {code}: {message}")]
+struct Answered<E: std::error::Error + 'static> {
+    status: u16,
+    code: String,
+    message: String,
+    #[source]
+    source: E,
+}
+
+fn answered<E>(error: SdkError<E, HttpResponse>, status: u16) -> Box<dyn std::error::Error + Send + Sync>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let Some(code) = error.code().map(str::to_owned) else { return Box::new(error) };
+    let message = error.message().unwrap_or_default().to_owned();
+    Box::new(Answered { status, code, message, source: error })
 }
 
 /// The server has no such call at all.

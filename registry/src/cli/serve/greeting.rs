@@ -24,10 +24,14 @@ fn text(scheme: &str, address: SocketAddr, admin: SocketAddr) -> String {
         address.ip().to_string()
     };
     let port = address.port();
+    let where_it_is =
+        format!("roadstead is listening on {scheme}://{address}\nhealth and metrics are on http://{admin}\n");
+    // With a certificate, the name that clients use is the certificate's, and whom they trust is theirs to arrange.
+    if scheme != "http" {
+        return where_it_is;
+    }
     format!(
-        "roadstead is listening on {scheme}://{address}\n\
-         health and metrics are on http://{admin}\n\
-         \n\
+        "{where_it_is}\n\
          Try it:\n\
          \x20 docker pull alpine\n\
          \x20 docker tag alpine {host}:{port}/alpine\n\
@@ -47,5 +51,7 @@ mod tests {
             "roadstead is listening on http://127.0.0.1:5000\nhealth and metrics are on http://127.0.0.1:5002\n"
         ));
         assert!(text.contains("docker push localhost:5000/alpine\n"));
+        let text = super::text("https", "0.0.0.0:5000".parse().unwrap(), "0.0.0.0:5002".parse().unwrap());
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 }

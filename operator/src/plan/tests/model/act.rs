@@ -12,7 +12,7 @@ impl Model {
     /// Takes a step; `half`: as far as it comes when the operator ends in it.
     pub fn act(&mut self, step: &Step, half: bool) {
         match step {
-            Step::Name { adopted, begun } => {
+            Step::Name { adopted, begun, .. } => {
                 let new = format!("cluster {}", self.number());
                 self.cluster = Some(adopted.clone().unwrap_or(new));
                 self.begun = *begun;
@@ -56,6 +56,7 @@ impl Model {
             }
             Step::Expand { ordinal } => self.volumes.get_mut(ordinal).unwrap().asked = self.size,
             Step::RecreateSet => self.set = None,
+            Step::RemakeClaim { .. } => unreachable!("every volume is there"),
             Step::Raise { level } => self.level = *level,
         }
     }
