@@ -163,7 +163,8 @@ fn told(error: &StoreError) -> String {
     let source: &(dyn std::error::Error + 'static) = &**source;
     let chain = std::iter::successors(Some(source), |error| error.source()).map(ToString::to_string);
     // What the client library says of every failure says nothing.
-    let why = chain.filter(|why| !["service error", "dispatch failure", "unhandled error"].contains(&why.as_str()));
+    let says_nothing = |why: &str| ["service error", "dispatch failure"].contains(&why) || why.starts_with("unhandled");
+    let why = chain.filter(|why| !says_nothing(why));
     let why = why.take(2).collect::<Vec<_>>().join(": ");
     if why.is_empty() { error.to_string() } else { format!("{error}: {why}") }
 }

@@ -7,7 +7,8 @@ k patch registry images --type merge -p '{"spec":{"image":"roadstead.test/roadst
 broken() { k get pods -l app.kubernetes.io/component=index -o json | jq -e '.items[].status.containerStatuses[0].state.waiting.reason | select(. == "ImagePullBackOff" or . == "ErrImagePull" or . == "ErrImageNeverPull")' >/dev/null; }
 wait_for 120 broken
 refused() { condition images Degraded message | grep -q '(one_pod_at_a_time)\|(all_caught_up)\|(quorum_kept_without)'; }
-wait_for 60 refused
+# What is refused counts once it has lasted; before that it is part of what goes on.
+wait_for 200 refused || { tell_about images; exit 1; }
 note "refused: $(condition images Degraded message)"
 stopped=$(k get pods -l app.kubernetes.io/component=index -o json | jq '[.items[] | select(.spec.containers[0].image | endswith(":missing"))] | length')
 expect "pods of the index with the bad image" "$stopped" 1
