@@ -12,6 +12,7 @@ use kube::client::ClientBuilder;
 use kube::runtime::events::Reporter;
 use roadstead::config::{Log, LogFormat};
 
+use crate::access::door::Doors;
 use crate::apply::Applier;
 use crate::build::Surroundings;
 use crate::controller::{self, Operator};
@@ -47,7 +48,7 @@ struct Cli {
 enum Verb {
     /// Make the clusters run what their Registries say.
     Run(RunArgs),
-    /// Print the kinds Registry and RegistryBackup.
+    /// Print the kinds of Roadstead.
     Crd(CrdArgs),
     /// Print the template of the chart that has the rights of the operator, with the reason for each.
     Rights,
@@ -192,6 +193,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         metrics,
         memory: Memory::default(),
         turns: Arc::new(Turns::new(Instant::now())),
+        doors: Doors::default(),
         optional: optional.clone(),
         around: Surroundings {
             image: args.image,

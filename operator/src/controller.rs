@@ -21,8 +21,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::access::door::Doors;
 use crate::apply::Applier;
-use crate::backups;
 use crate::build::Surroundings;
 use crate::crd::{API_VERSION, Registry};
 use crate::events::Events;
@@ -34,6 +34,7 @@ use crate::optional::Optional;
 use crate::shares::Shares;
 use crate::turns::Turns;
 use crate::watches::Watches;
+use crate::{access, backups};
 
 /// Until a registry is looked at again: when something is refused, and at rest.
 pub(crate) const REFUSED: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ pub struct Operator {
     pub metrics: Metrics,
     pub memory: Memory,
     pub turns: Arc<Turns>,
+    pub doors: Doors,
     pub optional: Optional,
     pub around: Surroundings,
     pub shares: Shares,
@@ -84,9 +86,9 @@ pub enum PassError {
     Nodes(#[source] kube::Error),
     #[error("the API server or the nodes did not answer in time")]
     Slow,
-    #[error("could not read the Registry")]
+    #[error("could not read the object")]
     Read(#[source] kube::Error),
-    #[error("the Registry cannot be read: {0}")]
+    #[error("the object cannot be read: {0}")]
     Unreadable(String),
 }
 
@@ -98,7 +100,11 @@ pub async fn run(operator: Operator, namespaces: &[String]) {
         namespaces.iter().map(|namespace| Some(namespace.clone())).collect()
     };
     let runs = runs.into_iter().map(|namespace| async {
-        tokio::join!(watch(operator.clone(), namespace.clone()), backups::run(operator.clone(), namespace));
+        tokio::join!(
+            watch(operator.clone(), namespace.clone()),
+            backups::run(operator.clone(), namespace.clone()),
+            access::run(operator.clone(), namespace)
+        );
     });
     futures::future::join_all(runs).await;
 }
@@ -153,7 +159,7 @@ where
 }
 
 /// The objects of one namespace, or of all.
-fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
+pub(crate) fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     K::DynamicType: Default,

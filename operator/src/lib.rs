@@ -7,6 +7,7 @@
 //! [`build`] says what every object should be; [`plan`] names at most one step that could do harm, behind its guards;
 //! [`apply`] writes what differs; [`act`] takes the step; [`status`] says how it is. Between IO everything is pure.
 
+pub mod access;
 pub mod act;
 pub mod apply;
 pub mod backups;

@@ -19,6 +19,10 @@ pub const LEFT: &str = "roadstead.dev/member-left";
 pub const TEMPLATE: &str = "roadstead.dev/template";
 /// On pods: a sum of the keys to the bucket that they were started with.
 pub const KEYS: &str = "roadstead.dev/keys";
+/// On the Secret by which pods pull: the RegistryRobot that it is of. Whose it is for sure, an annotation says.
+pub const ROBOT: &str = "roadstead.dev/robot";
+/// On users, robots and policies: their registry is told before they go.
+pub const FINALIZER: &str = "roadstead.dev/access";
 pub const MANAGER: &str = "roadstead-operator";
 /// There is a certificate for so many index nodes, so that another one needs no new Secret.
 pub const MOST_NODES: u32 = 5;

@@ -153,6 +153,18 @@ pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) 
     Ok(observed)
 }
 
+/// Reads of a registry only what it takes to ask its index: its pods, and the authority that they trust.
+pub async fn index(client: &Client, registry: &Registry) -> Result<Observed, ObserveError> {
+    let names = Names::of(registry);
+    let pods = list(client, &names, &ApiResource::erase::<Pod>(&())).await?;
+    let mut observed = Observed { pods, ..Observed::default() };
+    let name = names.peers_authority();
+    let secret = Api::<Secret>::namespaced(client.clone(), &names.namespace).get_opt(&name).await;
+    let secret = secret.map_err(|source| ObserveError::Get { kind: "Secret", name: name.clone(), source })?;
+    observed.secrets.extend(secret.map(|secret| (name, secret)));
+    Ok(observed)
+}
+
 /// The objects of a kind with our label.
 async fn list<K>(client: &Client, names: &Names, kind: &ApiResource) -> Result<Vec<K>, ObserveError>
 where

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::crd::{Registry, RegistryBackup};
+use crate::crd::{Registry, RegistryBackup, RegistryPolicy, RegistryRobot, RegistryUser};
 use crate::names::{OF, OF_NAMESPACE};
 use crate::object::KINDS;
 
@@ -103,6 +103,9 @@ async fn gather(report: &mut Report, client: &Client, args: &ReportArgs) -> anyh
     report.put_or_note("registry.json", registry.map(|registry| text(&registry)))?;
     let all = ListParams::default();
     report.list("backups.json", &Api::<RegistryBackup>::namespaced(client.clone(), namespace), &all).await?;
+    report.list("users.json", &Api::<RegistryUser>::namespaced(client.clone(), namespace), &all).await?;
+    report.list("robots.json", &Api::<RegistryRobot>::namespaced(client.clone(), namespace), &all).await?;
+    report.list("policies.json", &Api::<RegistryPolicy>::namespaced(client.clone(), namespace), &all).await?;
     report.list("nodes.json", &Api::<Node>::all(client.clone()), &all).await?;
     report.list("events.json", &Api::<Event>::namespaced(client.clone(), namespace), &all).await?;
     report.list("claims.json", &Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace), &ours).await?;

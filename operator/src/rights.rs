@@ -52,7 +52,19 @@ pub const ROLES: [Role; 5] = [
             right(OURS, &["registries", "registrybackups"], FOLLOW, "What it works for."),
             right(
                 OURS,
-                &["registries/status", "registrybackups/status"],
+                &["registryusers", "registryrobots", "registrypolicies"],
+                &["get", "list", "watch", "patch"],
+                "What it works for. A finalizer keeps them from going before their registry was told: nothing else of them is patched.",
+            ),
+            right(
+                OURS,
+                &[
+                    "registries/status",
+                    "registrybackups/status",
+                    "registryusers/status",
+                    "registryrobots/status",
+                    "registrypolicies/status",
+                ],
                 &["patch"],
                 "It says how they are, and writes nothing else of them.",
             ),
@@ -67,8 +79,8 @@ pub const ROLES: [Role; 5] = [
             right(
                 CORE,
                 &["secrets"],
-                KEEP_AND_FOLLOW,
-                "Keys of authorities are in them: the operator never deletes one.",
+                PRUNE_AND_FOLLOW,
+                "Keys of authorities are in them. It deletes those by which pods pull as a RegistryRobot, when nobody wants them any more, and no other.",
             ),
             right(
                 CORE,
@@ -135,6 +147,12 @@ pub const ROLES: [Role; 5] = [
             right(CORE, &["nodes"], &["list"], "Whether the machine that a volume is bound to still exists."),
             right(CORE, &["persistentvolumes"], &["get"], "Which machine that is."),
             right(&["storage.k8s.io"], &["storageclasses"], &["get"], "Whether volumes can grow."),
+            right(
+                CORE,
+                &["namespaces"],
+                &["get"],
+                "Whether a namespace says that it takes pull secrets from RegistryRobots of another one.",
+            ),
         ],
     },
     Role {
@@ -249,8 +267,9 @@ mod tests {
     #[test]
     fn each_kind_that_is_applied_may_be_made_and_is_deleted_only_if_it_is_pruned() {
         for kind in KINDS {
-            // It is made anew without its pods when volumes grow.
-            may_keep(named("roadstead.rules"), kind, kind.prunable || kind.kind == "StatefulSet");
+            // It is made anew without its pods when volumes grow; and pull secrets of robots go.
+            let is_deleted = kind.prunable || ["StatefulSet", "Secret"].contains(&kind.kind);
+            may_keep(named("roadstead.rules"), kind, is_deleted);
         }
         for kind in [DAEMON_SET].into_iter().chain(Kind::named("ConfigMap")) {
             may_keep(named("roadstead.nodesRules"), kind, true);

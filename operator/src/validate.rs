@@ -34,7 +34,7 @@ const FORBIDDEN_HOSTS: [&str; 17] = [
     "ip6-allrouters",
 ];
 /// Kinds of Secrets that are credentials of the cluster itself.
-const FOREIGN_SECRETS: [&str; 6] = [
+pub(crate) const FOREIGN_SECRETS: [&str; 6] = [
     "kubernetes.io/service-account-token",
     "bootstrap.kubernetes.io/token",
     "helm.sh/release.v1",
@@ -42,7 +42,7 @@ const FOREIGN_SECRETS: [&str; 6] = [
     "kubernetes.io/dockercfg",
     "kubernetes.io/ssh-auth",
 ];
-const CERTIFICATE: &str = "kubernetes.io/tls";
+pub(crate) const CERTIFICATE: &str = "kubernetes.io/tls";
 
 /// Why a Registry is not built.
 #[derive(Clone, Debug, PartialEq, Eq)]

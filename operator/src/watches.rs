@@ -6,12 +6,12 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::Client;
 use kube::runtime::{controller, watcher};
-use kube::{Client, CustomResourceExt};
 use prometheus::IntCounter;
 
 use crate::controller::chain;
-use crate::crd::{API_VERSION, Registry, RegistryBackup};
+use crate::crd::{API_VERSION, all};
 use crate::metrics::Metrics;
 
 /// The same is said again after this time.
@@ -83,7 +83,7 @@ pub async fn kinds(client: &Client) {
 
 /// What to do when the API server knows only some kinds of the version that this operator speaks.
 fn missing(there: &[String]) -> Option<String> {
-    let ours = [Registry::crd(), RegistryBackup::crd()];
+    let ours = all();
     let missing = ours.iter().filter(|crd| !there.contains(&crd.spec.names.kind));
     let missing: Vec<&str> = missing.filter_map(|crd| crd.metadata.name.as_deref()).collect();
     (!missing.is_empty()).then(|| {
@@ -104,6 +104,7 @@ mod tests {
 
     use super::*;
     use crate::controller::PassError;
+    use crate::crd::Registry;
 
     type Failed = controller::Error<PassError, watcher::Error>;
 
@@ -134,11 +135,15 @@ mod tests {
     #[test]
     fn kinds_that_are_missing_are_named_with_what_to_do() {
         let there = |kinds: &[&str]| missing(&kinds.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(there(&["Registry", "RegistryBackup", "Other"]), None);
-        let one = there(&["Registry"]).unwrap();
+        let access = ["RegistryUser", "RegistryRobot", "RegistryPolicy"];
+        assert_eq!(there(&[&["Registry", "RegistryBackup", "Other"], &access[..]].concat()), None);
+        let one = there(&[&["Registry"], &access[..]].concat()).unwrap();
         assert!(one.contains("registrybackups.roadstead.dev") && !one.contains("registries."), "{one}");
         assert!(one.contains("crds.enabled") && one.contains("v1alpha1"), "{one}");
         let none = there(&[]).unwrap();
-        assert!(none.contains("registries.roadstead.dev and registrybackups.roadstead.dev"), "{none}");
+        assert!(
+            none.contains("registries.roadstead.dev and registrybackups.roadstead.dev and registryusers.roadstead.dev"),
+            "{none}"
+        );
     }
 }

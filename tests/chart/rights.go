@@ -64,8 +64,14 @@ var rightsRules = []rule{
 			}
 		}
 	}},
-	{"of Registries and RegistryBackups the operator writes the status only", func(c *chart, r *report) {
-		allowed := []string{"roadstead.dev/registries/status patch", "roadstead.dev/registrybackups/status patch", "roadstead.dev/registries/finalizers update"}
+	{"of Registries and RegistryBackups the operator writes the status only, and of what gives access the finalizer", func(c *chart, r *report) {
+		allowed := []string{"roadstead.dev/registries/finalizers update"}
+		for _, plural := range []string{"registries", "registrybackups", "registryusers", "registryrobots", "registrypolicies"} {
+			allowed = append(allowed, "roadstead.dev/"+plural+"/status patch")
+		}
+		for _, plural := range []string{"registryusers", "registryrobots", "registrypolicies"} {
+			allowed = append(allowed, "roadstead.dev/"+plural+" patch")
+		}
 		for _, right := range rights(operatorsRole(c, "default", "")) {
 			verb := strings.Fields(right)[1]
 			if strings.HasPrefix(right, "roadstead.dev/") && !slices.Contains(reads, verb) && !slices.Contains(allowed, right) {
@@ -82,10 +88,11 @@ var rightsRules = []rule{
 			}
 		}
 	}},
-	{"Secrets are deleted by nobody", func(c *chart, r *report) {
+	{"Secrets are deleted by the operator alone, where it looks after registries", func(c *chart, r *report) {
 		for set, objects := range c.rendered {
 			for _, role := range of(objects, "Role", "ClusterRole") {
-				if slices.Contains(rights(role), "/secrets delete") {
+				isOperators := slices.Contains(rights(role), "roadstead.dev/registries get") && slices.Contains(rights(role), "/secrets create")
+				if !isOperators && slices.Contains(rights(role), "/secrets delete") {
 					r.say("%s: %s", set, role)
 				}
 			}
@@ -135,7 +142,7 @@ var rightsRules = []rule{
 					found = rights(bound(objects, binding))
 				}
 			}
-			wanted := []string{"/nodes list", "/persistentvolumes get", "storage.k8s.io/storageclasses get"}
+			wanted := []string{"/nodes list", "/persistentvolumes get", "storage.k8s.io/storageclasses get", "/namespaces get"}
 			if set == "bare" {
 				wanted = nil
 			}

@@ -5,9 +5,13 @@
 - apiGroups: [roadstead.dev]
   resources: [registries, registrybackups]
   verbs: [get, list, watch]
+# What it works for. A finalizer keeps them from going before their registry was told: nothing else of them is patched.
+- apiGroups: [roadstead.dev]
+  resources: [registryusers, registryrobots, registrypolicies]
+  verbs: [get, list, watch, patch]
 # It says how they are, and writes nothing else of them.
 - apiGroups: [roadstead.dev]
-  resources: [registries/status, registrybackups/status]
+  resources: [registries/status, registrybackups/status, registryusers/status, registryrobots/status, registrypolicies/status]
   verbs: [patch]
 # Its objects keep their Registry from going before them. Where OwnerReferencesPermissionEnforcement is on, as in OpenShift, only
 # who may write the finalizers of the owner may say so.
@@ -18,10 +22,11 @@
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get, list, create, patch]
-# Keys of authorities are in them: the operator never deletes one.
+# Keys of authorities are in them. It deletes those by which pods pull as a RegistryRobot, when nobody wants them any more, and no
+# other.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 # Whom clients are to trust; gone where that is not the operator's to say.
 - apiGroups: [""]
   resources: [configmaps]
@@ -97,6 +102,10 @@
 # Whether volumes can grow.
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
+  verbs: [get]
+# Whether a namespace says that it takes pull secrets from RegistryRobots of another one.
+- apiGroups: [""]
+  resources: [namespaces]
   verbs: [get]
 {{- end -}}
 {{/* In the operator's own namespace. The lease says which of several operators acts. */}}

@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use kube::CustomResourceExt;
 use serde_json::Value;
-
-use super::{Registry, RegistryBackup};
 
 /// Fields of Kubernetes' own types are named, and not taken apart.
 const OPAQUE: [&str; 8] = [
@@ -22,11 +19,11 @@ const OPAQUE: [&str; 8] = [
 /// The whole page.
 pub fn page() -> Result<String, serde_json::Error> {
     let mut page = String::from(
-        "# Registry and RegistryBackup\n\n\
-         Every field of both kinds, from the types that the operator reads (`make generate` writes this page). \"–\" stands for: no default. Rules are checked by the API\n\
+        "# The kinds of Roadstead\n\n\
+         Every field of all kinds, from the types that the operator reads (`make generate` writes this page). \"–\" stands for: no default. Rules are checked by the API\n\
          server, which refuses an object that breaks one with the sentence that is shown.\n",
     );
-    for crd in [Registry::crd(), RegistryBackup::crd()] {
+    for crd in super::all() {
         let names = &crd.spec.names;
         let short = names.short_names.as_deref().unwrap_or_default().join(", ");
         let _ = write!(page, "\n## {}\n\n`{}/v1alpha1`, short name `{short}`.\n", names.kind, crd.spec.group);
@@ -88,7 +85,11 @@ fn collect(schema: &Value, path: &str, rules: &mut Vec<(String, String)>) {
         rules.push((path.to_owned(), message.to_owned()));
     }
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        collect(field, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, rules);
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        collect(field, &path, rules);
+        if let Some(items) = field.get("items") {
+            collect(items, &format!("{path}[]"), rules);
+        }
     }
 }
 

@@ -1,17 +1,14 @@
 //! The kinds as YAML: what `crds/` and the chart hold. What Kubernetes' own types say of themselves is left out, or an
 //! object would be larger than `kubectl apply` takes.
 
-use kube::CustomResourceExt;
 use serde_json::Value;
-
-use super::{Registry, RegistryBackup};
 
 /// Deeper than this, descriptions are those of Kubernetes' own types.
 const OURS: usize = 3;
 
 /// Each kind: the name of its file, and what is in it.
 pub fn files() -> Result<Vec<(String, String)>, serde_json::Error> {
-    [Registry::crd(), RegistryBackup::crd()]
+    super::all()
         .into_iter()
         .map(|crd| {
             let name = format!("{}.yaml", crd.spec.names.plural);
@@ -42,6 +39,9 @@ fn tidy(schema: &mut Value, depth: usize) {
             // A field that is null would be there for a rule, and not for us.
             if fields.get("nullable").is_some_and(Value::is_boolean) {
                 fields.remove("nullable");
+            }
+            if let Some(Value::Array(values)) = fields.get_mut("enum") {
+                values.retain(|value| !value.is_null());
             }
             for (name, field) in fields.iter_mut() {
                 tidy(field, depth + usize::from(name == "properties"));

@@ -89,8 +89,57 @@ k create -f - >/dev/null <<<"$base"
 kind=registrybackup
 may_not '{"registry":"other"}' "a backup belongs to one registry"
 may_not '{"schedule":"0 3 * * *"}' "one backup does not become a schedule"
+# What gives access.
+name_of() { printf '{"metadata":{"name":"%s"}}' "$(printf 'a%.0s' $(seq "$1"))"; }
+base='{"apiVersion":"roadstead.dev/v1alpha1","kind":"RegistryUser","metadata":{"name":"a"},"spec":{"registry":"none","passwordSecret":{"name":"s"}}}'
+say_yes "$(name_of 64)"
+say_no "$(name_of 65)" "the name of an account has at most 64 characters"
+say_yes "$(jq -c '. * {spec: {username: "alice"}}' <<<"$(name_of 65)")"
+for name in a a.b a-b a_b a__b a--b 7; do say_yes "$(spec "{\"username\":\"$name\"}")"; done
+for name in A a. .a a/b a@b 'a b' ''; do say_no "$(spec "{\"username\":\"$name\"}")" spec.username; done
+say_no "$(spec '{"passwordSecret":{"name":"S"}}')" spec.passwordSecret.name
+say_no "$(spec '{"groups":["dev","dev"]}')" Duplicate
+say_no "$(spec '{"groups":["Dev"]}')" 'spec.groups[0]'
+k create -f - >/dev/null <<<"$base"
+kind=registryuser
+may '{"groups":["dev"],"administrator":true,"disabled":true,"passwordSecret":{"name":"other","key":"k"}}'
+may_not '{"registry":"other"}' "a user belongs to one registry"
+may_not '{"username":"b"}' "an account cannot be renamed: make another RegistryUser"
+
+base='{"apiVersion":"roadstead.dev/v1alpha1","kind":"RegistryRobot","metadata":{"name":"a"},"spec":{"registry":"none"}}'
+say_yes "$(name_of 63)"
+say_no "$(name_of 64)" "the name may have at most 63 characters"
+say_yes "$(spec '{"grants":[{"repositories":"team/**","role":"create"},{"repositories":"b","verbs":["pull","overwrite"]}]}')"
+say_no "$(spec '{"grants":[{"repositories":"a"}]}')" "a grant has either a role or verbs"
+say_no "$(spec '{"grants":[{"repositories":"a","role":"pull","verbs":["pull"]}]}')" "a grant has either a role or verbs"
+say_no "$(spec '{"grants":[{"repositories":"a","role":"own"}]}')" 'spec.grants[0].role'
+for time in 10m 600s 24h 1h30m 8760h; do say_yes "$(spec "{\"pullSecret\":{\"rotate\":\"$time\"}}")"; done
+for time in 9m 599s 8761h; do say_no "$(spec "{\"pullSecret\":{\"rotate\":\"$time\"}}")" "rotate is at least 10m and at most 8760h"; done
+for time in 1d '' 24 -1h; do say_no "$(spec "{\"pullSecret\":{\"rotate\":\"$time\"}}")" spec.pullSecret.rotate; done
+say_no "$(spec '{"pullSecret":{"namespaces":["a","a"]}}')" Duplicate
+say_no "$(spec '{"pullSecret":{"namespaces":["a.b"]}}')" 'spec.pullSecret.namespaces[0]'
+k create -f - >/dev/null <<<"$base"
+kind=registryrobot
+may '{"disabled":true,"grants":[{"repositories":"a","role":"pull"}],"pullSecret":{"namespaces":["a","b"]}}'
+may_not '{"registry":"other"}' "a robot belongs to one registry"
+may_not '{"robotName":"b"}' "an account cannot be renamed: make another RegistryRobot"
+
+base='{"apiVersion":"roadstead.dev/v1alpha1","kind":"RegistryPolicy","metadata":{"name":"a"},"spec":{"registry":"none"}}'
+say_yes "$(name_of 64)"
+say_no "$(name_of 65)" "the name may have at most 64 characters"
+rule() { jq -c '{spec: {rules: [{subjects: ["everyone"], repositories: ["a"]} * .]}}' <<<"$1"; }
+for said in '{"role":"push"}' '{"allow":["pull"]}' '{"deny":["delete","admin"]}'; do say_yes "$(rule "$said")"; done
+for said in '{}' '{"role":"push","allow":["pull"]}' '{"allow":["pull"],"deny":["push"]}'; do say_no "$(rule "$said")" "a rule has exactly one of role, allow and deny"; done
+say_no "$(rule '{"role":"push","subjects":[]}')" 'spec.rules[0].subjects'
+say_no "$(rule '{"allow":["own"]}')" 'spec.rules[0].allow[0]'
+say_yes "$(spec '{"description":"d","writeOnce":[{"repositories":["releases/**"],"tags":["v*"]}]}')"
+say_no "$(spec '{"writeOnce":[{"repositories":["releases/**"],"tags":[]}]}')" 'spec.writeOnce[0].tags'
+k create -f - >/dev/null <<<"$base"
+kind=registrypolicy
+may '{"description":"other"}'
+may_not '{"registry":"other"}' "a policy belongs to one registry"
 # Every sentence of the schema was seen here.
-kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev -o json |
+kubectl get crd {registries,registrybackups,registryusers,registryrobots,registrypolicies}.roadstead.dev -o json |
     jq -r '.. | .["x-kubernetes-validations"]? // empty | .[].message' | sort -u >"$work/sentences"
 while read -r sentence; do
     grep -qF -- "$sentence" "$work/said" || { echo "no object was refused with: $sentence"; exit 1; }

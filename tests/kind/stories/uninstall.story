@@ -32,7 +32,7 @@ nothing_left() {
     left=$(kubectl --namespace "$system" get all,secrets,configmaps,serviceaccounts,roles,rolebindings,leases -o name |
         grep -v 'configmap/kube-root-ca.crt\|serviceaccount/default' || true)
     expect "what is left in the operator's namespace" "$left" lease.coordination.k8s.io/roadstead-operator
-    kubectl get crd registries.roadstead.dev registrybackups.roadstead.dev >/dev/null
+    kubectl get crd {registries,registrybackups,registryusers,registryrobots,registrypolicies}.roadstead.dev >/dev/null
 }
 nothing_left
 # All that is left of it, and nobody's by now: who comes next makes one.
