@@ -113,31 +113,15 @@ impl Actor<'_> {
             }
             Step::Restart { ordinal, uid, .. } => self.evict(&names, &names.pod(*ordinal), uid).await,
             Step::DeleteClaim { ordinal, uid, pod } => {
-                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
-                let claim = names.claim(*ordinal);
-                found(&format!("delete the claim {claim}"), claims.delete(&claim, &exactly(uid)).await)?;
-                if let Some(uid) = pod {
-                    let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
-                    let pod = names.pod(*ordinal);
-                    found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)?;
-                }
-                Ok(())
+                self.delete_claim(&names, *ordinal, &exactly(uid), pod.as_deref()).await
             }
             Step::RemakeClaim { ordinal, uid, version, pod, .. } => {
-                let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
-                let claim = names.claim_of(self.registry, *ordinal);
                 // As it was seen: by now it may have a volume.
                 let mut params = exactly(uid);
                 if let Some(preconditions) = &mut params.preconditions {
                     preconditions.resource_version = Some(version.clone());
                 }
-                found(&format!("delete the claim {claim}"), claims.delete(&claim, &params).await)?;
-                if let Some(uid) = pod {
-                    let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
-                    let pod = format!("{}-{ordinal}", names.set_of(self.registry));
-                    found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)?;
-                }
-                Ok(())
+                self.delete_claim(&names, *ordinal, &params, pod.as_deref()).await
             }
             Step::Expand { ordinal } => {
                 let size = &self.registry.spec.volume().size;
@@ -170,6 +154,23 @@ impl Actor<'_> {
             }
         }
         Err(last.unwrap_or(ActError::NoLeader))
+    }
+
+    /// Deletes a claim, and with it the pod that holds it.
+    async fn delete_claim(
+        &self,
+        names: &Names,
+        ordinal: u32,
+        params: &DeleteParams,
+        pod: Option<&str>,
+    ) -> Result<(), ActError> {
+        let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &names.namespace);
+        let claim = names.claim_of(self.registry, ordinal);
+        found(&format!("delete the claim {claim}"), claims.delete(&claim, params).await)?;
+        let Some(uid) = pod else { return Ok(()) };
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &names.namespace);
+        let pod = format!("{}-{ordinal}", names.set_of(self.registry));
+        found(&format!("delete the pod {pod}"), pods.delete(&pod, &exactly(uid)).await)
     }
 
     async fn patch_claim(&self, claim: &str, patch: serde_json::Value) -> Result<(), ActError> {

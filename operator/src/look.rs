@@ -82,13 +82,14 @@ pub fn view(registry: &Registry, observed: &Observed, template: &str, now: Times
 /// What the plan looks at of a Registry whose only pod is not the plan's to look after: its volume.
 pub fn volumes(registry: &Registry, observed: &Observed) -> View {
     let set = set(registry, observed);
+    let volume = set.as_ref().and_then(set_volume);
     View {
         replicas: set.as_ref().and_then(|set| set.pointer("/spec/replicas")?.as_u64()).unwrap_or_default() as u32,
         claims: claims(&Names::of(registry).set_of(registry), observed),
         size: bytes(&registry.spec.volume().size).unwrap_or_default(),
-        set_size: set.as_ref().and_then(set_volume).and_then(|volume| bytes(&volume.size)).unwrap_or_default(),
+        set_size: volume.as_ref().and_then(|volume| bytes(&volume.size)).unwrap_or_default(),
         class: registry.spec.volume().storage_class_name.clone(),
-        set_class: set.as_ref().and_then(set_volume).and_then(|volume| volume.storage_class_name),
+        set_class: volume.and_then(|volume| volume.storage_class_name),
         pods: if registry.spec.is_single() { only_pod(registry, observed) } else { Vec::new() },
         ..View::default()
     }

@@ -33,15 +33,10 @@ impl Access for RegistryPolicy {
         work.note(&name).await?;
         if found.as_ref() != Some(&wanted) {
             door.send("PUT", &path, &wanted).await?.done()?;
-            let is_other = work.made(&name, &wanted);
-            let registry = &work.object.spec.registry;
-            match (found.is_some(), is_other) {
-                (true, true) => work.did("Changed", &format!("the policy {name} of {registry}")).await,
-                (true, false) => {
-                    work.did("Corrected", &format!("the policy {name}, which somebody had changed in the registry"))
-                        .await;
-                }
-                (false, _) => work.did("Created", &format!("the policy {name} of {registry}")).await,
+            if found.is_some() {
+                work.remade("policy", &name, &wanted).await;
+            } else {
+                work.did("Created", &format!("the policy {name} of {}", work.object.spec.registry)).await;
             }
         }
         work.made(&name, &wanted);

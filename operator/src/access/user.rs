@@ -146,11 +146,7 @@ pub(super) async fn change<K: Access>(
     let name = found.name.clone();
     if !is_as(found, wanted) {
         door.send("PATCH", &format!("{kind}s/{name}"), wanted).await?.done()?;
-        if work.made(&name, wanted) {
-            work.did("Changed", &format!("the {kind} {name} of {}", work.object.registry())).await;
-        } else {
-            work.did("Corrected", &format!("the {kind} {name}, which somebody had changed in the registry")).await;
-        }
+        work.remade(kind, &name, wanted).await;
     }
     work.made(&name, wanted);
     Ok(())

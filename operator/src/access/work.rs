@@ -124,6 +124,15 @@ impl<'a, K: Access> Work<'a, K> {
         is_other
     }
 
+    /// Notes that what was there is made anew, as `what`, and tells why: the object says something else, or somebody had changed it.
+    pub async fn remade(&mut self, kind: &str, name: &str, what: &impl Serialize) {
+        if self.made(name, what) {
+            self.did("Changed", &format!("the {kind} {name} of {}", self.object.registry())).await;
+        } else {
+            self.did("Corrected", &format!("the {kind} {name}, which somebody had changed in the registry")).await;
+        }
+    }
+
     pub(super) fn say(&mut self, status: &'static str, reason: &str, message: &str) {
         let generation = self.object.meta().generation;
         let said = Say::new("Ready", status, reason, message);

@@ -2,7 +2,7 @@
 //! that has no volume yet is made anew.
 
 use super::guards::{class_allows_expansion, volumes_keep_their_class, volumes_never_shrink};
-use super::{Next, Step, View};
+use super::{Claim, Next, Step, View};
 
 /// A claim that waits for a volume of a class that is no longer wanted: nothing was ever written to it.
 pub(super) fn unmade(view: &View) -> Next {
@@ -23,10 +23,12 @@ pub(super) fn unmade(view: &View) -> Next {
     })
 }
 
+fn too_small(view: &View) -> Option<&Claim> {
+    view.claims.iter().find(|claim| claim.asked < view.size && !claim.terminating)
+}
+
 pub(super) fn grow(view: &View) -> Next {
-    let Some(claim) = view.claims.iter().find(|claim| claim.asked < view.size && !claim.terminating) else {
-        return Next::Done;
-    };
+    let Some(claim) = too_small(view) else { return Next::Done };
     match class_allows_expansion(claim) {
         Ok(()) => Next::Step(Step::Expand { ordinal: claim.ordinal }),
         Err(refusal) => {
@@ -37,7 +39,7 @@ pub(super) fn grow(view: &View) -> Next {
 
 /// What the StatefulSet says of volumes to come.
 pub(super) fn template(view: &View) -> Next {
-    if view.claims.iter().any(|claim| claim.asked < view.size && !claim.terminating) || !view.set_differs() {
+    if too_small(view).is_some() || !view.set_differs() {
         return Next::Done;
     }
     match volumes_never_shrink(view) {
