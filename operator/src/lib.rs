@@ -18,6 +18,7 @@ pub mod controller;
 pub mod crd;
 pub mod events;
 pub mod first;
+pub mod given;
 pub mod health;
 pub mod keep;
 pub mod lease;

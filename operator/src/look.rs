@@ -9,8 +9,10 @@ use kube::ResourceExt;
 use roadstead::metrics::sum_of;
 use serde_json::Value;
 
+use crate::build::Keys;
 use crate::crd::Registry;
 use crate::crd::index::{FeatureLevel, Volume};
+use crate::given::{self, Given, Purpose};
 use crate::names::{Component, LEFT, Names, TEMPLATE};
 use crate::object::text_of;
 use crate::observe::{Class, Observed, ordinal, unschedulable};
@@ -153,18 +155,25 @@ pub fn set_volume(set: &Value) -> Option<Volume> {
     Some(Volume { size, storage_class_name: class.map(str::to_owned) })
 }
 
-/// A sum of what a Registry's Secret says of the bucket, by which it is seen that it says something else.
-pub fn keys(registry: &Registry, observed: &Observed) -> Option<String> {
-    let credentials = registry.spec.storage.s3.as_ref()?.credentials.as_ref()?;
-    let data = observed.secrets.get(&credentials.secret_name)?.data.as_ref()?;
-    // Of this Registry: what two have in common is not for everybody to see.
-    let mut sum = registry.uid().unwrap_or_default().into_bytes();
-    for key in [&credentials.access_key_id_key, &credentials.secret_access_key_key] {
-        let value = &data.get(key)?.0;
-        sum.extend((value.len() as u64).to_le_bytes());
-        sum.extend(value);
-    }
-    Some(sum_of(&sum).chars().take(16).collect())
+/// Sums of what a Registry's Secrets say to pods that start, by which it is seen that they say something else.
+pub fn keys(registry: &Registry, observed: &Observed) -> Keys {
+    let sum = |purposes: &[Purpose]| -> Option<String> {
+        let given = given::secrets(&registry.spec);
+        let mut given = given.iter().filter(|given| purposes.contains(&given.purpose)).peekable();
+        given.peek()?;
+        // Of this Registry: what two have in common is not for everybody to see.
+        let mut sum = registry.uid().unwrap_or_default().into_bytes();
+        for Given { name, keys, .. } in given {
+            let data = observed.secrets.get(*name)?.data.as_ref()?;
+            for key in keys {
+                let value = &data.get(*key)?.0;
+                sum.extend((value.len() as u64).to_le_bytes());
+                sum.extend(value);
+            }
+        }
+        Some(sum_of(&sum).chars().take(16).collect())
+    };
+    Keys { index: sum(&[Purpose::Bucket]), clients: sum(&[Purpose::Bucket, Purpose::Directory, Purpose::Authority]) }
 }
 
 /// Whether a claim has no volume, and never had one.
@@ -251,14 +260,19 @@ mod tests {
             }))
             .unwrap()
         };
-        let sum = |uid: &str, id: &str, key: &str, resource_version: &str| {
+        let sums = |registry: &Registry, id: &str, key: &str, resource_version: &str| {
             let metadata = json!({ "name": "s3", "resourceVersion": resource_version });
             let mut secret: core::Secret = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
             let data = [("accessKeyId", id), ("secretAccessKey", key)];
             let data = data.map(|(name, value)| (name.to_owned(), ByteString(value.as_bytes().to_vec())));
             secret.data = Some(data.into());
             let observed = Observed { secrets: [("s3".to_owned(), secret)].into(), ..Observed::default() };
-            keys(&registry(uid), &observed).unwrap()
+            keys(registry, &observed)
+        };
+        let sum = |uid: &str, id: &str, key: &str, resource_version: &str| {
+            let keys = sums(&registry(uid), id, key, resource_version);
+            assert_eq!(keys.index, keys.clients, "there is no directory");
+            keys.index.unwrap()
         };
         let first = sum("u", "id", "key", "1");
         assert_eq!(first, sum("u", "id", "key", "2"), "what else changes of the Secret is nothing to the pods");
@@ -271,7 +285,16 @@ mod tests {
             assert_ne!(first, other, "{what}");
         }
         assert_eq!(first.len(), 16);
-        assert_eq!(keys(&registry("u"), &Observed::default()), None, "there is no such Secret");
+        // What a directory is asked with is nothing to the index.
+        let mut asks = registry("u");
+        asks.spec.access.ldap = serde_json::from_value(json!({
+            "url": "ldaps://a", "userBase": "b", "bindDn": "c", "bindPassword": { "secretName": "s3", "key": "secretAccessKey" },
+        }))
+        .unwrap();
+        let sums = sums(&asks, "id", "key", "1");
+        assert_eq!(sums.index.as_ref(), Some(&first));
+        assert!(sums.clients.is_some() && sums.clients != sums.index);
+        assert_eq!(keys(&registry("u"), &Observed::default()), Keys::default(), "there is no such Secret");
     }
 
     #[test]

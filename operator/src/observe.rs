@@ -21,6 +21,7 @@ use roadstead::index::peers::identity::Identity;
 use roadstead::index::peers::wire::NodeStatus;
 
 use crate::crd::Registry;
+use crate::given;
 use crate::names::{ADMIN, Component, MOST_NODES, Names, OF, PEERS};
 use crate::nodes::objects::Said;
 use crate::object::{KINDS, Kind, text_of};
@@ -140,9 +141,9 @@ pub async fn objects(client: &Client, registry: &Registry, optional: &Optional) 
         observed.secrets.insert(secret.name_any(), secret);
     }
     let spec = &registry.spec;
-    let credentials = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()).map(|given| &given.secret_name);
+    let given = given::secrets(spec);
     let of_cert_manager = spec.tls.cert_manager.is_some().then(|| names.tls());
-    for name in credentials.into_iter().chain(&spec.tls.secret_name).chain(&of_cert_manager) {
+    for name in given.iter().map(|given| given.name).chain(&of_cert_manager) {
         let secrets = Api::<Secret>::namespaced(client.clone(), &names.namespace);
         let secret = secrets.get_opt(name).await;
         let secret = secret.map_err(|source| ObserveError::Get { kind: "Secret", name: name.clone(), source })?;

@@ -8,9 +8,10 @@ use k8s_openapi::api::core::v1::{PodSecurityContext, SELinuxOptions, Secret, Sec
 use kube::ResourceExt;
 use roadstead::config::{check::check, load};
 
-use crate::build::is_ours;
+use crate::build::{is_ours, ldap_keys};
 use crate::crd::Registry;
 use crate::crd::pods::Pods;
+use crate::given::{self, Given, Purpose};
 use crate::names::{Component, Names, OF};
 
 /// Hosts by which a cloud or a cluster tells its secrets to whoever runs on it, and those that a pod's `/etc/hosts` has.
@@ -57,6 +58,7 @@ pub fn validate(registry: &Registry, secrets: &BTreeMap<String, Secret>) -> Vec<
     let mut problems = Vec::new();
     settings(registry, &mut problems);
     endpoint(registry, &mut problems);
+    directory(registry, &mut problems);
     references(registry, secrets, &mut problems);
     pods("spec.pods", &registry.spec.pods, &mut problems);
     pods("spec.index.pods", &registry.spec.index.pods, &mut problems);
@@ -100,6 +102,23 @@ fn endpoint(registry: &Registry, problems: &mut Vec<Problem>) {
                 "{host} is an address of the machine or of the cluster itself, where credentials are told"
             ));
         }
+    }
+}
+
+fn directory(registry: &Registry, problems: &mut Vec<Problem>) {
+    let Some(ldap) = &registry.spec.access.ldap else { return };
+    let is_forbidden = host(&ldap.url).is_none_or(|host| is_forbidden_host(&host));
+    if is_forbidden {
+        let message = "spec.access.ldap.url: it is an address of the machine or of the cluster itself, or none that everybody reads in the same way: name the directory";
+        problems.push(Problem { reason: "ForbiddenEndpoint", message: message.into() });
+    }
+    let mut say = |message: String| problems.push(Problem { reason: "InvalidSettings", message });
+    let mut set: Vec<_> = ldap_keys(ldap).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    // What it is does not matter here.
+    set.extend(ldap.bind_password.iter().map(|_| "access.ldap.bind_password=x".to_owned()));
+    match load::load(&load::Sources { set, ..load::Sources::default() }) {
+        Ok(config) => check(&config).into_iter().for_each(|problem| say(format!("spec.access.ldap: {problem}"))),
+        Err(error) => say(error.at("spec.access.ldap").to_string()),
     }
 }
 
@@ -168,16 +187,8 @@ fn within(six: Ipv6Addr) -> Option<Ipv4Addr> {
 
 fn references(registry: &Registry, secrets: &BTreeMap<String, Secret>, problems: &mut Vec<Problem>) {
     let spec = &registry.spec;
-    let mut wanted: Vec<(&str, &String, Vec<&str>)> = Vec::new();
-    if let Some(credentials) = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()) {
-        let keys = vec![credentials.access_key_id_key.as_str(), credentials.secret_access_key_key.as_str()];
-        wanted.push(("spec.storage.s3.credentials", &credentials.secret_name, keys));
-    }
-    if let Some(name) = &spec.tls.secret_name {
-        wanted.push(("spec.tls.secretName", name, vec!["tls.crt", "tls.key"]));
-    }
     let names = Names::of(registry);
-    for (field, name, keys) in wanted {
+    for Given { purpose, field, name, keys } in given::secrets(spec) {
         let Some(secret) = secrets.get(name) else {
             let message = format!("{field}: there is no Secret {name} in the namespace {}", names.namespace);
             problems.push(Problem { reason: "SecretMissing", message });
@@ -191,10 +202,11 @@ fn references(registry: &Registry, secrets: &BTreeMap<String, Secret>, problems:
             names.peers(Component::Index),
             names.peers(Component::Registry),
         ];
-        // An access key is told to the endpoint, and a key of a certificate is nothing for it.
+        // An access key is told to the endpoint, a password to the directory, and a key of a certificate is nothing for them.
         // The operator, or cert-manager, writes the certificate of clients into the Secret of this name.
         let is_written = *name == names.tls() && spec.tls.secret_name.as_ref() != Some(name);
-        let is_foreign = FOREIGN_SECRETS.contains(&kind) || (kind == CERTIFICATE && !keys.contains(&"tls.key"));
+        let is_foreign = FOREIGN_SECRETS.contains(&kind)
+            || (kind == CERTIFICATE && !matches!(purpose, Purpose::Certificate | Purpose::Authority));
         if is_foreign || is_written || is_own.contains(name) || secret.labels().contains_key(OF) {
             let message = format!(
                 "{field}: the Secret {name} is for something else ({}): make one of its own",

@@ -19,16 +19,19 @@ pub mod tls;
 pub mod watch;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config;
 
 /// What a handler is told of the connection that a request came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     pub peer: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// The name in the certificate that the client has shown.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// The most bytes of a request line with all headers; more is answered 431.

@@ -1,5 +1,5 @@
 # Sourced by each client's file. The runner gives: HOST and TLS_HOST (address:port of a registry over HTTP and of one
-# over TLS), CA (the file of the certificate authority of the second), IMAGES (a directory of OCI layouts), TOOLS (the
+# over TLS), CERT, KEY and CA (files: the certificate of the second, its key, and the authority of both), IMAGES (a directory of OCI layouts), TOOLS (the
 # directory of the programs), PID (the process of the first registry).
 
 set -uo pipefail

@@ -28,7 +28,7 @@ func (v *Verdict) add(other Verdict) {
 }
 
 // check looks at the history of each key by itself. What is wrong is drawn and written into the directory.
-func check(history []Operation, patience time.Duration, directory string) Verdict {
+func check(model porcupine.Model, history []Operation, patience time.Duration, directory string) Verdict {
 	verdict := Verdict{Operations: len(history)}
 	byKey := map[string][]Operation{}
 	for _, operation := range history {
@@ -41,12 +41,12 @@ func check(history []Operation, patience time.Duration, directory string) Verdic
 	sort.Strings(keys)
 	for _, key := range keys {
 		verdict.Keys++
-		result, info := porcupine.CheckOperationsVerbose(tag, prepare(byKey[key]), patience)
+		result, info := porcupine.CheckOperationsVerbose(model, prepare(byKey[key]), patience)
 		switch result {
 		case porcupine.Unknown:
 			verdict.Undecided = append(verdict.Undecided, key)
 		case porcupine.Illegal:
-			verdict.Violations = append(verdict.Violations, show(key, byKey[key], info, directory))
+			verdict.Violations = append(verdict.Violations, show(model, key, byKey[key], info, directory))
 		}
 	}
 	return verdict
@@ -70,11 +70,11 @@ func prepare(history []Operation) []porcupine.Operation {
 }
 
 // show writes the picture and the history of a key that is not linearizable, and says where they are.
-func show(key string, history []Operation, info porcupine.LinearizationInfo, directory string) string {
+func show(model porcupine.Model, key string, history []Operation, info porcupine.LinearizationInfo, directory string) string {
 	name := filepath.Join(directory, "violation-"+strings.NewReplacer("/", "-", ":", "-").Replace(key))
 	err := os.MkdirAll(directory, 0o755)
 	if err == nil {
-		err = porcupine.VisualizePath(tag, info, name+".html")
+		err = porcupine.VisualizePath(model, info, name+".html")
 	}
 	if err == nil {
 		err = writeHistory(name+".jsonl", history)

@@ -58,7 +58,7 @@ func TestHistoriesThatCouldHaveHappenedPass(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if verdict := check(history, time.Minute, t.TempDir()); len(verdict.Violations)+len(verdict.Undecided) > 0 {
+			if verdict := check(tag, history, time.Minute, t.TempDir()); len(verdict.Violations)+len(verdict.Undecided) > 0 {
 				t.Fatalf("refused: %+v", verdict)
 			}
 		})
@@ -97,7 +97,7 @@ func TestHistoriesThatCannotHaveHappenedAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			directory := t.TempDir()
-			verdict := check(history, time.Minute, directory)
+			verdict := check(tag, history, time.Minute, directory)
 			if len(verdict.Violations) != 1 {
 				t.Fatalf("not refused: %+v", verdict)
 			}
@@ -105,7 +105,7 @@ func TestHistoriesThatCannotHaveHappenedAreRefused(t *testing.T) {
 				t.Fatalf("no picture: %v", err)
 			}
 			again, err := readHistory(filepath.Join(directory, "violation-k.jsonl"))
-			if err != nil || len(check(again, time.Minute, t.TempDir()).Violations) != 1 {
+			if err != nil || len(check(tag, again, time.Minute, t.TempDir()).Violations) != 1 {
 				t.Fatalf("the written history is not the same: %v", err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestOneWrongKeyAmongManyIsFound(t *testing.T) {
 			}
 		}
 	}
-	verdict := check(history, time.Minute, t.TempDir())
+	verdict := check(tag, history, time.Minute, t.TempDir())
 	if len(verdict.Violations) != 1 || verdict.Keys != 20 || verdict.Operations != 2000 {
 		t.Fatalf("%+v", verdict)
 	}

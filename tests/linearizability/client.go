@@ -28,18 +28,25 @@ var errNotSent = errors.New("the request was not sent")
 
 // Client talks to one registry process.
 type Client struct {
-	Name string
-	url  string
-	http *http.Client
+	Name          string
+	url           string
+	authorization string // of every request that brings none of its own
+	http          *http.Client
 }
 
 func newClient(name, url string) *Client {
-	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		MaxIdleConnsPerHost: 64,
-		DisableCompression:  true,
-	}
-	return &Client{Name: name, url: url, http: &http.Client{Transport: transport, Timeout: patience}}
+	return &Client{Name: name, url: url, http: newConnections(&net.Dialer{Timeout: 2 * time.Second})}
+}
+
+func newConnections(dialer *net.Dialer) *http.Client {
+	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true}
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// from is a client of the same process that connects from another address, and is nobody until it says who it is.
+func (c *Client) from(source net.IP) *Client {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: source}}
+	return &Client{Name: c.Name, url: c.url, http: newConnections(dialer)}
 }
 
 // answer is a whole response.
@@ -60,6 +67,9 @@ func (c *Client) call(ctx context.Context, method, path string, header map[strin
 	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
+	}
+	if c.authorization != "" {
+		request.Header.Set("Authorization", c.authorization)
 	}
 	for name, value := range header {
 		request.Header.Set(name, value)

@@ -28,6 +28,16 @@ func (c *counts) of(name string) int {
 	return c.byName[name]
 }
 
+func (c *counts) total() int {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	total := 0
+	for _, count := range c.byName {
+		total += count
+	}
+	return total
+}
+
 func (c *counts) String() string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

@@ -23,17 +23,31 @@ func (h *History) add(o Operation) {
 	h.byKey[o.Key] = append(h.byKey[o.Key], o)
 }
 
+// of returns the operations of some keys in the order of their calls.
+func (h *History) of(keys []string) []Operation {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.sorted(keys)
+}
+
 // take removes the operations of some keys and returns them in the order of their calls.
 func (h *History) take(keys []string) []Operation {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	var taken []Operation
+	taken := h.sorted(keys)
 	for _, key := range keys {
-		taken = append(taken, h.byKey[key]...)
 		delete(h.byKey, key)
 	}
-	sort.Slice(taken, func(a, b int) bool { return taken[a].Call < taken[b].Call })
 	return taken
+}
+
+func (h *History) sorted(keys []string) []Operation {
+	var found []Operation
+	for _, key := range keys {
+		found = append(found, h.byKey[key]...)
+	}
+	sort.Slice(found, func(a, b int) bool { return found[a].Call < found[b].Call })
+	return found
 }
 
 // writeHistory appends operations to a file, one JSON object a line.

@@ -17,6 +17,7 @@ import (
 
 var modes = map[string]func(*Run) error{
 	"tags":           runTags,
+	"passwords":      runPasswords,
 	"read-your-push": runReadYourPush,
 	"two-writers":    runTwoWriters,
 	"leader-kill":    runLeaderKill,
@@ -24,7 +25,7 @@ var modes = map[string]func(*Run) error{
 }
 
 func main() {
-	names := flag.String("mode", "tags", "what to do, with commas between: tags, read-your-push, two-writers, leader-kill, reclaim")
+	names := flag.String("mode", "tags", "what to do, with commas between: tags, passwords, read-your-push, two-writers, leader-kill, reclaim")
 	long := flag.Bool("long", false, "the long form")
 	single := flag.Bool("single", false, "one process instead of a cluster: the baseline")
 	binary := flag.String("binary", "", "the roadstead to run")
@@ -37,7 +38,7 @@ func main() {
 	images := flag.Int64("images", -1, "of read-your-push at least, instead of the form's")
 	nodes := flag.Int("nodes", 0, "index nodes, instead of the form's")
 	registries := flag.Int("registries", 0, "registry processes, instead of the form's")
-	expected := flag.Duration("expect-violation", 0, "pass only if a violation of the mode tags is found within this time")
+	expected := flag.Duration("expect-violation", 0, "pass only if a violation of the mode tags or passwords is found within this time")
 	keep := flag.Bool("keep", false, "keep the files of the cluster")
 	flag.Parse()
 
@@ -45,7 +46,7 @@ func main() {
 	if *long {
 		form = longForm
 	}
-	for _, schedule := range []*Schedule{&form.tags, &form.push} {
+	for _, schedule := range []*Schedule{&form.tags, &form.passwords, &form.push} {
 		if *duration > 0 {
 			schedule.Duration = *duration
 		}
@@ -64,6 +65,7 @@ func main() {
 	}
 	if *expected > 0 {
 		form.tags.Duration, form.tags.Firings, form.epoch = *expected, 0, 10*time.Second
+		form.passwords.Duration, form.passwords.Firings = *expected, 0
 	}
 	run := &Run{form: form, root: absolute(*root), binary: absolute(*binary), results: absolute(*results), seed: *seed, single: *single, out: os.Stdout}
 	if *only != "" {

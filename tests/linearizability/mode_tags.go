@@ -90,7 +90,7 @@ func (t *Tags) finish(keys []Key) {
 	if err := writeHistory(filepath.Join(t.run.results, "history.jsonl"), history); err != nil {
 		fmt.Fprintf(t.run.out, "the history is not written: %v\n", err)
 	}
-	verdict := check(history, checkPatience, t.run.results)
+	verdict := check(tag, history, checkPatience, t.run.results)
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.verdict.add(verdict)

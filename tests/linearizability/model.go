@@ -62,3 +62,31 @@ func (o Operation) effect(state string) string {
 	}
 	return o.Value // of a DELETE it is empty
 }
+
+// password is the model of the password of one account: a register. Its state is the password, or the empty string
+// before the account is made. A right try says what the password is, a wrong one only what it is not. A user who changes
+// his own (Expected is what he came with) does both: his change happens only if that is the password then.
+var password = porcupine.Model{
+	Init: func() interface{} { return "" },
+	Step: func(state, input, _ interface{}) (bool, interface{}) {
+		o := input.(Operation)
+		mayChange := o.Expected == "" || state == o.Expected
+		switch {
+		case o.Kind == Change && o.Outcome == Done:
+			return mayChange, o.Value
+		case o.Kind == Change && o.Outcome == Wrong:
+			return !mayChange, state
+		case o.Kind == Change && o.Outcome == Unknown && mayChange:
+			return true, o.Value
+		case o.Kind == Change && o.Outcome == Unknown:
+			return true, state
+		case o.Kind == Try && o.Outcome == Done:
+			return state == o.Value, state
+		case o.Kind == Try && o.Outcome == Wrong:
+			return state != o.Value, state
+		}
+		return false, state
+	},
+	DescribeOperation: func(input, _ interface{}) string { return input.(Operation).String() },
+	DescribeState:     func(state interface{}) string { return state.(string) },
+}

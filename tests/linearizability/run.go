@@ -19,6 +19,8 @@ type Form struct {
 	epoch             time.Duration
 	tags              Schedule
 	push              Schedule
+	passwords         Schedule
+	accounts          int // of an epoch of passwords
 	pushers           int // of read-your-push, at once
 	kills             int // of leader-kill
 	writers, perNode  int // of two-writers
@@ -35,7 +37,12 @@ var shortForm = Form{
 		Duration: 20 * time.Second, Firings: 0, Useful: 300, Calm: time.Second, Floor: 1, Recovery: 30 * time.Second,
 		Pause: [2]time.Duration{time.Second, 3 * time.Second}, Down: time.Second,
 	},
-	pushers: 6, kills: 5, writers: 2, perNode: 200, reclaim: 15 * time.Second,
+	passwords: Schedule{
+		Duration: 30 * time.Second, Firings: 0, Useful: 200, Calm: time.Second, Floor: 1, Recovery: 30 * time.Second,
+		Pause: [2]time.Duration{time.Second, 3 * time.Second}, Down: time.Second,
+	},
+	accounts: 6,
+	pushers:  6, kills: 5, writers: 2, perNode: 200, reclaim: 15 * time.Second,
 }
 
 var longForm = Form{
@@ -48,7 +55,12 @@ var longForm = Form{
 		Duration: 10 * time.Minute, Firings: 5, Useful: 100_000, Calm: 5 * time.Second, Floor: 1, Recovery: time.Minute,
 		Pause: [2]time.Duration{time.Second, 30 * time.Second}, Down: 5 * time.Second,
 	},
-	pushers: 24, kills: 100, writers: 3, perNode: 1000, reclaim: 30 * time.Minute,
+	passwords: Schedule{
+		Duration: 20 * time.Minute, Firings: 5, Useful: 10_000, Calm: 5 * time.Second, Floor: 1, Recovery: time.Minute,
+		Pause: [2]time.Duration{time.Second, 30 * time.Second}, Down: 5 * time.Second,
+	},
+	accounts: 20,
+	pushers:  24, kills: 100, writers: 3, perNode: 1000, reclaim: 30 * time.Minute,
 }
 
 // Run is one run of one mode.
@@ -84,6 +96,15 @@ func (r *Run) random(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(r.
 // cluster makes and starts a new cluster, and waits until its repositories have what small manifests refer to.
 // down stops it, whether it has started or not.
 func (r *Run) cluster(settings ...string) (*Cluster, error) {
+	cluster, err := r.begin(settings...)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, cluster.prepare()
+}
+
+// begin makes and starts a new cluster in which nothing is yet.
+func (r *Run) begin(settings ...string) (*Cluster, error) {
 	r.made++
 	directory := filepath.Join(r.scratch, fmt.Sprintf("cluster-%d", r.made))
 	if err := os.MkdirAll(directory, 0o755); err != nil {
@@ -99,17 +120,7 @@ func (r *Run) cluster(settings ...string) (*Cluster, error) {
 	r.mutex.Lock()
 	r.current = cluster
 	r.mutex.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, repository := range repositories {
-		if err := cluster.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
-			return nil, fmt.Errorf("the cluster takes no blobs: %w", err)
-		}
-	}
-	return cluster, nil
+	return cluster, err
 }
 
 // maltreat runs a schedule against the cluster.

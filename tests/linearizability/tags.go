@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // emptyConfig is the config of all manifests of the tag load; it is pushed before the load begins.
@@ -15,6 +16,18 @@ func smallManifest(number int64) []byte {
 	return []byte(fmt.Sprintf(
 		`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[],"annotations":{"number":"%d"}}`,
 		manifestType, configType, digestOf(emptyConfig), len(emptyConfig), number))
+}
+
+// prepare pushes what small manifests refer to.
+func (c *Cluster) prepare() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, repository := range repositories {
+		if err := c.Clients[0].pushBlob(ctx, repository, emptyConfig); err != nil {
+			return fmt.Errorf("the cluster takes no blobs: %w", err)
+		}
+	}
+	return nil
 }
 
 // Key is a tag of a repository.

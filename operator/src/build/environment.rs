@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 
 use super::Of;
+use crate::crd::identities::Ldap;
 use crate::names::{ADMIN, CLIENTS, Component, PEERS};
 
 pub(super) const DATA: &str = "/var/lib/roadstead";
 pub(super) const PEERS_DIR: &str = "/etc/roadstead/peers";
+pub(super) const DIRECTORY_DIR: &str = "/etc/roadstead/directory";
 pub(super) const TLS_DIR: &str = "/etc/roadstead/tls";
 
 /// Whether the operator sets a key of the configuration itself, so that `settings` may not.
@@ -47,6 +49,15 @@ pub(super) fn build(of: &Of<'_>, component: Component) -> Vec<Value> {
         set("tls.certificate", &format!("{TLS_DIR}/tls.crt"));
         set("tls.key", &format!("{TLS_DIR}/tls.key"));
         set("access.anonymous", spec.access.anonymous.word());
+        for (key, value) in spec.access.ldap.iter().flat_map(|ldap| ldap_keys(ldap)) {
+            set(key, &plain(&value));
+        }
+        if let Some(kubernetes) = &spec.access.kubernetes {
+            set("access.kubernetes.audience", &plain(kubernetes.audience.as_ref().unwrap_or(&spec.hostname)));
+            if kubernetes.rbac {
+                set("access.kubernetes.rbac_namespace", &of.names.namespace);
+            }
+        }
     }
     if component != Component::All {
         set("cluster.index", &of.names.all_nodes().join(","));
@@ -74,16 +85,38 @@ pub(super) fn build(of: &Of<'_>, component: Component) -> Vec<Value> {
     for (key, value) in &spec.settings {
         set(key, &plain(value));
     }
-    if let Some(credentials) = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()) {
-        for (key, field) in [
-            ("storage.s3.access_key_id", &credentials.access_key_id_key),
-            ("storage.s3.secret_access_key", &credentials.secret_access_key_key),
-        ] {
-            let from = json!({ "secretKeyRef": { "name": credentials.secret_name, "key": field } });
-            variables.push(json!({ "name": variable(key), "valueFrom": from }));
-        }
+    let mut from = |key: &str, secret: &String, field: &String| {
+        let from = json!({ "secretKeyRef": { "name": secret, "key": field } });
+        variables.push(json!({ "name": variable(key), "valueFrom": from }));
+    };
+    if let Some(given) = spec.storage.s3.as_ref().and_then(|s3| s3.credentials.as_ref()) {
+        from("storage.s3.access_key_id", &given.secret_name, &given.access_key_id_key);
+        from("storage.s3.secret_access_key", &given.secret_name, &given.secret_access_key_key);
+    }
+    let of_clients = spec.access.ldap.as_ref().filter(|_| component != Component::Index);
+    if let Some(password) = of_clients.and_then(|ldap| ldap.bind_password.as_ref()) {
+        from("access.ldap.bind_password", &password.secret_name, &password.key);
     }
     variables
+}
+
+/// What a Registry says of a directory, but for the password, as keys of the configuration.
+pub fn ldap_keys(ldap: &Ldap) -> Vec<(&'static str, String)> {
+    let word = |is: bool| is.then(|| "true".to_owned());
+    let keys = [
+        ("access.ldap.url", Some(ldap.url.clone())),
+        ("access.ldap.start_tls", word(ldap.start_tls)),
+        ("access.ldap.ca", ldap.ca_secret_name.as_ref().map(|_| format!("{DIRECTORY_DIR}/ca.crt"))),
+        ("access.ldap.bind_dn", ldap.bind_dn.clone()),
+        ("access.ldap.user_base", Some(ldap.user_base.clone())),
+        ("access.ldap.user_filter", ldap.user_filter.clone()),
+        ("access.ldap.name_attribute", ldap.name_attribute.clone()),
+        ("access.ldap.group_base", ldap.group_base.clone()),
+        ("access.ldap.group_filter", ldap.group_filter.clone()),
+        ("access.ldap.group_attribute", ldap.group_attribute.clone()),
+        ("access.ldap.owns_names", word(ldap.owns_names)),
+    ];
+    keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// A dollar in what a user wrote would name another variable.

@@ -18,7 +18,7 @@ mod single;
 mod tests;
 mod trust;
 
-pub use environment::is_ours;
+pub use environment::{is_ours, ldap_keys};
 pub use pods::template_of;
 
 use serde_json::{Value, json};
@@ -90,8 +90,7 @@ pub struct Decided {
     pub clients_trust: Option<String>,
     /// The volumes of the StatefulSet that is there: what it says of them cannot be changed in place.
     pub set_volume: Option<Volume>,
-    /// A sum of the keys to the bucket. Pods read them when they start, so that others make other pods.
-    pub keys: Option<String>,
+    pub keys: Keys,
     /// Before its index has begun, a registry needs no pods that serve clients.
     pub is_begun: bool,
     /// The index begins from what is in the bucket. One that volumes bring goes on with what is on them, whatever the
@@ -99,10 +98,24 @@ pub struct Decided {
     pub restores: bool,
 }
 
+/// Sums of what Secrets say to pods that start, so that something else makes other pods; none: they are told nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    pub index: Option<String>,
+    /// To those that serve clients.
+    pub clients: Option<String>,
+}
+
+impl Keys {
+    fn of(&self, component: Component) -> Option<&str> {
+        if component == Component::Index { self.index.as_deref() } else { self.clients.as_deref() }
+    }
+}
+
 /// Everything of a registry but its Secrets.
 pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> Vec<Object> {
     let names = Names::of(registry);
-    let of = Of { registry, names: &names, around, keys: decided.keys.as_deref() };
+    let of = Of { registry, names: &names, around, keys: &decided.keys };
     let mut values = Vec::new();
     values.extend(accounts::build(&of));
     values.extend(network_policy::build(&of));
@@ -123,7 +136,7 @@ pub fn build(registry: &Registry, around: &Surroundings, decided: &Decided) -> V
 
 /// The StatefulSet of the index alone: what its pods are to be like is known before what else there is to be.
 pub fn index_set(registry: &Registry, around: &Surroundings, decided: &Decided) -> Object {
-    let of = Of { registry, names: &Names::of(registry), around, keys: decided.keys.as_deref() };
+    let of = Of { registry, names: &Names::of(registry), around, keys: &decided.keys };
     Object::new(index::build(&of, decided))
 }
 
@@ -133,7 +146,7 @@ struct Of<'a> {
     registry: &'a Registry,
     names: &'a Names,
     around: &'a Surroundings,
-    keys: Option<&'a str>,
+    keys: &'a Keys,
 }
 
 impl Of<'_> {

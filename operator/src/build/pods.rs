@@ -4,7 +4,7 @@ use roadstead::metrics::sum_of;
 use serde_json::{Value, json};
 
 use super::Of;
-use super::environment::{self, DATA, PEERS_DIR, TLS_DIR};
+use super::environment::{self, DATA, DIRECTORY_DIR, PEERS_DIR, TLS_DIR};
 use crate::crd::pods::Pods;
 use crate::names::{ADMIN, CLIENTS, Component, KEYS, PEERS, TEMPLATE};
 
@@ -24,7 +24,7 @@ pub(super) fn template(of: &Of<'_>, component: Component) -> Value {
     labels.extend(of.names.labels());
     labels.extend(selector);
     let mut template = json!({ "metadata": { "labels": labels, "annotations": pods.annotations }, "spec": spec });
-    if let Some(keys) = of.keys {
+    if let Some(keys) = of.keys.of(component) {
         template["metadata"]["annotations"][KEYS] = json!(keys);
     }
     template["metadata"]["annotations"][TEMPLATE] = json!(hash(&template));
@@ -49,8 +49,8 @@ fn spec(
 ) -> Value {
     let mut spec = json!({
         "serviceAccountName": of.names.workload(component),
-        // The processes do not speak to the API server.
-        "automountServiceAccountToken": false,
+        // The processes do not speak to the API server, unless it is to say who clients are.
+        "automountServiceAccountToken": component != Component::Index && of.registry.spec.access.kubernetes.is_some(),
         // Variables about other Services would be taken for configuration.
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE,
@@ -115,6 +115,9 @@ fn container(of: &Of<'_>, component: Component, pods: &Pods) -> Value {
     } else {
         ports.push(port("clients", CLIENTS));
         mounts.push(json!({ "name": "tls", "mountPath": TLS_DIR, "readOnly": true }));
+        if of.directory_ca().is_some() {
+            mounts.push(json!({ "name": "directory", "mountPath": DIRECTORY_DIR, "readOnly": true }));
+        }
     }
     if component != Component::All {
         mounts.push(json!({ "name": "peers", "mountPath": PEERS_DIR, "readOnly": true }));
@@ -160,6 +163,12 @@ fn volumes(of: &Of<'_>, component: Component) -> Vec<Value> {
     }
     if component != Component::Index {
         volumes.push(secret("tls", of.names.tls_of(of.registry)));
+        if let Some(name) = of.directory_ca() {
+            let mut volume = secret("directory", name.clone());
+            // Whatever else is in it is not for the pods.
+            volume["secret"]["items"] = json!([{ "key": "ca.crt", "path": "ca.crt" }]);
+            volumes.push(volume);
+        }
     }
     if component != Component::All {
         volumes.push(secret("peers", of.names.peers(component)));
@@ -179,6 +188,10 @@ fn laid_over<T: serde::Serialize>(ours: Value, theirs: Option<&T>) -> Value {
 }
 
 impl Of<'_> {
+    fn directory_ca(&self) -> Option<&String> {
+        self.registry.spec.access.ldap.as_ref()?.ca_secret_name.as_ref()
+    }
+
     fn pods(&self, component: Component) -> &Pods {
         match component {
             Component::Index => &self.registry.spec.index.pods,

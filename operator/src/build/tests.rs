@@ -88,7 +88,11 @@ fn everything() -> Registry {
             "ingress": { "className": "nginx", "annotations": { "nginx.ingress.kubernetes.io/backend-protocol": "HTTPS" } },
             "gateway": { "parentRefs": [{ "name": "public", "namespace": "gateways", "sectionName": "https" }] },
         },
-        "access": { "anonymous": "Nothing" },
+        "access": { "anonymous": "Nothing", "kubernetes": { "audience": "registry", "rbac": true }, "ldap": {
+            "url": "ldap://directory.example.com", "startTls": true, "caSecretName": "directory",
+            "bindDn": "cn=reader,dc=example,dc=com", "bindPassword": { "secretName": "directory" }, "ownsNames": true,
+            "userBase": "ou=people,dc=example,dc=com", "userFilter": "(&(objectClass=person)(uid={user}))", "nameAttribute": "mail",
+            "groupBase": "ou=groups,dc=example,dc=com", "groupFilter": "(memberUid={user})", "groupAttribute": "name" } },
         "pods": pods,
         "settings": { "server.max_connections": "500", "blobs.public_endpoint": "https://a$(B)$c" },
     }))
@@ -110,7 +114,7 @@ fn decided(registry: &Registry) -> Decided {
         index_pods: registry.spec.index.replicas as u32,
         clients_trust: Some("the authorities that clients are to trust\n".into()),
         set_volume: None,
-        keys: None,
+        keys: Keys::default(),
         is_begun: true,
         restores: false,
     }
@@ -304,7 +308,8 @@ fn made_from(registry: &Registry) -> String {
 #[test]
 fn other_keys_to_the_bucket_make_other_pods() {
     let with = |keys: Option<&str>| {
-        let decided = Decided { keys: keys.map(str::to_owned), ..decided(&s3()) };
+        let keys = Keys { index: keys.map(str::to_owned), clients: keys.map(str::to_owned) };
+        let decided = Decided { keys, ..decided(&s3()) };
         let objects = build(&s3(), &around(), &decided);
         let pods = objects.iter().filter(|object| matches!(object.kind.kind, "StatefulSet" | "Deployment"));
         pods.map(|object| template_of(&object.value).unwrap().to_owned()).collect::<Vec<_>>()

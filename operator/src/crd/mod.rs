@@ -9,6 +9,7 @@ use kube::CustomResourceExt;
 pub mod access;
 pub mod backup;
 pub mod exposure;
+pub mod identities;
 pub mod index;
 pub mod nodes;
 pub mod pods;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exposure::Exposure;
+use super::identities::{Kubernetes, Ldap};
 use super::index::{Index, Volume};
 use super::nodes::Nodes;
 use super::pods::Pods;
@@ -143,6 +144,12 @@ pub struct Access {
     /// What anyone may do who reaches the registry; each word includes those before it.
     #[serde(default)]
     pub anonymous: Anonymous,
+    /// Tokens of the cluster's ServiceAccounts make known whose they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+    /// People log in with their names and passwords of a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ldap: Option<Box<Ldap>>,
 }
 
 /// What anyone may do.

@@ -192,6 +192,48 @@ fn secrets_of_ones_own_are_good() {
     assert_good(&registry, &[("s", secret("kubernetes.io/basic-auth", &[], &["username", "password"]))]);
 }
 
+fn with_directory(change: &Value) -> Registry {
+    let mut ldap = json!({
+        "url": "ldaps://ldap.example.com", "userBase": "dc=example,dc=com", "bindDn": "cn=reader",
+        "bindPassword": { "secretName": "s" }, "caSecretName": "ca",
+    });
+    ldap.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    registry(json!({ "access": { "ldap": ldap } }))
+}
+
+#[test]
+fn a_directory_is_one_that_can_be_asked_and_is_nobodys_secret_address() {
+    let password = || ("s", secret("Opaque", &[], &["password"]));
+    let authority = |kind: &str| ("ca", secret(kind, &[], &["ca.crt", "tls.crt", "tls.key"]));
+    for kind in ["Opaque", "kubernetes.io/tls"] {
+        assert_good(&with_directory(&json!({})), &[password(), authority(kind)]);
+    }
+    for url in ["ldaps://169.254.169.254", "ldaps://kubernetes.default.svc:443", "ldaps://localhost", "ldaps://0x7f.1"]
+    {
+        let registry = with_directory(&json!({ "url": url }));
+        assert_refused(&registry, &[password(), authority("Opaque")], "ForbiddenEndpoint", "spec.access.ldap.url");
+    }
+    for (change, said) in [
+        (json!({ "userFilter": "(uid=alice)" }), "spec.access.ldap: access.ldap.user_filter"),
+        (json!({ "groupFilter": "(((" }), "spec.access.ldap: access.ldap.group_filter"),
+        (json!({ "nameAttribute": "a b" }), "spec.access.ldap: access.ldap.name_attribute"),
+    ] {
+        let registry = with_directory(&change);
+        assert_refused(&registry, &[password(), authority("Opaque")], "InvalidSettings", said);
+    }
+    let good = with_directory(&json!({}));
+    assert_refused(
+        &good,
+        &[authority("Opaque")],
+        "SecretMissing",
+        "spec.access.ldap.bindPassword: there is no Secret s",
+    );
+    assert_refused(&good, &[password()], "SecretMissing", "spec.access.ldap.caSecretName: there is no Secret ca");
+    // It would go to the directory, which may be anybody's.
+    let token = ("s", secret("kubernetes.io/service-account-token", &[], &["password"]));
+    assert_refused(&good, &[token, authority("Opaque")], "ForeignSecret", "spec.access.ldap.bindPassword");
+}
+
 #[test]
 fn a_secret_that_is_not_there_or_lacks_a_key_is_named() {
     let missing = "SecretMissing";

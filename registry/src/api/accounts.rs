@@ -8,7 +8,9 @@ use super::{Answer, By, Desk, bad, done, json as reply, missing};
 use crate::auth::secret::{PasswordHash, SecretError, TokenText};
 use crate::date;
 use crate::error::ApiError;
-use crate::index::access::{AccessChange, AccountView, Ends, GetAccount, Kind, ListAccounts, PutAccount};
+use crate::index::access::{
+    AccessChange, AccountView, Ends, GetAccount, GetCredentials, Kind, ListAccounts, PutAccount,
+};
 
 /// How long the token for the first administrator is good.
 const OFFER: u64 = 24 * 3_600_000;
@@ -40,7 +42,7 @@ pub async fn offer_first(desk: Desk<'_>) -> Answer {
 #[utoipa::path(post, path = "/api/v1/first-administrator", request_body = TakeFirst, responses((status = 201, body = Account), (status = 404, description = "The token is not the one that was offered"), (status = 409, description = "There is an administrator")))]
 pub async fn take_first(desk: Desk<'_>, take: TakeFirst) -> Answer {
     let token = TokenText::parse(&take.token).ok_or_else(|| bad("this is not a token, or it was mistyped"))?;
-    let password = hash(take.password).await?;
+    let password = hash(take.password, None).await?;
     let change = AccessChange::TakeFirst { hash: token.hash(), name: take.name.clone(), password };
     // Whoever asks has no account yet: the token is what he has.
     desk.index.submit(None, crate::index::command::Command::Access(Box::new(change))).await?;
@@ -65,7 +67,7 @@ pub async fn list(desk: Desk<'_>, kind: Kind, last: Option<String>, limit: usize
 #[utoipa::path(post, path = "/api/v1/{kind}", request_body = NewAccount, responses((status = 201, body = Account), (status = 409, description = "The name is taken")))]
 pub async fn create(desk: Desk<'_>, kind: Kind, new: NewAccount) -> Answer {
     let password = match new.password {
-        Some(password) => Some(hash(password).await?),
+        Some(password) => Some(hash(password, None).await?),
         None => None,
     };
     let put = put(kind, &new.name, true, &new.change)?;
@@ -93,7 +95,9 @@ pub async fn delete(desk: Desk<'_>, kind: Kind, name: &str) -> Answer {
 
 #[utoipa::path(put, path = "/api/v1/users/{name}/password", request_body = NewPassword, responses((status = 204, description = "The old one is good for nothing any more")))]
 pub async fn set_password(desk: Desk<'_>, name: &str, new: NewPassword) -> Answer {
-    let password = Some(hash(new.password).await?);
+    let credentials = desk.index.query(GetCredentials { account: name.to_owned() }).await?;
+    let kept = credentials.and_then(|credentials| credentials.password);
+    let password = Some(hash(new.password, kept).await?);
     desk.change(AccessChange::SetPassword { account: name.to_owned(), password }).await?;
     done()
 }
@@ -128,9 +132,14 @@ fn put(kind: Kind, name: &str, is_new: bool, change: &ChangeAccountFields) -> Re
     })
 }
 
-/// Hashes a password away from the threads that serve connections.
-async fn hash(password: String) -> Result<PasswordHash, ApiError> {
-    let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password)).await;
+/// Hashes a password away from the threads that serve connections. The one that is kept stays what it is, so that who comes with it
+/// meanwhile is not refused although it was right all the time.
+async fn hash(password: String, kept: Option<PasswordHash>) -> Result<PasswordHash, ApiError> {
+    let hash = move || match kept {
+        Some(kept) if kept.is(&password) => Ok(kept),
+        _ => PasswordHash::new(&password),
+    };
+    let hashed = tokio::task::spawn_blocking(hash).await;
     match hashed {
         Ok(Ok(hash)) => Ok(hash),
         Ok(Err(error @ SecretError::Length)) => Err(bad(error.to_string())),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::auth::issuer::Issuer;
 use crate::auth::policy::{Grant, Policy, Role, Verb, Verbs};
 use crate::auth::quota::{Quota, SharesError};
 use crate::date;
@@ -175,6 +176,16 @@ pub struct NamedPolicy {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub policy: Policy,
+}
+
+/// An issuer under its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedIssuer {
+    pub name: String,
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub issuer: Issuer,
 }
 
 /// How much repositories may hold together.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod body;
 pub mod calls;
 pub mod groups;
+pub mod issuers;
 pub mod operation;
 pub mod policies;
 pub mod quotas;
@@ -19,13 +20,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::auth::caller::Denial;
+use crate::auth::caller::{By as Proven, Denial, Proof};
 use crate::auth::session::{Session, denied};
 use crate::config::Anonymous;
 use crate::error::{ApiError, Code};
-use crate::index::Index;
 use crate::index::access::{AccessChange, Asks};
-use crate::index::command::{Command, Outcome};
+use crate::index::command::{Command, Outcome, Refusal};
+use crate::index::{Index, IndexError};
 use operation::{Operation, Permission};
 
 /// What an operation gives: a status, and JSON; null for an answer without a body.
@@ -68,11 +69,26 @@ impl Desk<'_> {
                 return Err(denied(Denial::Unauthenticated).into());
             }
             Permission::Somebody => Asks::Nothing,
-            Permission::Keeper(account) => Asks::Keep((*account).to_owned()),
+            Permission::Holder(_) if !by_password(session) => {
+                return match session.authorize(Asks::Administrate, true).await {
+                    Err(IndexError::Refused { refusal: Refusal::Forbidden { denial: Denial::Denied }, .. }) => {
+                        Err(ApiError::new(StatusCode::FORBIDDEN, Code::Denied, BY_PASSWORD))
+                    }
+                    judged => Ok(judged.map(drop)?),
+                };
+            }
+            Permission::Keeper(account) | Permission::Holder(account) => Asks::Keep((*account).to_owned()),
             Permission::Administrator => Asks::Administrate,
         };
         Ok(session.authorize(asks, true).await.map(drop)?)
     }
+}
+
+const BY_PASSWORD: &str =
+    "only who logs in with the password, or an administrator, makes and deletes tokens and sets passwords";
+
+fn by_password(session: &Session) -> bool {
+    matches!(session.caller.proof, None | Some(Proof { by: Proven::Password(_), .. }))
 }
 
 /// Does what was asked.
@@ -98,6 +114,11 @@ pub async fn run(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer 
         Operation::GetPolicy { name } => policies::get(desk, name).await,
         Operation::PutPolicy { name } => policies::put(desk, name, read(body)?).await,
         Operation::DeletePolicy { name } => policies::delete(desk, name).await,
+        Operation::ListIssuers => issuers::list(desk).await,
+        Operation::GetIssuer { name } => issuers::get(desk, name).await,
+        Operation::PutIssuer { name } => issuers::put(desk, name, read(body)?).await,
+        Operation::DeleteIssuer { name } => issuers::delete(desk, name).await,
+        Operation::Login => issuers::login(desk).await,
         Operation::ListQuotas => quotas::list(desk).await,
         Operation::PutQuota { name } => quotas::put(desk, name, read(body)?).await,
         Operation::DeleteQuota { name } => quotas::delete(desk, name).await,

@@ -39,6 +39,11 @@ pub enum Operation {
     GetPolicy { name: String },
     PutPolicy { name: String },
     DeletePolicy { name: String },
+    ListIssuers,
+    GetIssuer { name: String },
+    PutIssuer { name: String },
+    DeleteIssuer { name: String },
+    Login,
     ListQuotas,
     PutQuota { name: String },
     DeleteQuota { name: String },
@@ -55,6 +60,9 @@ pub enum Permission<'a> {
     Somebody,
     /// To be the holder of this account, or an administrator.
     Keeper(&'a str),
+    /// The same, by the password: a token that was lost or that ends, or a job of somebody's, would make what does not end, and shut the
+    /// holder out.
+    Holder(&'a str),
     Administrator,
     /// To keep the machine, or to have an administrator's certificate.
     Machine,
@@ -90,6 +98,17 @@ impl Operation {
                     _ => Err(ActionError::Method { allow: "GET, PUT, DELETE" }),
                 }
             }
+            ["login"] => get().map(|()| Self::Login),
+            ["issuers"] => get().map(|()| Self::ListIssuers),
+            ["issuers", name] => {
+                let name = (*name).to_owned();
+                match *method {
+                    Method::GET => Ok(Self::GetIssuer { name }),
+                    Method::PUT => Ok(Self::PutIssuer { name }),
+                    Method::DELETE => Ok(Self::DeleteIssuer { name }),
+                    _ => Err(ActionError::Method { allow: "GET, PUT, DELETE" }),
+                }
+            }
             ["quotas"] => get().map(|()| Self::ListQuotas),
             ["quotas", name] => {
                 let name = (*name).to_owned();
@@ -108,14 +127,13 @@ impl Operation {
     /// What it needs: the table of all operations.
     pub fn permission(&self) -> Permission<'_> {
         match self {
-            Self::Describe | Self::TakeFirst => Permission::Public,
+            Self::Describe | Self::TakeFirst | Self::Login => Permission::Public,
             Self::WhoAmI => Permission::Somebody,
             Self::OfferFirst => Permission::Machine,
-            Self::SetPassword { name }
-            | Self::ListTokens { name, .. }
-            | Self::CreateToken { name, .. }
-            | Self::DeleteToken { name, .. }
-            | Self::GetAccount { name, .. } => Permission::Keeper(name),
+            Self::SetPassword { name } | Self::CreateToken { name, .. } | Self::DeleteToken { name, .. } => {
+                Permission::Holder(name)
+            }
+            Self::ListTokens { name, .. } | Self::GetAccount { name, .. } => Permission::Keeper(name),
             Self::ListAccounts { .. }
             | Self::CreateAccount { .. }
             | Self::ChangeAccount { .. }
@@ -126,6 +144,10 @@ impl Operation {
             | Self::GetPolicy { .. }
             | Self::PutPolicy { .. }
             | Self::DeletePolicy { .. }
+            | Self::ListIssuers
+            | Self::GetIssuer { .. }
+            | Self::PutIssuer { .. }
+            | Self::DeleteIssuer { .. }
             | Self::ListQuotas
             | Self::PutQuota { .. }
             | Self::DeleteQuota { .. }
@@ -156,6 +178,11 @@ impl Operation {
             Self::GetPolicy { .. } => "api_get_policy",
             Self::PutPolicy { .. } => "api_put_policy",
             Self::DeletePolicy { .. } => "api_delete_policy",
+            Self::ListIssuers => "api_list_issuers",
+            Self::GetIssuer { .. } => "api_get_issuer",
+            Self::PutIssuer { .. } => "api_put_issuer",
+            Self::DeleteIssuer { .. } => "api_delete_issuer",
+            Self::Login => "api_login",
             Self::ListQuotas => "api_list_quotas",
             Self::PutQuota { .. } => "api_put_quota",
             Self::DeleteQuota { .. } => "api_delete_quota",
@@ -266,6 +293,11 @@ pub fn describe() -> Value {
             super::policies::delete,
             super::policies::explain,
             super::audit::list,
+            super::issuers::list,
+            super::issuers::get,
+            super::issuers::put,
+            super::issuers::delete,
+            super::issuers::login,
             super::quotas::list,
             super::quotas::put,
             super::quotas::delete,
@@ -282,6 +314,7 @@ pub fn describe() -> Value {
             body::Group,
             body::ChangeGroup,
             body::NamedPolicy,
+            body::NamedIssuer,
             body::FirstOffer,
             body::TakeFirst,
             body::AuditRecord,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::body::NamedPolicy;
-use super::{Answer, Desk, done, json as reply, missing};
+use super::{Answer, Desk, bad, done, json as reply, missing};
 use crate::auth::policy::{Policy, Verb};
 use crate::index::access::{AccessChange, Explain, ListPolicies};
 use crate::oci::name::RepositoryName;
@@ -38,7 +38,7 @@ pub async fn delete(desk: Desk<'_>, name: &str) -> Answer {
 }
 
 /// Which rule decides.
-#[utoipa::path(get, path = "/api/v1/explain", params(("subject" = Option<String>, Query, description = "user:<name>, robot:<name>, or anonymous"), ("group" = Vec<String>, Query, description = "groups that somebody else vouches for"), ("verb" = String, Query), ("repository" = String, Query)), responses((status = 200, description = "Whether it is allowed, and why")))]
+#[utoipa::path(get, path = "/api/v1/explain", params(("subject" = Option<String>, Query, description = "user:<name>, robot:<name>, ldap:<name>, that of another issuer, or anonymous"), ("group" = Vec<String>, Query, description = "groups that somebody else vouches for"), ("verb" = String, Query), ("repository" = String, Query)), responses((status = 200, description = "Whether it is allowed, and why")))]
 pub async fn explain(
     desk: Desk<'_>,
     subject: Option<&str>,
@@ -46,6 +46,14 @@ pub async fn explain(
     verb: Verb,
     repository: &RepositoryName,
 ) -> Answer {
+    if let Some(words) =
+        subject.filter(|subject| subject.starts_with("group:") || ["everyone", "authenticated"].contains(subject))
+    {
+        let text = format!(
+            "{words} is nobody: say who asks, such as user:<name>, and the groups that he is in besides with --group"
+        );
+        return Err(bad(text));
+    }
     let ask = Explain {
         subject: subject.map(str::to_owned),
         groups: groups.clone(),

@@ -1,10 +1,12 @@
 //! Finds out who makes a request, from its `Authorization`. What took work is remembered, and holds only as long as the
 //! index still says the same when the request is judged: so nothing here has to be told of changes.
 
+mod directory;
+mod keys;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
@@ -15,14 +17,18 @@ use tokio::sync::Semaphore;
 
 use super::caller::{By, Caller, Limits, Proof};
 use super::claims::{self, Claims};
+use super::external::{Checked, External, ExternalError, is_external};
+use super::issuer::Known;
+use super::kubernetes::{Holder, Kubernetes, KubernetesError};
+use super::ldap::{Ldap, LdapError};
+use super::policy::Verbs;
 use super::secret::{PasswordHash, TokenText};
 use super::throttle::Throttle;
-use crate::config::Anonymous;
-use crate::index::access::{
-    self, AccessChange, GetCredentials, GetToken, Kind, ListKeys, SigningKey, TokenCredentials,
-};
+use crate::config::{self, Anonymous};
+use crate::index::access::{self, AccessChange, GetCredentials, GetToken, Kind, TokenCredentials};
 use crate::index::command::{Command, Time};
 use crate::index::{Index, IndexError};
+use crate::oci::name::RepositoryName;
 use crate::random::RandomError;
 
 /// Passwords, tokens and bearer tokens that were checked and are remembered.
@@ -30,8 +36,6 @@ const REMEMBERED: u64 = 20_000;
 /// Passwords that are hashed at once, and how many requests may wait for that: each takes 19 MiB and a core.
 const HASHING: usize = 2;
 const WAITING: usize = 64;
-/// How often keys are asked for again because of a bearer token whose key is not known.
-const KEYS_PAUSE: Duration = Duration::from_secs(1);
 /// The longest header that is looked at.
 const MAX_HEADER: usize = 16 << 10;
 
@@ -63,8 +67,23 @@ pub enum AuthError {
     TooMany,
     #[error(transparent)]
     Index(#[from] IndexError),
+    #[error("whoever issued the token cannot be asked for its keys")]
+    Issuer(#[source] ExternalError),
+    #[error("the cluster cannot be asked whose the token is and what it may do")]
+    Kubernetes(#[from] KubernetesError),
+    #[error("the directory that knows people here cannot be asked")]
+    Directory(#[from] LdapError),
     #[error("there are no random numbers")]
     Random(#[from] RandomError),
+}
+
+/// Why nobody can be made known at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("there are no random numbers")]
+    Random(#[from] RandomError),
+    #[error(transparent)]
+    Directory(#[from] LdapError),
 }
 
 /// Who a client is, and how that was found out.
@@ -73,7 +92,7 @@ pub struct Identified {
     pub caller: Caller,
     /// It is a password: it must hold at the moment of each question.
     pub is_strict: bool,
-    /// It was remembered under this: to be forgotten when it no longer holds.
+    /// It may be out of date, and is remembered under this: to be forgotten when it no longer holds.
     pub remembered: Option<[u8; 32]>,
 }
 
@@ -85,11 +104,14 @@ pub struct Authenticator {
     passwords: Cache<[u8; 32], u64>,
     tokens: Cache<String, Arc<TokenCredentials>>,
     bearers: Cache<[u8; 32], Arc<Claims>>,
-    keys: Mutex<Keys>,
+    keys: Mutex<keys::Keys>,
     asking: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     waiting: Semaphore,
     throttle: Throttle,
+    external: External,
+    kubernetes: Option<Kubernetes>,
+    ldap: Option<Ldap>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -98,14 +120,8 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-#[derive(Default)]
-struct Keys {
-    known: Vec<SigningKey>,
-    asked: Option<Instant>,
-}
-
 impl Authenticator {
-    pub fn new() -> Result<Self, RandomError> {
+    pub fn new(access: &config::Access) -> Result<Self, SetupError> {
         let mut secret = [0; 32];
         crate::random::fill(&mut secret)?;
         Ok(Self {
@@ -118,6 +134,9 @@ impl Authenticator {
             hashing: Semaphore::new(HASHING),
             waiting: Semaphore::new(WAITING),
             throttle: Throttle::default(),
+            external: External::default(),
+            kubernetes: Kubernetes::new(&access.kubernetes),
+            ldap: Ldap::new(&access.ldap)?,
         })
     }
 
@@ -137,10 +156,13 @@ impl Authenticator {
             }),
             Credentials::Bearer(text) => match TokenText::parse(text) {
                 Some(token) => self.token(index, &token, None, everyone, from).await,
+                None if is_external(text, &index.cluster().id) => self.external(index, text, everyone, from).await,
                 None => self.bearer(index, text, everyone, from).await,
             },
             Credentials::Basic { name, secret } => match TokenText::parse(secret) {
                 Some(token) => self.token(index, &token, Some(name), everyone, from).await,
+                // Clients that know of passwords alone bring it as one, under any name.
+                None if is_external(secret, &index.cluster().id) => self.external(index, secret, everyone, from).await,
                 None => self.password(index, name, secret, everyone, from).await,
             },
         }
@@ -149,6 +171,7 @@ impl Authenticator {
     /// Forgets what no longer holds.
     pub fn forget(&self, remembered: [u8; 32]) {
         self.passwords.invalidate(&remembered);
+        self.external.forget(&remembered);
     }
 
     async fn password(
@@ -173,8 +196,24 @@ impl Authenticator {
         if let Some(version) = self.passwords.get(&place) {
             return Ok(identified(version, Some(place)));
         }
+        let vouched = |known: Arc<Known>| {
+            let Known { subject, name, groups, .. } = Arc::unwrap_or_clone(known);
+            let caller = Caller::anonymous(everyone, Some(from), index.time());
+            Identified {
+                caller: Caller { subject: Some(subject), name, groups, ..caller },
+                is_strict: true,
+                remembered: None,
+            }
+        };
+        if let Some(known) = self.ldap.as_ref().and_then(|ldap| ldap.remembered(&place)) {
+            return Ok(vouched(known));
+        }
         self.begin(from, name).await?;
         let credentials = index.query(GetCredentials { account: name.to_owned() }).await?;
+        // Whoever has an account here is that one, though it be shut: no directory takes its name over.
+        if let (None, Some(ldap)) = (&credentials, &self.ldap) {
+            return self.by_directory(index, ldap, name, password, from).await.map(vouched);
+        }
         let now = index.time();
         let is_usable = |it: &access::Credentials| access::is_usable(it.is_disabled, it.ends, now);
         let kept = credentials.filter(is_usable).and_then(|credentials| credentials.password);
@@ -185,7 +224,8 @@ impl Authenticator {
         if self.hash(kept, password.to_owned()).await? && is_known {
             self.throttle.was_right(from, name);
             self.passwords.insert(place, version);
-            return Ok(identified(version, None));
+            // While it was hashed, the same may have been set again.
+            return Ok(identified(version, Some(place)));
         }
         self.throttle.was_wrong(from, name);
         Err(AuthError::Wrong)
@@ -195,6 +235,72 @@ impl Authenticator {
         let _waiting = self.waiting.try_acquire().map_err(|_| AuthError::TooMany)?;
         let _hashing = self.hashing.acquire().await.map_err(|_| AuthError::TooMany)?;
         Ok(tokio::task::spawn_blocking(move || kept.is(&password)).await.unwrap_or(false))
+    }
+
+    /// Grants a caller what RBAC of his cluster does, of all that he may need; a repository of none stands for all.
+    pub async fn grant(
+        &self,
+        caller: &mut Caller,
+        wanted: impl FnOnce() -> Vec<(Option<RepositoryName>, Verbs)>,
+    ) -> Result<(), AuthError> {
+        if let Some(kubernetes) = self.kubernetes.as_ref().filter(|kubernetes| kubernetes.grants_to(caller)) {
+            caller.grants = kubernetes.grants(caller, &wanted()).await?;
+        }
+        Ok(())
+    }
+
+    /// By the word of an issuer who is trusted.
+    async fn external(
+        &self,
+        index: &Index,
+        text: &str,
+        everyone: Anonymous,
+        from: IpAddr,
+    ) -> Result<Identified, AuthError> {
+        let cluster = self.kubernetes.as_ref().filter(|kubernetes| kubernetes.is_meant(text));
+        if let Some(known) = cluster.and_then(|kubernetes| kubernetes.known(text)) {
+            return known.map(|holder| of_cluster(index, holder, everyone, from)).ok_or(AuthError::Wrong);
+        }
+        let checked = match self.external.known(index, text) {
+            Some(known) => Ok(known),
+            None if !self.throttle.may_try(from) => return Err(AuthError::TooMany),
+            None => {
+                let checked = self.external.check(index, text).await;
+                // Nodes behind one address come with as many tokens as they have pods.
+                if checked.is_ok() {
+                    self.throttle.give_back(from);
+                }
+                checked
+            }
+        };
+        if let (Err(ExternalError::Issuer { .. }), Some(kubernetes)) = (&checked, cluster) {
+            let holder = kubernetes.who(text).await?.ok_or(AuthError::Wrong)?;
+            self.throttle.give_back(from);
+            return Ok(of_cluster(index, holder, everyone, from));
+        }
+        let Checked { voucher, remembered } = match checked {
+            Ok(checked) => checked,
+            Err(ExternalError::Index(error)) => return Err(error.into()),
+            Err(error @ ExternalError::Keys { .. }) => return Err(AuthError::Issuer(error)),
+            Err(error) => {
+                tracing::info!(%error, "a token of another issuer was refused");
+                return Err(AuthError::Wrong);
+            }
+        };
+        let known = voucher.known.clone();
+        let proof = known.account.map(|account| Proof { account, by: By::Word });
+        Ok(Identified {
+            caller: Caller {
+                subject: Some(known.subject),
+                name: known.name,
+                groups: known.groups,
+                proof,
+                vouched: Some(voucher.vouched.clone()),
+                ..Caller::anonymous(everyone, Some(from), index.time())
+            },
+            is_strict: true,
+            remembered,
+        })
     }
 
     /// Before something is tried that may be a guess.
@@ -236,6 +342,7 @@ impl Authenticator {
                 self.throttle.was_wrong(from, &token.id);
                 return Err(AuthError::Wrong);
             };
+            self.throttle.was_right(from, &token.id);
             let found = Arc::new(found);
             self.tokens.insert(token.id.clone(), Arc::clone(&found));
             found
@@ -306,68 +413,13 @@ impl Authenticator {
         let key = self.key(index, &id).await?.ok_or_else(|| wrong(claims::ClaimsError::Key))?;
         claims::check(text, &key, &index.cluster().id, now).map_err(wrong)
     }
-
-    /// The key of this id; the index is asked when it is not known here, now and then.
-    async fn key(&self, index: &Index, id: &str) -> Result<Option<SigningKey>, AuthError> {
-        let known = || self.keys().known.iter().find(|key| key.id == id).cloned();
-        if let Some(key) = known() {
-            return Ok(Some(key));
-        }
-        let _one = self.asking.lock().await;
-        if let Some(key) = known() {
-            return Ok(Some(key));
-        }
-        if self.keys().asked.is_some_and(|asked| asked.elapsed() < KEYS_PAUSE) {
-            return Ok(None);
-        }
-        self.ask_for_keys(index).await?;
-        Ok(known())
-    }
-
-    async fn ask_for_keys(&self, index: &Index) -> Result<(), AuthError> {
-        let found = index.query(ListKeys).await?;
-        *self.keys() = Keys { known: found, asked: Some(Instant::now()) };
-        Ok(())
-    }
-
-    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A key to sign with that is not older than `life` milliseconds; it is made when there is none.
-    pub async fn signing_key(&self, index: &Index, life: u64) -> Result<SigningKey, AuthError> {
-        let fresh = || self.keys().known.first().filter(|key| index.time() < key.created.after(life)).cloned();
-        if let Some(key) = fresh() {
-            return Ok(key);
-        }
-        let _one = self.asking.lock().await;
-        if fresh().is_none() {
-            self.ask_for_keys(index).await?;
-        }
-        if fresh().is_none() {
-            let key = new_key(index.time())?;
-            let change = AccessChange::PutKey { key, unless_younger: life };
-            index.submit(None, Command::Access(Box::new(change))).await?;
-            self.ask_for_keys(index).await?;
-        }
-        // A clock that runs ahead of the index finds even the new one too old: it signs all the same.
-        let newest = self.keys().known.first().cloned();
-        newest
-            .ok_or_else(|| AuthError::Index(IndexError::Unavailable { reason: "there is no key to sign with".into() }))
-    }
 }
 
-fn new_key(created: Time) -> Result<SigningKey, AuthError> {
-    let mut id = [0; 8];
-    crate::random::fill(&mut id)?;
-    let unavailable = |error: rcgen::Error| AuthError::Index(IndexError::Unavailable { reason: error.to_string() });
-    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(unavailable)?;
-    Ok(SigningKey {
-        id: hex::encode(id),
-        private: pair.serialize_der().into(),
-        public: bytes::Bytes::copy_from_slice(pair.public_key_raw()),
-        created,
-    })
+/// Somebody of the cluster: it is asked again before long, and the index knows nothing of him that could change.
+fn of_cluster(index: &Index, holder: Holder, everyone: Anonymous, from: IpAddr) -> Identified {
+    let Holder { subject, groups } = holder;
+    let caller = Caller { subject: Some(subject), groups, ..Caller::anonymous(everyone, Some(from), index.time()) };
+    Identified { caller, is_strict: true, remembered: None }
 }
 
 /// Reads what a client came with. What cannot be read is wrong, not absent: else a mistyped header would be somebody

@@ -25,6 +25,12 @@ pub struct Caller {
     /// What made him known, if he has an account: it must still hold when something is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// Who vouches for him, if somebody else than the index does: that must still be trusted in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+    /// What somebody else than the index grants him, besides what policies and his account do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
     /// All that he may do with what he came with, whatever he may do otherwise; none: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -36,6 +42,14 @@ pub struct Caller {
     /// The index time when he asked, as his process knows it: what ends by then has ended, though no entry says how late it is.
     #[serde(default)]
     pub at: Time,
+}
+
+/// An issuer, as it was when its token was judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Vouched {
+    pub issuer: String,
+    /// The position of the entry that said so.
+    pub version: u64,
 }
 
 /// What made the holder of an account known.
@@ -75,7 +89,18 @@ impl Limits {
 impl Caller {
     /// Somebody of whom nothing is known.
     pub const fn anonymous(everyone: Anonymous, from: Option<IpAddr>, at: Time) -> Self {
-        Self { subject: None, name: None, groups: BTreeSet::new(), proof: None, limits: None, everyone, from, at }
+        Self {
+            subject: None,
+            name: None,
+            groups: BTreeSet::new(),
+            proof: None,
+            vouched: None,
+            grants: Vec::new(),
+            limits: None,
+            everyone,
+            from,
+            at,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, Limits, Proof};
+use super::caller::{Caller, Limits, Proof, Vouched};
 use super::pattern::Pattern;
 use super::policy::{Grant, Verb, Verbs};
 use crate::config::Anonymous;
@@ -37,6 +37,8 @@ pub struct Claims {
     pub groups: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
 }
 
 /// One scope: `repository:<name>:pull,push` or `registry:catalog:*`.
@@ -125,10 +127,9 @@ impl Claims {
             name: self.name.clone(),
             groups: self.groups.clone(),
             proof: self.proof.clone(),
+            vouched: self.vouched.clone(),
             limits: Some(Limits { catalog: self.access.iter().any(Access::is_catalog), grants }),
-            everyone,
-            from,
-            at,
+            ..Caller::anonymous(everyone, from, at)
         }
     }
 

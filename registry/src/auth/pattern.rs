@@ -87,6 +87,11 @@ impl Pattern {
         Self { text: repository.as_str().to_owned(), parts }
     }
 
+    /// A pattern of all repositories.
+    pub fn any() -> Self {
+        Self { text: "**".into(), parts: vec![Part::Any] }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.text
     }

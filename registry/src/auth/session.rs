@@ -136,7 +136,12 @@ impl Session {
         let command = if known < level::ACCESS {
             command
         } else {
-            Command::OnBehalf(Box::new(OnBehalf { caller: self.caller.clone(), command }))
+            let mut caller = self.caller.clone();
+            // An older member would not know of it, and judge otherwise than the others.
+            if known < level::ISSUERS {
+                caller.grants.clear();
+            }
+            Command::OnBehalf(Box::new(OnBehalf { caller, command }))
         };
         self.app.index.submit(self.who(), command).await
     }

@@ -56,10 +56,16 @@ fn source(address: IpAddr) -> IpAddr {
     }
 }
 
+/// A directory takes capital letters and more spaces for the same name, so each spelling of one is not a name of its own here either.
+fn pair(from: IpAddr, account: &str) -> (IpAddr, String) {
+    let account = account.split_whitespace().collect::<Vec<_>>().join(" ");
+    (source(from), account.to_lowercase())
+}
+
 impl Throttle {
     /// How long a try about `account` must wait.
     pub fn delay(&self, from: IpAddr, account: &str) -> Duration {
-        let wrong = self.wrong.get(&(source(from), account.to_owned()));
+        let wrong = self.wrong.get(&pair(from, account));
         let wrong = wrong.map_or(0, |wrong| wrong.load(Ordering::Relaxed));
         match wrong.checked_sub(FREE) {
             None => Duration::ZERO,
@@ -68,12 +74,14 @@ impl Throttle {
     }
 
     pub fn was_wrong(&self, from: IpAddr, account: &str) {
-        let wrong = self.wrong.get_with((source(from), account.to_owned()), Arc::default);
+        let wrong = self.wrong.get_with(pair(from, account), Arc::default);
         wrong.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// It was no guess.
     pub fn was_right(&self, from: IpAddr, account: &str) {
-        self.wrong.invalidate(&(source(from), account.to_owned()));
+        self.give_back(from);
+        self.wrong.invalidate(&pair(from, account));
     }
 
     /// Whether a source may try once more now.
@@ -89,6 +97,14 @@ impl Throttle {
         }
         bucket.left -= 1.0;
         true
+    }
+
+    /// What was tried was no guess.
+    pub fn give_back(&self, from: IpAddr) {
+        if let Some(bucket) = self.sources.get(&source(from)) {
+            let mut bucket = bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            bucket.left = (bucket.left + 1.0).min(BURST);
+        }
     }
 }
 
@@ -113,6 +129,7 @@ mod tests {
         assert_eq!(delays.last(), Some(&MOST));
         assert!(throttle.delay("192.0.2.2".parse().unwrap(), "alice").is_zero(), "others are not held up by it");
         assert!(throttle.delay(here, "bob").is_zero());
+        assert_eq!(throttle.delay(here, " ALICE"), MOST, "however the name is spelled");
         throttle.was_right(here, "alice");
         assert!(throttle.delay(here, "alice").is_zero());
     }
@@ -122,6 +139,10 @@ mod tests {
         let throttle = Throttle::default();
         let tries = (0..200).filter(|n| throttle.may_try(format!("2001:db8::{n:x}").parse().unwrap())).count();
         assert!((50..60).contains(&tries), "{tries}");
+        let here = "2001:db8::1".parse().unwrap();
+        assert!(!throttle.may_try(here));
+        throttle.give_back(here);
+        assert!(throttle.may_try(here) && !throttle.may_try(here), "what was no guess counts for nothing");
         assert!(throttle.may_try("2001:db8:0:1::1".parse().unwrap()));
         assert_eq!(source("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
     }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::api::{Api, ApiArgs, ask_secret, part, print_json};
+use super::api::{Api, ApiArgs, ask_new_secret, part, print_json};
 use super::backup::duration;
 use crate::api::body::{
     Account, ChangeAccountFields, ChangeGroup, FirstOffer, GrantBody, Group, IssuedToken, NewAccount, NewPassword,
@@ -172,7 +172,7 @@ pub(super) enum RobotVerb {
 pub(super) struct RobotFields {
     #[arg(long)]
     description: Option<String>,
-    /// What it may do, and nothing else: a pattern of repositories and a role (pull, create, push, delete, admin), such as
+    /// What it may do, besides what policies let everyone do who has logged in: a pattern of repositories and a role (pull, create, push, delete, admin), such as
     /// 'team/**=push'; may be repeated.
     #[arg(long = "allow", value_name = "PATTERN=ROLE", value_parser = grant)]
     grants: Vec<GrantBody>,
@@ -261,26 +261,37 @@ pub(super) enum TokenVerb {
     },
 }
 
+fn prompt(name: &str) -> String {
+    format!("New password of {name}: ")
+}
+
 pub(super) fn user(verb: UserVerb) -> Result<(), Failure> {
     match verb {
         UserVerb::Create { name, fields, no_password, api } => {
-            let password = if no_password { None } else { Some(ask_secret("New password: ").map_err(Failure::Run)?) };
-            let new = NewAccount { name, password, change: fields.fields() };
-            api.run(|way| async move { show(&way.send("POST", "users", &new).await?, api.json) })
+            // The way comes first: it may ask for a password, too, that of who makes him.
+            api.run(|way| async move {
+                let password = if no_password { None } else { Some(ask_new_secret(&prompt(&name))?) };
+                let new = NewAccount { name, password, change: fields.fields() };
+                show(&way.send("POST", "users", &new).await?, api.json)
+            })
         }
         UserVerb::List { api } => api.run(|way| async move { list(&way, "users", api.json).await }),
         UserVerb::Show { name, api } => one(&api, &format!("users/{}", part(&name))),
         UserVerb::Change { name, fields, api } => change(&api, &format!("users/{}", part(&name)), &fields.fields()),
         UserVerb::Delete { name, api } => remove(&api, &format!("users/{}", part(&name))),
         UserVerb::Password { name, api } => {
-            let password = ask_secret("New password: ").map_err(Failure::Run)?;
             let path = format!("users/{}/password", part(&name));
-            api.run(|way| async move { way.send("PUT", &path, &NewPassword { password }).await.map(drop) })
+            api.run(|way| async move {
+                let password = ask_new_secret(&prompt(&name))?;
+                way.send("PUT", &path, &NewPassword { password }).await.map(drop)
+            })
         }
         UserVerb::First { name, token, api } => {
-            let password = ask_secret("New password: ").map_err(Failure::Run)?;
-            let take = TakeFirst { token, name, password };
-            api.run(|way| async move { show(&way.send("POST", "first-administrator", &take).await?, api.json) })
+            let api = api.by_nobody();
+            api.run(|way| async move {
+                let take = TakeFirst { token, password: ask_new_secret(&prompt(&name))?, name };
+                show(&way.send("POST", "first-administrator", &take).await?, api.json)
+            })
         }
         UserVerb::OfferFirst { api } => api.run(|way| async move {
             let offer: FirstOffer =

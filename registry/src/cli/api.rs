@@ -18,7 +18,8 @@ use crate::api::calls::{API, ApiCall, ApiReply};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables of the environment that belong to this and are no keys of the configuration.
-const VARIABLES: [&str; 4] = ["ROADSTEAD_URL", "ROADSTEAD_USER", "ROADSTEAD_PASSWORD", "ROADSTEAD_TOKEN"];
+const VARIABLES: [&str; 5] =
+    ["ROADSTEAD_URL", "ROADSTEAD_USER", "ROADSTEAD_PASSWORD", "ROADSTEAD_TOKEN", "ROADSTEAD_CA"];
 
 pub(super) fn is_variable(name: &str) -> bool {
     VARIABLES.contains(&name)
@@ -28,7 +29,8 @@ pub(super) fn is_variable(name: &str) -> bool {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ApiArgs {
     /// The registry, such as `https://registry.example.com`; without it, the one on this machine, or the cluster that the
-    /// configuration names, where the keeper of the machine or of an administrator's certificate needs no account.
+    /// configuration names, where the keeper of the machine or of an administrator's certificate needs no account. With --data it
+    /// is the one there, whatever the environment says.
     #[arg(long, value_name = "URL", env = "ROADSTEAD_URL")]
     url: Option<String>,
     /// Log in with --url as this user; the password is asked for, or is in ROADSTEAD_PASSWORD. A token in
@@ -36,7 +38,7 @@ pub(super) struct ApiArgs {
     #[arg(long, value_name = "NAME", env = "ROADSTEAD_USER")]
     user: Option<String>,
     /// With --url: trust the authorities in this PEM file too.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "ROADSTEAD_CA")]
     ca: Option<PathBuf>,
     /// For programs.
     #[arg(long, global = true)]
@@ -58,10 +60,16 @@ pub(super) enum Secret {
 }
 
 impl ApiArgs {
+    /// As nobody: what is asked for brings its own proof.
+    pub fn by_nobody(self) -> Self {
+        Self { user: None, ..self }
+    }
+
     /// Runs `work` with the way open.
     pub fn run<F: Future<Output = anyhow::Result<()>>>(&self, work: impl FnOnce(Api) -> F) -> Result<(), Failure> {
         let runtime = tokio::runtime::Runtime::new().context("could not start the runtime").map_err(Failure::Run)?;
-        let api = if let Some(url) = &self.url {
+        // Who names a directory means it, whatever the environment says.
+        let api = if let Some(url) = self.url.as_ref().filter(|_| self.config.data.is_none()) {
             self.http(url).map_err(Failure::Run)?
         } else {
             let config = self.config.clone().load()?;
@@ -147,6 +155,15 @@ pub(super) fn part(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// Reads a secret that somebody gives himself: from a terminal twice, since he does not see it.
+pub(super) fn ask_new_secret(prompt: &str) -> anyhow::Result<String> {
+    let secret = ask_secret(prompt)?;
+    if std::io::stdin().is_terminal() && ask_secret("Once more: ")? != secret {
+        bail!("these are two different ones: nothing was changed");
+    }
+    Ok(secret)
+}
+
 /// Reads a secret from the terminal without showing it, or a line from what stdin is.
 pub(super) fn ask_secret(prompt: &str) -> anyhow::Result<String> {
     let stdin = std::io::stdin();
@@ -166,7 +183,7 @@ pub(super) fn ask_secret(prompt: &str) -> anyhow::Result<String> {
     }
     let secret = line.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        bail!("no secret was given");
+        bail!("no secret was given to \"{}\"", prompt.trim_end_matches([':', ' ']));
     }
     Ok(secret.to_owned())
 }

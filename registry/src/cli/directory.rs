@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -11,7 +12,11 @@ const LOCK: &str = "lock";
 
 /// Makes the data directory ours; it is free again when the file is closed, also after a crash.
 pub(super) fn claim(data: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(data)
+    // Password hashes and keys are in it: nobody else's to read.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
         .with_context(|| format!("could not make the data directory {} (server.data)", data.display()))?;
     let path = data.join(LOCK);
     let mut file = File::options()
@@ -44,4 +49,24 @@ pub(super) fn claim(data: &Path) -> anyhow::Result<File> {
     };
     write(&mut file).with_context(|| format!("could not write {}", path.display()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_data_directory_that_is_made_is_for_its_owner_alone_and_one_that_is_there_stays() {
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("below/data");
+        drop(claim(&data).unwrap());
+        assert_eq!(mode(&data), 0o700);
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o750)).unwrap();
+        drop(claim(&data).unwrap());
+        assert_eq!(mode(&data), 0o750);
+    }
 }

@@ -12,6 +12,8 @@ mod certificates;
 mod config;
 mod directory;
 mod index;
+mod issuer;
+mod login;
 mod open;
 mod peers;
 mod policy;
@@ -71,6 +73,15 @@ enum Verb {
     /// Say who may do what, and ask which rule decides.
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Say whose tokens are believed besides the registry's own: of OpenID providers, CI systems and Kubernetes clusters.
+    #[command(subcommand)]
+    Issuer(issuer::Verb),
+    /// Log in with a provider that a registry believes, for docker-credential-roadstead.
+    Login(login::Arguments),
+    /// Forget a login.
+    Logout(login::LogoutArguments),
+    /// Answer the kubelet, which asks how to log in for an image (its configuration names this program).
+    CredentialProvider,
     /// Say how much repositories may hold together, and see what they hold.
     #[command(subcommand)]
     Quota(quota::Verb),
@@ -134,6 +145,10 @@ impl Failure {
 
 /// Does what the command line asks.
 pub fn run() -> ExitCode {
+    // A link to this program may be called as the helper that docker looks for.
+    if let Some(code) = login::helper::docker() {
+        return code;
+    }
     let result = match Cli::parse().verb {
         Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
         Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
@@ -146,6 +161,10 @@ pub fn run() -> ExitCode {
         Verb::Group(verb) => accounts::group(verb),
         Verb::Token(verb) => accounts::token(verb),
         Verb::Policy(verb) => policy::run(verb),
+        Verb::Issuer(verb) => issuer::run(verb),
+        Verb::Login(arguments) => login::run(&arguments),
+        Verb::Logout(arguments) => login::logout(&arguments),
+        Verb::CredentialProvider => login::helper::kubelet(),
         Verb::Quota(verb) => quota::run(verb),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Config(verb) => config::run(verb),

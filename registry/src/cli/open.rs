@@ -95,7 +95,7 @@ pub(super) async fn open(config: Config, registry: &Registry) -> anyhow::Result<
         metrics: reclaim_metrics,
         archived: archiver.as_ref().map(Archiver::archived),
     });
-    let auth = Authenticator::new().context("no random numbers are to be had")?;
+    let auth = Authenticator::new(&config.access).context("could not set up how people log in")?;
     let audit = audit(&config)?;
     let app = Arc::new(App { config, index, auth, audit, store, metrics });
     Ok(Opened { app, reclaimer, archiver, socket, _claim: Some(claim) })
@@ -120,7 +120,7 @@ pub(super) async fn open_remote(
     let (remote, cluster) = Remote::connect(options, index_metrics).await;
     let index = Index::behind(remote, cluster);
     await_ownership(store.as_ref(), &index).await?;
-    let auth = Authenticator::new().context("no random numbers are to be had")?;
+    let auth = Authenticator::new(&config.access).context("could not set up how people log in")?;
     let audit = audit(&config)?;
     let app = Arc::new(App { config, index, auth, audit, store, metrics });
     Ok(Opened { app, reclaimer: None, archiver: None, socket: None, _claim: None })

@@ -1,6 +1,6 @@
 //! `roadstead policy`: who may do what.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -106,12 +106,17 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
     }
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Policy> {
-    let text = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("could not read the policy from stdin")?
+/// What is in a file; `-` is stdin.
+pub(super) fn read_text(file: &Path) -> anyhow::Result<String> {
+    if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin()).context("could not read stdin")
     } else {
-        std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?
-    };
+        std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Policy> {
+    let text = read_text(file)?;
     let policy: Policy =
         serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     let problems = policy.problems();

@@ -3,7 +3,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, PRESIGNED_LIFE, Role, StorageKind};
+use super::{Config, Ldap, PRESIGNED_LIFE, Role, StorageKind};
+use crate::auth::ldap::fill;
 
 const MIB: u64 = 1 << 20;
 
@@ -52,6 +53,20 @@ pub fn check(config: &Config) -> Vec<String> {
         rule(value == 0, &format!("{key} is 0: it must be at least 1"));
     }
 
+    let kubernetes = &config.access.kubernetes;
+    rule(
+        kubernetes.audience.is_none() && kubernetes.rbac_namespace.is_some(),
+        "access.kubernetes.rbac_namespace is set without access.kubernetes.audience: set the audience, the host name of this registry, to know who has a token",
+    );
+    rule(
+        kubernetes.audience.as_deref() == Some(""),
+        "access.kubernetes.audience is empty: set it to the host name of this registry, or leave it out",
+    );
+    rule(
+        !crate::auth::issuer::is_address(&kubernetes.api),
+        "access.kubernetes.api is no address that can be asked: write https://…; plain http is for this machine alone",
+    );
+
     let cluster = &config.cluster;
     let peers = [&cluster.certificate, &cluster.key, &cluster.ca];
     let some = peers.iter().filter(|file| file.is_some()).count();
@@ -89,6 +104,12 @@ pub fn check(config: &Config) -> Vec<String> {
         config.tls.certificate.is_some() != config.tls.key.is_some(),
         "only one of tls.certificate and tls.key is set: set both for HTTPS, or none for HTTP",
     );
+    rule(
+        config.tls.client_ca.is_some() && config.tls.certificate.is_none(),
+        "tls.client_ca needs tls.certificate and tls.key: clients show certificates over HTTPS alone",
+    );
+
+    ldap(&config.access.ldap, &mut rule);
 
     let s3 = &config.storage.s3;
     match config.storage.kind {
@@ -152,6 +173,78 @@ pub fn check(config: &Config) -> Vec<String> {
         "log.filter cannot be read: write it as info, or as warn,roadstead=debug",
     );
     problems
+}
+
+fn ldap(ldap: &Ldap, rule: &mut impl FnMut(bool, &str)) {
+    let Some(url) = &ldap.url else {
+        return rule(
+            *ldap != Ldap::default(),
+            "access.ldap.url is not set, but other keys of access.ldap are: name the directory, or remove them",
+        );
+    };
+    let is_plain = url.starts_with("ldap://");
+    let is_encrypted = !is_plain || ldap.start_tls;
+    rule(!is_ldap_address(url), "access.ldap.url is no address: write it as ldaps://host or ldaps://host:port");
+    rule(
+        !is_encrypted && is_ldap_address(url) && !is_loopback(url),
+        "access.ldap.url is ldap:// to another machine without access.ldap.start_tls: whoever is in between could read all passwords; use ldaps://, or set access.ldap.start_tls",
+    );
+    rule(
+        ldap.start_tls && !is_plain,
+        "access.ldap.start_tls is for ldap://: ldaps:// is encrypted from the first byte; remove one of them",
+    );
+    rule(
+        ldap.ca.is_some() && !is_encrypted,
+        "access.ldap.ca is set, but the connection is not encrypted: use ldaps://, or remove it",
+    );
+    let is_empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
+    rule(
+        ldap.bind_dn.is_some() != ldap.bind_password.is_some()
+            || is_empty(&ldap.bind_dn)
+            || is_empty(&ldap.bind_password),
+        "only one of access.ldap.bind_dn and access.ldap.bind_password is set: set both, or none to look people up as nobody",
+    );
+    rule(
+        ldap.user_base.as_ref().is_none_or(String::is_empty),
+        "access.ldap.user_base is not set: name the entry below which people are, such as ou=people,dc=example,dc=com",
+    );
+    let is_filter = |filter: &str| ldap3::parse_filter(fill(filter, Some("x"), "x")).is_ok();
+    rule(
+        !ldap.user_filter.contains("{user}") || !is_filter(&ldap.user_filter),
+        "access.ldap.user_filter is no filter with {user} in it: write it as (uid={user})",
+    );
+    let is_about_somebody = ldap.group_filter.contains("{dn}") || ldap.group_filter.contains("{user}");
+    rule(
+        !is_about_somebody || !is_filter(&ldap.group_filter),
+        "access.ldap.group_filter is no filter with {dn} or {user} in it: write it as (member={dn})",
+    );
+    for (key, attribute) in [("name_attribute", &ldap.name_attribute), ("group_attribute", &ldap.group_attribute)] {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-.;".contains(&b);
+        rule(
+            attribute.is_empty() || !attribute.bytes().all(is_name),
+            &format!("access.ldap.{key} is no name of an attribute, such as uid or cn"),
+        );
+    }
+}
+
+/// Whether it is the address of a directory: a host, and a port if need be; nothing else is looked at.
+fn is_ldap_address(text: &str) -> bool {
+    let host = |scheme: &str| text.strip_prefix(scheme).map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    host("ldaps://").or_else(|| host("ldap://")).is_some_and(|rest| {
+        let is_plain = rest.parse::<http::uri::Authority>().is_ok_and(|it| !it.host().is_empty());
+        is_plain
+            && !rest.contains('@')
+            && rest
+                .rsplit_once(':')
+                .is_none_or(|(_, port)| port.ends_with(']') || port.parse::<u16>().is_ok_and(|port| port > 0))
+    })
+}
+
+fn is_loopback(address: &str) -> bool {
+    let uri = address.parse::<http::Uri>();
+    let host = uri.as_ref().ok().and_then(http::Uri::host).unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn is_host_and_port(text: &str) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Only the parts of the program that `serve` starts read it, once; nothing reads the environment later.
 
+mod access;
 pub mod check;
 pub mod keys;
 pub mod load;
@@ -10,11 +11,14 @@ mod reference;
 pub mod show;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+pub use access::{Access, Anonymous, Kubernetes, Ldap};
 
 /// How long a presigned address lives. `check` sees to it that condemned objects are left alone for longer.
 pub const PRESIGNED_LIFE: Duration = Duration::from_mins(20);
@@ -61,6 +65,9 @@ pub struct Server {
     pub idle_seconds: u64,
     /// Bytes a second that a body must bring, averaged over `idle_seconds`.
     pub min_body_rate: u64,
+    /// Networks of proxies in front of us, whose `X-Forwarded-For` says who the client is.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Free bytes on the volume of the index below which writes are refused.
     pub min_free_bytes: u64,
 }
@@ -78,6 +85,7 @@ impl Default for Server {
             header_seconds: 15,
             idle_seconds: 60,
             min_body_rate: 1024,
+            trusted_proxies: Vec::new(),
             min_free_bytes: 256 << 20,
         }
     }
@@ -147,29 +155,24 @@ fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     })
 }
 
+/// Networks, and single addresses as networks of one.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let one = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let wrong = |text: &String| {
+        let known = one(text);
+        known.map_err(|_| serde::de::Error::custom(format!("{text:?} is no network: write 10.0.0.0/8, or an address")))
+    };
+    list(deserializer)?.iter().map(wrong).collect()
+}
+
 /// Certificate files, read again when they change. Both or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Access {
-    /// What anyone may do. Must be set when listening elsewhere than on loopback; there, unset means `delete`.
-    pub anonymous: Option<Anonymous>,
-}
-
-/// What clients without an identity may do; each level includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Anonymous {
-    Nothing,
-    Pull,
-    Push,
-    Delete,
+    /// Whose certificates make clients known.
+    pub client_ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,16 +3,15 @@
 //! Reads are judged by the index in the same view that answers them; here is judged what would begin before the index is
 //! asked. A change is judged again in its entry.
 
-use std::net::SocketAddr;
-
 use http::header::{HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode, Uri};
 
+use super::Connection;
 use crate::app::App;
-use crate::auth::authenticate::{AuthError, Identified, credentials};
+use crate::auth::authenticate::{AuthError, Credentials, Identified};
 use crate::auth::caller::Denial;
 use crate::auth::decide::{Need, needed};
-use crate::auth::policy::Verb;
+use crate::auth::policy::{Verb, Verbs};
 use crate::auth::session::Session;
 use crate::config::Anonymous;
 use crate::error::{ApiError, Code};
@@ -20,6 +19,10 @@ use crate::index::IndexError;
 use crate::index::access::Asks;
 use crate::index::command::Refusal;
 use crate::oci::action::{Action, MountSource, UploadStart};
+use crate::oci::name::RepositoryName;
+
+/// How often a request is judged at most, while what was known of its password is out of date each time.
+pub const ROUNDS: u32 = 3;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -29,9 +32,13 @@ pub fn everyone(app: &App) -> Anonymous {
 }
 
 /// Finds out who makes a request.
-pub async fn identify(app: &App, headers: &HeaderMap, peer: SocketAddr) -> Result<Identified, ApiError> {
-    let credentials = credentials(headers)?;
-    Ok(app.auth.identify(&app.index, &credentials, everyone(app), peer.ip()).await?)
+pub async fn identify(app: &App, credentials: &Credentials, connection: &Connection) -> Result<Identified, AuthError> {
+    let mut identified = app.auth.identify(&app.index, credentials, everyone(app), connection.peer.ip()).await?;
+    // Whoever says in the request who he is, is that.
+    if let (Credentials::None, Some(name)) = (credentials, &connection.certificate) {
+        identified.caller.subject = Some(format!("certificate:{name}"));
+    }
+    Ok(identified)
 }
 
 impl From<AuthError> for ApiError {
@@ -45,9 +52,29 @@ impl From<AuthError> for ApiError {
             AuthError::TooMany => Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, error.to_string())
                 .header(RETRY_AFTER, HeaderValue::from_static("5")),
             AuthError::Index(error) => error.into(),
+            error @ (AuthError::Issuer(_) | AuthError::Kubernetes(_)) => super::failure::unavailable(error),
+            AuthError::Directory(error) => super::failure::directory(error),
             AuthError::Random(error) => super::reply::internal().cause(error),
         }
     }
+}
+
+/// All that a caller may need for an action, of what a cluster may grant; a repository of none stands for all.
+pub fn wanted(action: &Action) -> Vec<(Option<RepositoryName>, Verbs)> {
+    let verbs: &[Verb] = match needed(action) {
+        Need::Filter => return vec![(None, Verbs::of([Verb::Pull]))],
+        Need::On(Verb::Pull, _) => &[Verb::Pull],
+        // A tag may have to be moved, and one that is written once.
+        Need::On(Verb::Push | Verb::Overwrite, _) => &[Verb::Pull, Verb::Push, Verb::Overwrite, Verb::Admin],
+        Need::On(Verb::Delete | Verb::Admin, _) => &[Verb::Delete, Verb::Admin],
+        Need::Nothing | Need::Identity => &[],
+    };
+    let mut wanted: Vec<_> =
+        action.repository().map(|name| (Some(name.clone()), Verbs::of(verbs.iter().copied()))).into_iter().collect();
+    if let Action::StartUpload { start: UploadStart::Mount { from: MountSource::Repository(from), .. }, .. } = action {
+        wanted.push((Some(from.clone()), Verbs::of([Verb::Pull])));
+    }
+    wanted
 }
 
 /// Refuses what the caller may not begin. What is only read is judged where it is answered.

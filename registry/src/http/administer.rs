@@ -1,6 +1,6 @@
 //! The administrators' API over HTTP.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -15,7 +15,8 @@ use crate::push::receive::RequestBody;
 /// The longest request.
 const MAX_BODY: usize = 1 << 20;
 
-pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> Reply {
+/// The whole body of a request.
+pub async fn read(mut body: RequestBody) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let early = |_| ApiError::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, "the body ended early");
@@ -25,6 +26,11 @@ pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> R
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, text));
         }
     }
+    Ok(bytes.freeze())
+}
+
+pub async fn run(call: &Call, body: RequestBody, operation: &Operation) -> Reply {
+    let bytes = read(body).await?;
     // A form of a page elsewhere, sent with what a browser remembers, cannot say this (CSRF).
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !bytes.is_empty() && !content_type.starts_with("application/json") {
@@ -36,7 +42,7 @@ pub async fn run(call: &Call, mut body: RequestBody, operation: &Operation) -> R
         by: By::Client(&call.session),
         everyone: access::everyone(&call.session.app),
     };
-    let (status, value) = perform(desk, operation, &bytes.freeze()).await?;
+    let (status, value) = perform(desk, operation, &bytes).await?;
     // Some answers hold secrets.
     let builder = Response::builder().status(status).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if value.is_null() { reply::empty(builder) } else { reply::json(builder, "application/json", &value) }

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::reply::{DOCKER_CONTENT_DIGEST, internal};
+use crate::auth::ldap::LdapError;
 use crate::blobs::StoreError;
 use crate::error::{ApiError, Code};
 use crate::index::IndexError;
@@ -25,6 +26,11 @@ fn new(status: StatusCode, code: Code, error: &impl std::fmt::Display) -> ApiErr
 /// The registry can do it, but not now.
 pub fn unavailable(error: impl Into<anyhow::Error>) -> ApiError {
     not_now("the registry cannot do this at the moment; try again", error)
+}
+
+/// Who people are cannot be found out; accounts of the registry can log in all the same.
+pub fn directory(error: LdapError) -> ApiError {
+    not_now("the directory of the people who log in here does not answer; try again", error)
 }
 
 fn not_now(text: &str, error: impl Into<anyhow::Error>) -> ApiError {
@@ -115,7 +121,8 @@ impl From<Refusal> for ApiError {
             | Refusal::AccountUnknown { .. }
             | Refusal::TokenUnknown
             | Refusal::PolicyUnknown { .. }
-            | Refusal::QuotaUnknown { .. } => new(missing, Code::NameUnknown, &refusal),
+            | Refusal::QuotaUnknown { .. }
+            | Refusal::IssuerUnknown { .. } => new(missing, Code::NameUnknown, &refusal),
             Refusal::ConditionFailed { current } => {
                 let text = current.map_or_else(
                     || "the condition does not hold: there is no such tag".to_owned(),

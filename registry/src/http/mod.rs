@@ -12,6 +12,7 @@ mod body;
 mod catalog;
 mod conditions;
 mod failure;
+mod forwarded;
 mod manifests;
 mod metrics;
 mod pages;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -35,6 +37,7 @@ pub use metrics::HttpMetrics;
 pub use reply::error_json;
 
 use crate::app::App;
+use crate::auth::authenticate::credentials;
 use crate::auth::session::Session;
 use crate::error::ApiError;
 use crate::oci::action::{Action, ActionError};
@@ -43,10 +46,13 @@ use crate::push::receive::RequestBody;
 use reply::Reply;
 
 /// The connection that a request came on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
+    /// The other end; for a handler the client, if it came through proxies that are trusted.
     pub peer: SocketAddr,
     pub tls: bool,
+    /// The name in the certificate that the client has shown.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// What a handler is given beside its action.
@@ -56,9 +62,9 @@ struct Call {
 }
 
 /// Answers one request. A failure is an answer too; a panic is for the caller to catch.
-pub async fn handle<B>(app: Arc<App>, request: Request<B>, connection: Connection) -> Response<Body>
+pub async fn handle<B>(app: Arc<App>, request: Request<B>, mut connection: Connection) -> Response<Body>
 where
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let began = Instant::now();
@@ -67,6 +73,8 @@ where
     let action = Action::parse(&parts.method, parts.uri.path(), parts.uri.query());
     let name = action.as_ref().map_or("none", Action::name);
     let id = request_id();
+    let client = forwarded::client(connection.peer.ip(), &parts.headers, &app.config.server.trusted_proxies);
+    connection.peer.set_ip(client);
     let span = tracing::info_span!("request", %id, action = name, peer = %connection.peer);
     let received = app.metrics.received.clone();
     let body = body.map_frame(move |frame| {
@@ -79,9 +87,9 @@ where
     let mut reply = match &action {
         Ok(Action::IssueToken { post }) => {
             let query = parts.uri.query();
-            token::issue(&app, &headers, query, *post, body, connection.peer, &mut who).instrument(span.clone()).await
+            token::issue(&app, &headers, query, *post, body, &connection, &mut who).instrument(span.clone()).await
         }
-        _ => answer(&app, &headers, connection, body, &action, &mut who).instrument(span.clone()).await,
+        _ => answer(&app, &headers, &connection, body, &action, &mut who).instrument(span.clone()).await,
     };
     if let Err(error) = &mut reply
         && error.status == StatusCode::UNAUTHORIZED
@@ -131,37 +139,49 @@ pub fn not_yet(method: &Method) -> Response<Body> {
 async fn answer(
     app: &Arc<App>,
     headers: &Arc<HeaderMap>,
-    connection: Connection,
+    connection: &Connection,
     body: RequestBody,
     action: &Result<Action, ActionError>,
     who: &mut Option<String>,
 ) -> Reply {
     let action = action.as_ref().map_err(|error| *error)?;
-    let mut identified = access::identify(app, headers, connection.peer).await?;
+    let credentials = credentials(headers)?;
+    // What administrators send is short: it is kept, so that it can be judged once more.
+    let (is_kept, mut kept) = (matches!(action, Action::Administer(_)), Bytes::new());
     let mut body = Some(body);
+    let mut round = 1;
     loop {
+        let mut identified = access::identify(app, &credentials, connection).await?;
         let remembered = identified.remembered;
         who.clone_from(&identified.caller.subject);
+        app.auth.grant(&mut identified.caller, || access::wanted(action)).await?;
         let session = Session::new(Arc::clone(app), identified.caller, identified.is_strict);
         let call = Call { session, headers: Arc::clone(headers) };
         let reply = match access::check(&call.session, action).await {
-            Ok(()) => dispatch(&call, body.take().unwrap_or_else(nothing), action.clone()).await,
+            Ok(()) => {
+                if is_kept && let Some(body) = body.take() {
+                    kept = administer::read(body).await?;
+                }
+                let body = body.take().unwrap_or_else(|| of_bytes(kept.clone()));
+                dispatch(&call, body, action.clone()).await
+            }
             Err(error) => Err(error),
         };
-        // What was remembered of a password may be out of date: then it is looked at once more. Nothing was read or changed.
+        // What was known of a password may be out of date: then it is looked at once more. Nothing was read or changed.
         let is_outdated = reply.as_ref().is_err_and(access::is_outdated);
         let Some(remembered) = remembered.filter(|_| is_outdated) else { return reply };
         app.auth.forget(remembered);
-        if body.is_none() && !action.is_read() {
+        let is_repeatable = is_kept || body.is_some() || action.is_read();
+        if !is_repeatable || round == access::ROUNDS {
             return reply;
         }
-        identified = access::identify(app, headers, connection.peer).await?;
+        round += 1;
     }
 }
 
-/// The body of a request that has none.
-fn nothing() -> RequestBody {
-    RequestBody::new(http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}))
+/// A body that is all there.
+fn of_bytes(bytes: Bytes) -> RequestBody {
+    RequestBody::new(http_body_util::Full::new(bytes).map_err(|never: std::convert::Infallible| match never {}))
 }
 
 async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {

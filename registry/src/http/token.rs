@@ -3,16 +3,14 @@
 //! Both forms of the token specification of distribution: `GET` with Basic credentials, and the OAuth 2 `POST`. What is not
 //! allowed of the scopes that were asked for is left out, without a word about what there is.
 
-use std::net::SocketAddr;
-
 use bytes::BytesMut;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::Serialize;
 
-use super::access;
 use super::reply::{self, Reply};
+use super::{Connection, access};
 use crate::app::App;
 use crate::auth::authenticate::{AuthError, Credentials, Identified, credentials};
 use crate::auth::caller::Caller;
@@ -25,10 +23,13 @@ use crate::push::receive::RequestBody;
 
 /// How long a token is good, and how long the key that signs it is the one that signs.
 pub const LIFE_SECONDS: u64 = 300;
+/// The same, of somebody whom only others know. Clients take less for a minute all the same.
+const SHORT_SECONDS: u64 = 60;
 const KEY_LIFE: u64 = 24 * 3_600_000;
 /// Scopes of one request, and bytes of its form.
 const MAX_SCOPES: usize = 64;
 const MAX_FORM: usize = 64 << 10;
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names)] // they are the specification's
@@ -51,6 +52,7 @@ struct Asked {
     username: Option<String>,
     password: Option<String>,
     refresh_token: Option<String>,
+    subject_token: Option<String>,
 }
 
 fn bad(message: &str) -> ApiError {
@@ -70,6 +72,7 @@ impl Asked {
                 "grant_type" => asked.grant_type = Some(value),
                 "username" => asked.username = Some(value),
                 "password" => asked.password = Some(value),
+                "subject_token" => asked.subject_token = Some(value),
                 "refresh_token" => asked.refresh_token = Some(value),
                 _ => {}
             }
@@ -92,7 +95,12 @@ impl Asked {
             (Some("password" | "refresh_token"), ..) => {
                 Err(bad("grant_type=password needs username and password, grant_type=refresh_token a refresh_token"))
             }
-            _ => Err(bad("use grant_type=password or grant_type=refresh_token")),
+            // RFC 8693: a token of an issuer that is trusted, for one of ours.
+            (Some(TOKEN_EXCHANGE), ..) => match &self.subject_token {
+                Some(token) => Ok(Credentials::Bearer(token.clone())),
+                None => Err(bad("a token exchange needs a subject_token")),
+            },
+            _ => Err(bad("use grant_type=password, refresh_token or urn:ietf:params:oauth:grant-type:token-exchange")),
         }
     }
 }
@@ -104,7 +112,7 @@ pub async fn issue(
     query: Option<&str>,
     post: bool,
     body: RequestBody,
-    peer: SocketAddr,
+    connection: &Connection,
     subject: &mut Option<String>,
 ) -> Reply {
     let (asked, who) = if post {
@@ -118,10 +126,11 @@ pub async fn issue(
     if asked.service.as_ref().is_some_and(|asked| asked != service) {
         return Err(bad("this service issues tokens for itself alone: use the service of the challenge"));
     }
-    let (identified, access) = allowed(app, &who, &asked.scopes, peer).await?;
+    let (identified, access) = allowed(app, &who, &asked.scopes, connection).await?;
     subject.clone_from(&identified.caller.subject);
     let key = app.auth.signing_key(&app.index, KEY_LIFE).await?;
     let now = app.index.time();
+    let expires_in = life(&identified.caller);
     let claims = claims(service, identified.caller, access, now)?;
     let token = claims.sign(&key).map_err(|error| reply::internal().cause(error))?;
     let refresh_token = match who {
@@ -132,7 +141,7 @@ pub async fn issue(
         access_token: token.clone(),
         token,
         token_type: "Bearer",
-        expires_in: LIFE_SECONDS,
+        expires_in,
         issued_at: date::rfc3339(now),
         refresh_token,
     };
@@ -145,16 +154,18 @@ async fn allowed(
     app: &App,
     who: &Credentials,
     scopes: &[Access],
-    peer: SocketAddr,
+    connection: &Connection,
 ) -> Result<(Identified, Vec<Access>), ApiError> {
     let wanted: Vec<_> = scopes.iter().filter_map(Access::on_repository).collect();
-    let mut is_second = false;
+    let mut round = 1;
     loop {
-        let identified = app.auth.identify(&app.index, who, access::everyone(app), peer.ip()).await?;
+        let mut identified = access::identify(app, who, connection).await?;
         // A bearer token is not exchanged for another: else it would have no end.
         if matches!(who, Credentials::Bearer(_)) && !identified.is_strict {
             return Err(AuthError::Wrong.into());
         }
+        let may_need = || wanted.iter().map(|(name, verbs)| (Some(name.clone()), *verbs)).collect();
+        app.auth.grant(&mut identified.caller, may_need).await?;
         let ask = Allowed { caller: identified.caller.clone(), wanted: wanted.clone() };
         match (app.index.query(ask).await?, identified.remembered) {
             (Ok(allowed), _) => {
@@ -166,12 +177,21 @@ async fn allowed(
                 access.extend(scopes.iter().filter(|scope| scope.is_catalog()).cloned());
                 return Ok((identified, access));
             }
-            (Err(_), Some(remembered)) if !is_second => {
+            (Err(_), Some(remembered)) if round < access::ROUNDS => {
                 app.auth.forget(remembered);
-                is_second = true;
+                round += 1;
             }
             (Err(denial), _) => return Err(access::denied(denial)),
         }
+    }
+}
+
+/// How long a token of a caller is good, in seconds. Whom the index itself knows nothing of, it cannot judge anew each time.
+const fn life(caller: &Caller) -> u64 {
+    if caller.subject.is_some() && caller.proof.is_none() && caller.vouched.is_none() {
+        SHORT_SECONDS
+    } else {
+        LIFE_SECONDS
     }
 }
 
@@ -179,11 +199,12 @@ fn claims(service: &str, caller: Caller, access: Vec<Access>, now: Time) -> Resu
     let mut id = [0; 16];
     crate::random::fill(&mut id).map_err(|error| reply::internal().cause(error))?;
     let seconds = now.0 / 1000;
+    let life = life(&caller);
     Ok(Claims {
         iss: service.to_owned(),
         aud: service.to_owned(),
         sub: caller.subject.unwrap_or_default(),
-        exp: seconds + LIFE_SECONDS,
+        exp: seconds + life,
         nbf: seconds,
         iat: seconds,
         jti: hex::encode(id),
@@ -191,6 +212,7 @@ fn claims(service: &str, caller: Caller, access: Vec<Access>, now: Time) -> Resu
         name: caller.name,
         groups: caller.groups,
         proof: caller.proof,
+        vouched: caller.vouched,
     })
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, Time};
 use super::query::Query;
 use crate::auth::caller::{Caller, Denial};
+use crate::auth::issuer::Issuer;
 use crate::auth::policy::{Grant, Policy, Verb};
 use crate::auth::quota::Quota;
 use crate::auth::secret::PasswordHash;
@@ -68,6 +69,14 @@ pub enum AccessChange {
     DeleteQuota {
         name: String,
     },
+    /// Tokens of this issuer are believed from now on, as it says.
+    PutIssuer {
+        name: String,
+        issuer: Issuer,
+    },
+    DeleteIssuer {
+        name: String,
+    },
     /// Signs bearer tokens from now on, unless the newest key is younger than `unless_younger` milliseconds.
     PutKey {
         key: SigningKey,
@@ -101,6 +110,8 @@ impl AccessChange {
             Self::DeletePolicy { .. } => "delete_policy",
             Self::PutQuota { .. } => "put_quota",
             Self::DeleteQuota { .. } => "delete_quota",
+            Self::PutIssuer { .. } => "put_issuer",
+            Self::DeleteIssuer { .. } => "delete_issuer",
             Self::PutKey { .. } => "put_key",
             Self::OfferFirst { .. } => "offer_first",
             Self::TakeFirst { .. } => "take_first",
@@ -300,6 +311,18 @@ pub struct QuotaView {
     pub is_counted: bool,
     /// Each share with its bytes and tags.
     pub shares: Vec<(String, u64, u64)>,
+}
+
+/// Issuers in the order of their names. Linearizable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListIssuers;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerView {
+    pub name: String,
+    /// See [`crate::auth::caller::Vouched`].
+    pub version: u64,
+    pub issuer: Issuer,
 }
 
 /// What decides whether somebody may do something.

@@ -1,6 +1,8 @@
 //! Speaks for the node of this process to others: letters of members, commands and queries of processes without an
 //! index, and what an administrator asks. What a caller may do stands in its certificate.
 
+mod rights;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +14,9 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::access::{self, AccessChange};
+use rights::{check, serves_clients};
+
+use super::access;
 use super::agreement;
 use super::client::{IndexError, found};
 use super::level::{FIRST, LEVEL};
@@ -31,7 +35,7 @@ use super::raft::NodeError;
 use super::raft::receive::{collect, receive};
 use super::raise;
 use super::remote::{COMMANDS, QUERIES, WELCOME};
-use crate::index::command::{Command, Reply};
+use crate::index::command::Reply;
 
 pub const STATUS: &str = "/node/status";
 pub const REPLACE: &str = "/node/replace";
@@ -177,6 +181,7 @@ impl Answers {
             access::ListAccounts::NAME => self.one::<access::ListAccounts>(asked).await,
             access::ListTokens::NAME => self.one::<access::ListTokens>(asked).await,
             access::ListPolicies::NAME => self.one::<access::ListPolicies>(asked).await,
+            access::ListIssuers::NAME => self.one::<access::ListIssuers>(asked).await,
             access::ListQuotas::NAME => self.one::<access::ListQuotas>(asked).await,
             access::ListAudit::NAME => self.one::<access::ListAudit>(asked).await,
             access::Explain::NAME => self.one::<access::Explain>(asked).await,
@@ -381,49 +386,6 @@ impl Answer for Answers {
     }
 }
 
-/// Whether a role may make a call. Pure.
-fn check(role: Role, path: &str) -> Result<(), Fault> {
-    if path == STATUS {
-        return Ok(());
-    }
-    let needs: &[Role] = if path.starts_with("/raft/") || path == REPLACE {
-        &[Role::Index]
-    } else if path.starts_with("/index/") {
-        &[Role::Registry, Role::Index, Role::Admin]
-    } else {
-        &[Role::Admin]
-    };
-    if needs.contains(&role) { Ok(()) } else { Err(Fault::Forbidden { needs: needs[0].uri().into() }) }
-}
-
-/// Whether a command serves a client of the registry. The others keep the index in order, and only its nodes propose them. Pure.
-fn serves_clients(command: &Command) -> bool {
-    let housekeeping = |change: &AccessChange| {
-        matches!(change, AccessChange::NoteUse { .. } | AccessChange::PutKey { .. } | AccessChange::TakeFirst { .. })
-    };
-    match command {
-        Command::OnBehalf(it) => matches!(it.command, Command::Access(_)) || serves_clients(&it.command),
-        Command::Access(change) => housekeeping(change),
-        command => is_of_clients(command),
-    }
-}
-
-const fn is_of_clients(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::RecordUpload(_)
-            | Command::CancelUpload(_)
-            | Command::CommitBlob(_)
-            | Command::MountBlob(_)
-            | Command::RenewLink(_)
-            | Command::DeleteBlob(_)
-            | Command::PutManifest(_)
-            | Command::DeleteTag(_)
-            | Command::DeleteManifest(_)
-            | Command::MarkDamaged(_)
-    )
-}
-
 fn no_quorum() -> Fault {
     Fault::Unavailable { reason: super::remote::NO_QUORUM.into() }
 }
@@ -447,8 +409,6 @@ fn write<T: Serialize>(message: &T) -> Result<Bytes, Fault> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::index::command::{CloseDay, Expire, ForgetObjects, LinkName, Policy, RaiseLevel};
-    use crate::oci::digest::Digest;
 
     #[test]
     fn answers_that_are_too_long_together_are_asked_for_again() {
@@ -461,40 +421,5 @@ mod tests {
             assert!(room.take(answered(ANSWER_BYTES / 4)).is_ok());
         }
         assert!(matches!(room.take(answered(1)), Err(Fault::Unavailable { .. })));
-    }
-
-    #[test]
-    fn what_keeps_the_index_in_order_does_not_come_from_a_registry() {
-        let link = || LinkName { repository: "a".parse().unwrap(), digest: Digest::of(b"") };
-        assert!(serves_clients(&Command::RenewLink(link())) && serves_clients(&Command::DeleteBlob(link())));
-        for command in [
-            Command::CloseDay(CloseDay { day: u32::MAX }),
-            Command::SetPolicy(Policy::default()),
-            Command::Expire(Expire { limit: 1 }),
-            Command::ForgetObjects(ForgetObjects { keys: Vec::new() }),
-            Command::RaiseLevel(RaiseLevel { level: 9 }),
-        ] {
-            assert!(!serves_clients(&command), "{command:?}");
-        }
-    }
-
-    #[test]
-    fn a_certificate_allows_what_its_role_needs_and_nothing_else() {
-        for (path, index, registry, admin) in [
-            ("/raft/append", true, false, false),
-            ("/raft/vote", true, false, false),
-            (COMMANDS, true, true, true),
-            (QUERIES, true, true, true),
-            (STATUS, true, true, true),
-            (REPLACE, true, false, false),
-            (JOIN, false, false, true),
-            (CHANGE, false, false, true),
-            ("/admin/anything", false, false, true),
-            ("/", false, false, true),
-        ] {
-            for (role, allowed) in [(Role::Index, index), (Role::Registry, registry), (Role::Admin, admin)] {
-                assert_eq!(check(role, path).is_ok(), allowed, "{role:?} {path}");
-            }
-        }
     }
 }

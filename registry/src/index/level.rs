@@ -9,6 +9,7 @@
 //! Whoever changes what an entry does, or adds a command or a field of one, raises [`LEVEL`] and says in
 //! [`Command::level`] when it is needed.
 
+use super::access::AccessChange;
 use super::command::Command;
 
 /// The level of everything until a higher one is put in force.
@@ -17,11 +18,14 @@ pub const FIRST: u32 = 1;
 /// Accounts and policies, and commands that go with the one who asks.
 pub const ACCESS: u32 = 2;
 
+/// Issuers of tokens, callers for whom they vouch, and what a cluster grants to a caller.
+pub const ISSUERS: u32 = 3;
+
 /// The level that a new cluster begins with.
-pub const BEGIN: u32 = ACCESS;
+pub const BEGIN: u32 = ISSUERS;
 
 /// The highest level that this roadstead knows.
-pub const LEVEL: u32 = if cfg!(feature = "next-level") { 3 } else { ACCESS };
+pub const LEVEL: u32 = if cfg!(feature = "next-level") { 4 } else { ISSUERS };
 
 /// Something is of a level that this roadstead does not know: it is whole, and a newer one reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,10 +70,17 @@ impl Command {
             | Self::PinBackup(_)
             | Self::ForgetBackup(_)
             | Self::RaiseLevel(_) => FIRST,
-            Self::Access(_) => ACCESS,
-            Self::OnBehalf(it) => it.command.level().max(ACCESS),
+            Self::Access(change) => match **change {
+                AccessChange::PutIssuer { .. } | AccessChange::DeleteIssuer { .. } => ISSUERS,
+                _ => ACCESS,
+            },
+            Self::OnBehalf(it) => {
+                let is_plain = it.caller.vouched.is_none() && it.caller.grants.is_empty();
+                let caller = if is_plain { ACCESS } else { ISSUERS };
+                it.command.level().max(caller)
+            }
             #[cfg(feature = "next-level")]
-            Self::Note(_) => 3,
+            Self::Note(_) => 4,
         }
     }
 

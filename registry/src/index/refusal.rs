@@ -68,6 +68,8 @@ pub enum Refusal {
     TokenUnknown,
     #[error("there is no policy {name}")]
     PolicyUnknown { name: String },
+    #[error("there is no issuer {name}")]
+    IssuerUnknown { name: String },
     #[error("there is no quota {name}")]
     QuotaUnknown { name: String },
     #[error(

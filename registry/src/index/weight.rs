@@ -49,6 +49,7 @@ fn access(change: &AccessChange) -> usize {
         AccessChange::PutToken(put) => grants(put.limits.as_ref()) + BASE,
         AccessChange::ChangeGroup { add, remove, .. } => 64 * (add.len() + remove.len()),
         AccessChange::NoteUse { tokens } => 64 * tokens.len(),
+        AccessChange::PutIssuer { issuer, .. } => issuer.bytes(),
         AccessChange::PutPolicy { policy, .. } => policy
             .rules
             .iter()
@@ -64,6 +65,7 @@ fn access(change: &AccessChange) -> usize {
         | AccessChange::DeletePolicy { .. }
         | AccessChange::PutQuota { .. }
         | AccessChange::DeleteQuota { .. }
+        | AccessChange::DeleteIssuer { .. }
         | AccessChange::PutKey { .. }
         | AccessChange::OfferFirst { .. }
         | AccessChange::TakeFirst { .. } => 0,

@@ -32,6 +32,7 @@ pub(super) async fn answer<H: Handler>(
     }
     let request = request.map(|body| WatchedBody::new(body, service.limits, Arc::clone(&watch)));
     let safe = request.method().is_safe();
+    let peer = connection.peer;
     let handling = service.handler.handle(request, connection);
     let handled = if safe {
         AssertUnwindSafe(handling).catch_unwind().await.map_err(drop)
@@ -40,7 +41,7 @@ pub(super) async fn answer<H: Handler>(
         service.requests.spawn(handling).await.map_err(drop)
     };
     let Ok(mut response) = handled else {
-        tracing::error!(peer = %connection.peer, "a request ended in a panic; this is a bug, please report it");
+        tracing::error!(%peer, "a request ended in a panic; this is a bug, please report it");
         let message = "the registry failed; what happened is in its log";
         let code = Code::Unsupported.as_str();
         let text = json!({ "errors": [{ "code": code, "message": message, "detail": null }] }).to_string();

@@ -35,7 +35,8 @@ impl Handler for Api {
         let Some(app) = self.app.get() else {
             return Either::Left(std::future::ready(not_yet(request.method())));
         };
-        let connection = crate::http::Connection { peer: connection.peer, tls: connection.tls };
+        let Connection { peer, tls, certificate } = connection;
+        let connection = crate::http::Connection { peer, tls, certificate };
         Either::Right(handle(Arc::clone(app), request, connection))
     }
 }

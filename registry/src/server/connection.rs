@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use super::accept::{Handler, Service};
 use super::drain::Drain;
 use super::stream::{ClientStream, Socket, canonical};
+use super::tls::name_of;
 use super::watch::{Expired, Watch};
 use super::{Connection, Limits, MAX_HEAD_BYTES, MAX_HEADERS, answer};
 
@@ -47,22 +48,22 @@ enum Speaks {
 /// Serves a connection to its end.
 pub async fn serve<H: Handler>(socket: TcpStream, service: Arc<Service<H>>) {
     let Ok(peer) = socket.peer_addr() else { return };
-    let connection = Connection { peer: canonical(peer), tls: service.certificates.is_some() };
     let drain = service.drain.clone();
     let opened = tokio::select! {
         opened = tokio::time::timeout(service.limits.head, open(socket, &service)) => opened,
         () = must_go(&drain, LINGER) => return,
     };
-    let (socket, speaks) = match opened {
+    let (socket, speaks, certificate) = match opened {
         Ok(Some(opened)) => opened,
         Ok(None) => return,
         Err(_) => return cut(&service, peer, Expired::Silent),
     };
+    let connection = Connection { peer: canonical(peer), tls: service.certificates.is_some(), certificate };
     let watch = Arc::new(Watch::new(service.limits, Instant::now()));
     let stream = TokioIo::new(ClientStream::new(socket, Arc::clone(&watch)));
     let answer = {
         let (service, watch) = (Arc::clone(&service), Arc::clone(&watch));
-        service_fn(move |request| answer::answer(Arc::clone(&service), request, connection, Arc::clone(&watch)))
+        service_fn(move |request| answer::answer(Arc::clone(&service), request, connection.clone(), Arc::clone(&watch)))
     };
     let why = match speaks {
         Speaks::Http1 => {
@@ -123,10 +124,10 @@ fn cut<H>(service: &Service<H>, peer: SocketAddr, why: Expired) {
 }
 
 /// Shakes hands and finds out what the client speaks; none when it went away.
-async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Speaks)> {
+async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Speaks, Option<Arc<str>>)> {
     let Some(certificates) = &service.certificates else {
         let speaks = speaks(&socket).await?;
-        return Some((Socket::Plain(socket), speaks));
+        return Some((Socket::Plain(socket), speaks, None));
     };
     if speaks_plain(&socket).await {
         let _ = socket.writable().await;
@@ -138,7 +139,8 @@ async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Spe
     match certificates.acceptor().accept(socket).await {
         Ok(stream) => {
             let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
-            Some((Socket::Tls(Box::new(stream)), speaks))
+            let certificate = name_of(stream.get_ref().1.peer_certificates()).map(Arc::from);
+            Some((Socket::Tls(Box::new(stream)), speaks, certificate))
         }
         Err(error) => {
             service.metrics.cut.with_label_values(&["handshake"]).inc();

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::sum_of;
@@ -55,6 +57,7 @@ struct Current {
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    client_ca: Option<PathBuf>,
 }
 
 /// What tells that a file is another one. A mount of Kubernetes swaps a symbolic link, so the inode belongs to it.
@@ -66,8 +69,10 @@ struct Stamp {
 }
 
 impl Certificates {
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
+    /// Clients may show a certificate that `client_ca` has signed, and need not.
+    pub fn load(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
+        let client_ca = client_ca.map(Path::to_owned);
+        let files = Files { certificate: certificate.to_owned(), key: key.to_owned(), client_ca };
         let current = files.read()?;
         Ok(Self { files: Arc::new(files), current: Arc::new(ArcSwap::from_pointee(current)) })
     }
@@ -109,24 +114,32 @@ impl Certificates {
 }
 
 impl Files {
-    fn stamps(&self) -> [Option<Stamp>; 2] {
-        [stamp(&self.certificate), stamp(&self.key)]
+    fn stamps(&self) -> [Option<Stamp>; 3] {
+        [stamp(&self.certificate), stamp(&self.key), self.client_ca.as_deref().and_then(stamp)]
     }
 
     fn read(&self) -> Result<Current, TlsError> {
-        let pem = |path: &Path, reason: String| TlsError::Pem { path: path.to_owned(), reason };
         let text = read(&self.certificate)?;
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
-            .collect::<Result<_, _>>()
-            .map_err(|error| pem(&self.certificate, error.to_string()))?;
-        if chain.is_empty() {
-            return Err(pem(&self.certificate, "there is no certificate in it".into()));
-        }
+        let chain = certificates(&self.certificate, &text)?;
         let key =
             PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|error| pem(&self.key, error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients: Arc<dyn ClientCertVerifier> = match &self.client_ca {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(path, &read(path)?)? {
+                    roots.add(root).map_err(|error| pem(path, error.to_string()))?;
+                }
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|error| pem(path, error.to_string()))?
+            }
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key))
             .map_err(|source| TlsError::Pair {
                 certificate: self.certificate.clone(),
                 key: self.key.clone(),
@@ -135,6 +148,24 @@ impl Files {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Current { config: Arc::new(config), sum: sum_of(&text) })
     }
+}
+
+/// What the certificate of a client, already verified, says of it: the first of its names, as a host or an address
+/// (`spiffe://…`); none: it says no name, or there is none.
+pub fn name_of(chain: Option<&[CertificateDer<'_>]>) -> Option<String> {
+    let certificate = webpki::EndEntityCert::try_from(chain?.first()?).ok()?;
+    let name = certificate.valid_dns_names().chain(certificate.valid_uri_names()).next().map(str::to_owned);
+    name.filter(|name| !name.is_empty() && name.len() <= 255 && !name.contains(char::is_control))
+}
+
+fn pem(path: &Path, reason: String) -> TlsError {
+    TlsError::Pem { path: path.to_owned(), reason }
+}
+
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|error| pem(path, error.to_string()))?;
+    if found.is_empty() { Err(pem(path, "there is no certificate in it".into())) } else { Ok(found) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

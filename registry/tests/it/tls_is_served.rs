@@ -9,9 +9,9 @@ use reqwest::Version;
 use reqwest::tls::TlsInfo;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::raw;
 use crate::support::server::{Options, Server};
 use crate::support::wait::eventually;
+use crate::support::{Client, raw};
 
 /// Writes a new certificate and its key, each as a whole, and gives the certificate.
 fn renew(directory: &Path) -> Vec<u8> {
@@ -127,4 +127,69 @@ async fn a_client_that_speaks_http_is_told_so() {
     let answer = raw::exchange(server.address(), b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(raw::status(&answer), 400);
     assert!(answer.contains("HTTPS"), "{answer}");
+}
+
+/// An authority for clients, written to `clients.pem`.
+fn authority(directory: &Path) -> rcgen::CertifiedIssuer<'static, rcgen::KeyPair> {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    fs::write(directory.join("clients.pem"), issuer.pem()).unwrap();
+    issuer
+}
+
+/// A client that shows a certificate with these names.
+fn with_certificate(
+    server: &Server,
+    issuer: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+    names: &[rcgen::SanType],
+) -> Client {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = names.to_vec();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
+    let identity = reqwest::Identity::from_pem(pem.as_bytes()).unwrap();
+    Client::with(server.url(), reqwest::Client::builder().danger_accept_invalid_certs(true).identity(identity))
+}
+
+#[tokio::test]
+async fn a_client_is_whom_its_certificate_names_if_our_authority_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    renew(directory.path());
+    let issuer = authority(directory.path());
+    let clients = format!("tls.client_ca={}", directory.path().join("clients.pem").display());
+    let server = start(directory.path(), &[&clients, "access.anonymous=nothing"]).await;
+    let policy = directory.path().join("policy.yaml");
+    fs::write(
+        &policy,
+        "rules: [{subjects: ['certificate:ci.example.com', 'certificate:spiffe://x/*'], repositories: ['team/**'], role: push}]",
+    )
+    .unwrap();
+    let applied = std::process::Command::new(env!("CARGO_BIN_EXE_roadstead"))
+        .args(["policy", "apply", "certificates"])
+        .args([policy.as_os_str(), "--data".as_ref(), server.data().as_os_str()])
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{applied:?}");
+    let host = |name: &str| rcgen::SanType::DnsName(name.try_into().unwrap());
+    let address = |name: &str| rcgen::SanType::URI(name.try_into().unwrap());
+
+    let ci = with_certificate(&server, &issuer, &[host("ci.example.com")]);
+    ci.push_image("team/app", "v1", "built").await;
+    ci.ask("POST", "/v2/other/blobs/uploads/").send().await.refused(403, "DENIED");
+    with_certificate(&server, &issuer, &[address("spiffe://x/builder")]).push_image("team/more", "v1", "built").await;
+    // The first name is who it is, and one without a name is nobody.
+    let other = with_certificate(&server, &issuer, &[host("other.example.com"), host("ci.example.com")]);
+    other.get("/v2/team/app/manifests/v1").await.refused(404, "NAME_UNKNOWN");
+    with_certificate(&server, &issuer, &[]).get("/v2/").await.refused(401, "UNAUTHORIZED");
+    // Whoever says who he is, is that, whatever he shows; and nobody needs a certificate.
+    ci.ask("GET", "/v2/").header("authorization", "Basic eDp5").send().await.refused(401, "UNAUTHORIZED");
+    server.client().get("/v2/").await.refused(401, "UNAUTHORIZED");
+    // One of another authority does not come as far as that.
+    let strangers = tempfile::tempdir().unwrap();
+    let stranger = with_certificate(&server, &authority(strangers.path()), &[host("ci.example.com")]);
+    assert!(stranger.ask("GET", "/v2/").try_send().await.is_err());
 }

@@ -1,6 +1,8 @@
 //! A cluster rolls from one version to the next and one step back, with two real binaries: this one, and one that knows a
 //! feature level more. `NEXT` names the latter; `tests/run` builds it with the feature `next-level`.
 
+use roadstead::index::level::LEVEL;
+
 use crate::support::cluster::{Cluster, text};
 use crate::support::wait::{PATIENCE, within};
 
@@ -45,8 +47,9 @@ async fn members_of_two_versions_work_together_until_the_level_is_raised_and_the
         restart_with(&cluster, name, &next).await;
         push().await;
     }
-    let output = cluster.admin(&["raise", "--level", "3"]);
-    assert!(!output.status.success(), "one member does not know level 3: {}", text(&output));
+    let level = (LEVEL + 1).to_string();
+    let output = cluster.admin(&["raise", "--level", &level]);
+    assert!(!output.status.success(), "one member does not know level {level}: {}", text(&output));
     // One step back.
     restart_with(&cluster, "index-1", this).await;
     push().await;
@@ -55,17 +58,18 @@ async fn members_of_two_versions_work_together_until_the_level_is_raised_and_the
         restart_with(&cluster, name, &next).await;
         push().await;
     }
-    let said = cluster.admin_ok(&["raise", "--level", "3"]);
-    assert!(said.contains("level 3"), "{said}");
+    let said = cluster.admin_ok(&["raise", "--level", &level]);
+    assert!(said.contains(&format!("level {level}")), "{said}");
     push().await;
-    assert_eq!(cluster.status()["level"], 3);
+    assert_eq!(cluster.status()["level"], LEVEL + 1);
 
     // From here there is no way back: the old version says so and harms nothing.
     cluster.stop("index-1");
     cluster.use_binary(this);
     cluster.start("index-1");
     within(PATIENCE, "the old version refuses", async || !cluster.runs("index-1")).await;
-    assert!(cluster.log("index-1").contains("level 3"), "{}", cluster.log("index-1"));
+    let log = cluster.log("index-1");
+    assert!(log.contains(&format!("level {level}")), "{log}");
     cluster.use_binary(&next);
     cluster.start("index-1");
     cluster.caught_up("index-1").await;

@@ -139,10 +139,11 @@ pub async fn registry(number: usize, nodes: Vec<String>, store: SimulatedStore) 
     let mut config = Config::default();
     config.blobs.inline_limit = 0;
     config.reclaim.grace_seconds = GRACE / 1000;
+    let auth = roadstead::auth::authenticate::Authenticator::new(&config.access)?;
     let app = Arc::new(App {
         config,
         audit: roadstead::http::audit::AuditLog::off(),
-        auth: roadstead::auth::authenticate::Authenticator::new()?,
+        auth,
         index: Index::behind(remote, cluster),
         store: Arc::new(store),
         metrics: HttpMetrics::register(&metrics)?,
@@ -154,7 +155,11 @@ pub async fn registry(number: usize, nodes: Vec<String>, store: SimulatedStore) 
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let app = Arc::clone(&app);
-                async move { Ok::<_, std::convert::Infallible>(handle(app, request, Connection { peer, tls: false }).await) }
+                async move {
+                    Ok::<_, std::convert::Infallible>(
+                        handle(app, request, Connection { peer, tls: false, certificate: None }).await,
+                    )
+                }
             });
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -47,6 +47,15 @@ for host in a a.b-c.d 1.example; do say_yes "$(spec "{\"hostname\":\"$host\"}")"
 for host in A a_b a..b -a a:5000 'a/b'; do say_no "$(spec "{\"hostname\":\"$host\"}")" spec.hostname; done
 say_no "$(spec '{"storage":{"s3":{"endpoint":"ftp://a"}}}')" spec.storage.s3.endpoint
 say_no "$(spec '{"nodes":{"certsDirectory":"/etc"}}')" spec.nodes.certsDirectory
+ldap() { jq -c '{spec: {access: {ldap: ({url: "ldaps://a", userBase: "b"} * .)}}}' <<<"$1"; }
+say_yes "$(ldap '{}')"
+say_yes "$(ldap '{"url":"ldap://a:389","startTls":true,"bindDn":"c","bindPassword":{"secretName":"s"}}')"
+say_no "$(ldap '{"url":"ldap://a"}')" "passwords go to the directory"
+say_no "$(ldap '{"bindDn":"c"}')" "give both bindDn and bindPassword"
+say_no "$(ldap '{"bindPassword":{"secretName":"s"}}')" "give both bindDn and bindPassword"
+for url in https://a 'ldaps://a/b' 'ldaps://u@a'; do say_no "$(ldap "{\"url\":\"$url\"}")" spec.access.ldap.url; done
+say_yes "$(spec '{"access":{"kubernetes":{"rbac":true}}}')"
+say_no "$(spec '{"access":{"kubernetes":{"audience":""}}}')" spec.access.kubernetes.audience
 
 # What may change, and what may not.
 kind=registry

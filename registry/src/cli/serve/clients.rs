@@ -115,9 +115,9 @@ pub(super) async fn serve(mut process: Process, config: Config) -> anyhow::Resul
 
 fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
     match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => {
-            Certificates::load(certificate, key).map(Some).context("could not set up TLS (tls.certificate, tls.key)")
-        }
+        (Some(certificate), Some(key)) => Certificates::load(certificate, key, config.tls.client_ca.as_deref())
+            .map(Some)
+            .context("could not set up TLS (tls.certificate, tls.key, tls.client_ca)"),
         _ => Ok(None),
     }
 }

@@ -55,10 +55,58 @@ fn each_rule_says_what_to_change() {
         (&["blobs.inline_limit=5000000"], "blobs.inline_limit"),
         (&["manifests.max_bytes=4194303"], "manifests.max_bytes"),
         (&["log.filter=a=b=c"], "log.filter"),
+        (&["access.ldap.owns_names=true"], "access.ldap.url"),
+        (&["access.ldap.url=ldaps://directory.example.com"], "access.ldap.user_base"),
     ] {
         let problems = problems(set);
         assert_eq!(problems.len(), 1, "{set:?}: {problems:?}");
         assert!(problems[0].contains(named), "{set:?}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_directory_is_asked_over_tls_and_for_somebody() {
+    let good = "access.ldap.url=ldaps://directory.example.com";
+    let base = "access.ldap.user_base=dc=example,dc=com";
+    for (set, named) in [
+        (&["access.ldap.url=directory.example.com", base][..], "access.ldap.url is no address"),
+        (&["access.ldap.url=ldaps://", base], "access.ldap.url is no address"),
+        (&["access.ldap.url=ldaps://a@b", base], "access.ldap.url is no address"),
+        (&["access.ldap.url=ldaps://a/dc=b", base], "access.ldap.url is no address"),
+        (&["access.ldap.url=ldaps://a:b", base], "access.ldap.url is no address"),
+        (&["access.ldap.url=ldap://directory.example.com", base], "set access.ldap.start_tls"),
+        (&["access.ldap.url=ldap://192.0.2.1:389", base], "set access.ldap.start_tls"),
+        (&["access.ldap.url=ldap://localhost.example.com", base], "set access.ldap.start_tls"),
+        (&[good, base, "access.ldap.start_tls=true"], "access.ldap.start_tls is for ldap://"),
+        (&["access.ldap.url=ldap://localhost", base, "access.ldap.ca=/ca.pem"], "access.ldap.ca"),
+        (&[good, base, "access.ldap.bind_dn=cn=a"], "access.ldap.bind_password"),
+        (&[good, base, "access.ldap.bind_password=a"], "access.ldap.bind_dn"),
+        (&[good, base, "access.ldap.bind_dn=cn=a", "access.ldap.bind_password="], "access.ldap.bind_password"),
+        (&[good, base, "access.ldap.user_filter=(uid=alice)"], "access.ldap.user_filter"),
+        (&[good, base, "access.ldap.user_filter=(uid={user}"], "access.ldap.user_filter"),
+        (&[good, base, "access.ldap.group_filter=(objectClass=group)"], "access.ldap.group_filter"),
+        (&[good, base, "access.ldap.name_attribute="], "access.ldap.name_attribute"),
+        (&[good, base, "access.ldap.group_attribute=a b"], "access.ldap.group_attribute"),
+    ] {
+        let problems = problems(set);
+        assert_eq!(problems.len(), 1, "{set:?}: {problems:?}");
+        assert!(problems[0].contains(named), "{set:?}: {problems:?}");
+    }
+    for set in [
+        &[good, base][..],
+        &["access.ldap.url=ldaps://directory.example.com:3269/", base],
+        &["access.ldap.url=ldap://directory.example.com", base, "access.ldap.start_tls=true", "access.ldap.ca=/ca.pem"],
+        &["access.ldap.url=ldap://127.0.0.1:3890", base],
+        &["access.ldap.url=ldap://[::1]", base],
+        &[good, base, "access.ldap.bind_dn=cn=a", "access.ldap.bind_password=12345"],
+        &[
+            good,
+            base,
+            "access.ldap.user_filter=(&(objectClass=user)(sAMAccountName={user}))",
+            "access.ldap.group_filter=(member:1.2.840.113556.1.4.1941:={dn})",
+        ],
+    ] {
+        assert_eq!(problems(set), Vec::<String>::new(), "{set:?}");
     }
 }
 

@@ -44,11 +44,12 @@ pub enum Table {
     Audit = 24,
     Quotas = 25,
     Usage = 26,
+    Issuers = 27,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Settings,
         Self::Repositories,
         Self::Tags,
@@ -75,6 +76,7 @@ impl Table {
         Self::Audit,
         Self::Quotas,
         Self::Usage,
+        Self::Issuers,
     ];
 }
 

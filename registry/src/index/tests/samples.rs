@@ -12,17 +12,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::auth::caller::{By, Caller, Limits, Proof};
-use crate::auth::policy::{Grant, Policy as AccessPolicy, Role, Rule, Verb, Verbs, WriteOnce};
-use crate::auth::quota::Quota;
-use crate::auth::secret::PasswordHash;
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
-use crate::config::Anonymous;
-use crate::index::access::{
-    AccessChange, Ends, GetAccount, GetFirst, GetToken, Kind, ListKeys, ListPolicies, ListQuotas, OnBehalf, PutAccount,
-    PutToken, SigningKey,
-};
+use crate::index::access::{GetAccount, GetFirst, GetToken, ListIssuers, ListKeys, ListPolicies, ListQuotas};
 use crate::index::archive::names::SegmentName;
 use crate::index::archive::segment::{self as archived, Builder};
 use crate::index::command::{
@@ -41,6 +33,10 @@ use crate::index::state::records::{MemoryRecords, Transaction};
 use crate::index::state::sums::Sums;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::reference::Reference;
+
+mod access;
+
+use access::{access_commands, issuer_commands};
 
 /// The version of samples that are written now.
 const NEW: &str = "v1";
@@ -182,108 +178,19 @@ fn commands() -> Vec<Command> {
     ]
 }
 
-/// One of each of the second level: about accounts and policies, and on behalf of somebody.
-fn access_commands() -> Vec<Command> {
-    let grant = || Grant { repositories: "team/**".parse().unwrap(), verbs: Role::Push.verbs() };
-    let password = || PasswordHash {
-        memory_kib: 19_456,
-        passes: 2,
-        lanes: 1,
-        salt: Bytes::from_static(&[1; 16]),
-        hash: Bytes::from_static(&[2; 32]),
-    };
-    let account = |name: &str, kind| PutAccount {
-        name: name.into(),
-        kind,
-        is_new: true,
-        description: Some("somebody".into()),
-        is_disabled: Some(false),
-        is_administrator: None,
-        expires: None,
-        grants: None,
-        groups: None,
-        password: None,
-    };
-    let robot = PutAccount {
-        grants: Some(vec![grant()]),
-        expires: Some(Ends::At(TIME.after(86_400_000))),
-        ..account("ci", Kind::Robot)
-    };
-    let user = PutAccount {
-        groups: Some(["dev".to_owned()].into()),
-        password: Some(password()),
-        ..account("alice", Kind::User)
-    };
-    let token = PutToken {
-        id: "0123456789abcdef".into(),
-        account: "ci".into(),
-        hash: Bytes::from_static(&[3; 32]),
-        description: "of a build".into(),
-        expires: Some(TIME.after(3_600_000)),
-        limits: Some(vec![grant()]),
-        keep: Some(1),
-    };
-    let rule = Rule {
-        subjects: vec!["group:dev".parse().unwrap(), "everyone".parse().unwrap()],
-        repositories: vec!["home/{user}/**".parse().unwrap()],
-        role: Some(Role::Delete),
-        allow: Verbs::NONE,
-        deny: Verbs::NONE,
-    };
-    let deny = Rule { role: None, deny: Verbs::of([Verb::Overwrite, Verb::Delete]), ..rule.clone() };
-    let policy = AccessPolicy {
-        description: "the team".into(),
-        rules: vec![rule, deny],
-        write_once: vec![WriteOnce { repositories: vec!["team/**".parse().unwrap()], tags: vec!["v*".into()] }],
-    };
-    let key = SigningKey {
-        id: "k1".into(),
-        private: Bytes::from_static(&[4; 48]),
-        public: Bytes::from_static(&[5; 32]),
-        created: TIME,
-    };
-    let quota = || Quota { repositories: "team/*/**".parse().unwrap(), bytes: Some(1 << 30), tags: Some(100) };
-    let caller = Caller {
-        subject: Some("robot:ci".into()),
-        name: Some("ci".into()),
-        groups: ["outside".to_owned()].into(),
-        proof: Some(Proof { account: "ci".into(), by: By::Token("0123456789abcdef".into()) }),
-        limits: Some(Limits { catalog: false, grants: vec![grant()] }),
-        everyone: Anonymous::Pull,
-        from: Some("192.0.2.1".parse().unwrap()),
-        at: TIME,
-    };
-    let hello = LinkName { repository: "team/app".parse().unwrap(), digest: Digest::of(b"hello") };
-    let changes = vec![
-        AccessChange::OfferFirst { hash: Bytes::from_static(&[6; 32]), expires: TIME.after(86_400_000) },
-        AccessChange::TakeFirst { hash: Bytes::from_static(&[6; 32]), name: "root".into(), password: password() },
-        AccessChange::PutAccount(robot),
-        AccessChange::PutAccount(user),
-        AccessChange::SetPassword { account: "alice".into(), password: Some(password()) },
-        AccessChange::PutToken(token),
-        AccessChange::NoteUse { tokens: vec![("0123456789abcdef".into(), TIME)] },
-        AccessChange::ChangeGroup { group: "ops".into(), add: vec!["alice".into()], remove: vec![] },
-        AccessChange::PutPolicy { name: "team".into(), policy },
-        AccessChange::PutPolicy { name: "other".into(), policy: AccessPolicy::default() },
-        AccessChange::DeletePolicy { name: "other".into() },
-        AccessChange::PutKey { key, unless_younger: 86_400_000 },
-        AccessChange::DeleteToken { account: "alice".into(), id: "0123456789abcdef".into() },
-        AccessChange::DeleteAccount { name: "nobody".into() },
-        AccessChange::PutQuota { name: "team".into(), quota: quota() },
-        AccessChange::PutQuota { name: "other".into(), quota: Quota { bytes: None, ..quota() } },
-        AccessChange::DeleteQuota { name: "other".into() },
-    ];
-    let mut all = vec![Command::RaiseLevel(RaiseLevel { level: 2 })];
-    all.extend(changes.into_iter().map(|change| Command::Access(Box::new(change))));
-    all.push(Command::OnBehalf(Box::new(OnBehalf { caller, command: Command::RenewLink(hello) })));
-    all
+/// Every entry of the first level, then every one of the second.
+fn access_entries() -> Vec<(String, StoredEntry)> {
+    followed(entries(), access_commands())
 }
 
-/// Every entry of the first level, then every one of the second.
+/// Those of all levels.
 fn all_entries() -> Vec<(String, StoredEntry)> {
-    let mut all = entries();
+    followed(access_entries(), issuer_commands())
+}
+
+fn followed(mut all: Vec<(String, StoredEntry)>, commands: Vec<Command>) -> Vec<(String, StoredEntry)> {
     let next = all.last().map_or(0, |(_, entry)| entry.position.index + 1);
-    all.extend(commands_from(next, access_commands()));
+    all.extend(commands_from(next, commands));
     all
 }
 
@@ -370,7 +277,9 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
 
 #[test]
 fn every_segment_of_an_archive_that_was_ever_written_is_read() {
-    for (kind, entries) in [("segment", entries()), ("segment-access", all_entries())] {
+    for (kind, entries) in
+        [("segment", entries()), ("segment-access", access_entries()), ("segment-issuers", all_entries())]
+    {
         let mut builder = Builder::new(0, 0);
         for (_, entry) in &entries {
             builder.push(entry).unwrap();
@@ -449,7 +358,7 @@ fn every_snapshot_that_was_ever_written_is_read_and_answers() {
 fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
     let header = Header { cluster: "c".into(), position: 40, applied: Bytes::from_static(b"opaque"), level: 2 };
     let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for ((table, key), value) in state(all_entries()).all() {
+    for ((table, key), value) in state(access_entries()).all() {
         encoder.record(*table, key, value).unwrap();
     }
     let (now, _) = encoder.finish().unwrap();
@@ -468,5 +377,26 @@ fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
         assert_eq!(ListKeys.answer(&records).unwrap().len(), 1, "{name}");
         assert_eq!(ListQuotas { shares: 9 }.answer(&records).unwrap().len(), 1, "{name}");
         assert_eq!(GetFirst.answer(&records).unwrap().administrators, 1, "{name}");
+    }
+}
+
+#[test]
+fn every_snapshot_with_issuers_that_was_ever_written_is_read_and_answers() {
+    let header = Header { cluster: "c".into(), position: 60, applied: Bytes::from_static(b"opaque"), level: 3 };
+    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+    for ((table, key), value) in state(all_entries()).all() {
+        encoder.record(*table, key, value).unwrap();
+    }
+    let (now, _) = encoder.finish().unwrap();
+    sample(&format!("snapshot-issuers-{NEW}.bin"), &now);
+    for (name, bytes) in samples_of("snapshot-issuers-v") {
+        let mut decoder = Decoder::new(&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut records = MemoryRecords::default();
+        while let Some(read) = decoder.records().unwrap_or_else(|error| panic!("{name}: {error}")) {
+            records.write(read.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))));
+        }
+        let issuers = ListIssuers.answer(&records).unwrap();
+        assert_eq!(issuers.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["github"], "{name}");
+        assert!(issuers[0].version > 0 && issuers[0].issuer.rules.len() == 2, "{name}");
     }
 }

@@ -162,6 +162,7 @@ async fn a_mistake_is_named_and_changes_nothing() {
         ("PUT", "quotas/x", json!({ "repositories": "a/**" }), "limits bytes, tags or both"),
         ("PUT", "quotas/x", json!({ "repositories": "a**", "tags": 1 }), "repositories of a quota"),
         ("GET", "explain?verb=fly&repository=a", NONE, "say verb and repository"),
+        ("GET", "explain?subject=group:dev&verb=pull&repository=a", NONE, "group:dev is nobody"),
     ] {
         let answer = api(&team.root, method, path, &body).await.expect(400);
         let message = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
@@ -184,7 +185,7 @@ async fn the_description_names_every_operation() {
     let count: usize =
         described["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     // All operations but the description itself.
-    assert_eq!(count, 23, "{}", described["paths"]);
+    assert_eq!(count, 28, "{}", described["paths"]);
     assert!(described["components"]["schemas"]["NewAccount"].is_object());
 }
 

@@ -1,16 +1,20 @@
 //! Who may do what: accounts, tokens and policies, seen from outside.
 
+mod a_directory_takes_no_account_over;
 mod accounts_are_administered;
 mod every_process_knows;
+mod issuers_are_believed;
 mod known_attacks_on_access;
+mod kubernetes_is_asked;
 mod nothing_leaks;
 mod passwords_and_tokens_hold_until_they_do_not;
+mod proxies_are_believed_if_trusted;
 mod rights_are_judged;
 mod the_matrix_agrees;
 
 use roadstead::api::body::{ChangeAccountFields, GrantBody, NewAccount};
 use roadstead::auth::policy::Policy;
-use roadstead::config::Anonymous;
+use roadstead::config::{Anonymous, Config};
 use roadstead::index::access::{AccessChange, Kind, PutAccount};
 use roadstead::index::command::Command;
 use serde_json::{Value, json};
@@ -44,7 +48,16 @@ pub fn policy() -> Policy {
 
 impl Team {
     pub async fn start() -> Self {
-        let registry = Registry::with(|config| config.access.anonymous = Some(Anonymous::Nothing)).await;
+        Self::with(|_| {}).await
+    }
+
+    /// The same, with a configuration that `change` has changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let registry = Registry::with(|config| {
+            config.access.anonymous = Some(Anonymous::Nothing);
+            change(config);
+        })
+        .await;
         let change = |change: AccessChange| registry.index.submit(None, Command::Access(Box::new(change)));
         let user = |name: &str, password: &str, is_administrator, groups: &[&str]| {
             AccessChange::PutAccount(PutAccount {

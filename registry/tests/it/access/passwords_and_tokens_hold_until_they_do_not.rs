@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{BOB, Team, api, bearer};
+use super::{BOB, ROOT, Team, api, bearer};
 
 #[tokio::test]
 async fn an_old_password_fails_once_the_new_one_is_acknowledged() {
@@ -150,4 +150,55 @@ async fn the_last_use_of_a_token_is_seen() {
     assert_eq!(used().await, json!(null));
     team.registry.by("ci", &token).get("/v2/").await.expect(200);
     crate::support::wait::eventually("the use is noted", async || !used().await.is_null()).await;
+}
+
+#[tokio::test]
+async fn a_right_password_is_taken_although_it_is_set_again_meanwhile() {
+    let team = Team::start().await;
+    let set = |name: &str, password: &str| {
+        let (root, path, body) = (team.root.clone(), format!("users/{name}/password"), json!({ "password": password }));
+        async move { api(&root, "PUT", &path, &body).await }
+    };
+    // His own, and then something of somebody else: what is remembered of it is of before.
+    set("bob", BOB).await.expect(204);
+    set("root", ROOT).await.expect(204);
+    set("bob", BOB).await.expect(204);
+    // While it is hashed, by many who come at once.
+    for _ in 0..5 {
+        let mut tries = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let bob = team.bob.clone();
+            tries.spawn(async move { bob.get("/v2/").await });
+        }
+        for _ in 0..3 {
+            set("bob", BOB).await.expect(204);
+        }
+        for answer in tries.join_all().await {
+            answer.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_sets_no_password_and_makes_no_token_that_outlives_it() {
+    let team = Team::start().await;
+    let secret = |token: serde_json::Value| token["token"].as_str().unwrap().to_owned();
+    let bobs = secret(team.token("users/bob", &json!({ "expires": "2999-01-01T00:00:00Z" })).await);
+    let by = |token: &str| team.registry.authorized(&format!("Bearer {token}"));
+    let set = json!({ "password": "taken over by a thief" });
+    for thief in [by(&bobs), team.registry.by("bob", &bobs)] {
+        thief.get("/v2/").await.expect(200);
+        api(&thief, "PUT", "users/bob/password", &set).await.refused(403, "DENIED");
+        api(&thief, "POST", "users/bob/tokens", &json!({})).await.refused(403, "DENIED");
+        let tokens = api(&thief, "GET", "users/bob/tokens", &json!(null)).await.expect(200).json();
+        let id = tokens["tokens"][0]["id"].as_str().unwrap();
+        api(&thief, "DELETE", &format!("users/bob/tokens/{id}"), &json!(null)).await.refused(403, "DENIED");
+    }
+    api(&team.bob, "POST", "users/bob/tokens", &json!({})).await.expect(201);
+    // An administrator's does what he does.
+    let roots = by(&secret(team.token("users/root", &json!({})).await));
+    api(&roots, "POST", "users/bob/tokens", &json!({})).await.expect(201);
+    let new = json!({ "password": "the new one of bob" });
+    api(&roots, "PUT", "users/bob/password", &new).await.expect(204);
+    team.registry.by("bob", "the new one of bob").get("/v2/").await.expect(200);
 }

@@ -171,6 +171,11 @@ async fn everyone_may_do_what_a_policy_grants_to_those_who_are_not_known() {
 #[tokio::test]
 async fn it_is_explained_which_rule_decides() {
     let team = Team::start().await;
+    let of_a_directory = json!({ "rules": [
+        { "subjects": ["group:ldap:dev"], "repositories": ["web/**"], "role": "push" },
+        { "subjects": ["ldap:alice"], "repositories": ["web/**"], "role": "pull" },
+    ]});
+    api(&team.root, "PUT", "policies/ldap", &of_a_directory).await.expect(200);
     let ask = |query: &str| {
         let (root, path) = (team.root.clone(), format!("explain?{query}"));
         async move { api(&root, "GET", &path, &json!(null)).await.expect(200).json() }
@@ -182,6 +187,10 @@ async fn it_is_explained_which_rule_decides() {
         ("subject=user:root&verb=admin&repository=x", true, "an administrator may do everything"),
         ("subject=user:nobody&verb=pull&repository=x", false, "there is no user nobody"),
         ("subject=anonymous&verb=pull&repository=public/x", true, "rule 5 of policy team allows it"),
+        ("subject=ldap:alice&group=ldap:dev&verb=push&repository=web/app", true, "rule 1 of policy ldap allows it"),
+        ("subject=ldap:alice&verb=pull&repository=web/app", true, "rule 2 of policy ldap allows it"),
+        ("subject=ldap:eve&verb=pull&repository=web/app", false, "no rule, grant or configuration allows it"),
+        ("subject=ldap:bob&verb=pull&repository=team/a", false, "no rule, grant or configuration allows it"),
         ("subject=oidc:x:eve&group=dev&verb=pull&repository=read/x", true, "rule 3 of policy team allows it"),
     ] {
         assert_eq!(ask(query).await, json!({ "allowed": allowed, "reason": reason }), "{query}");

@@ -5,8 +5,10 @@
 pub mod archive;
 pub mod client;
 pub mod cluster;
+pub mod issuer;
 pub mod memory;
 pub mod raw;
+pub mod reviews;
 pub mod s3;
 pub mod server;
 pub mod wait;
@@ -79,10 +81,11 @@ impl Registry {
         index.set_policy(policy).await.unwrap();
         let store = MemoryStore::default();
         let audit = config.log.audit.as_deref().map_or(AuditLog::off(), |file| AuditLog::to(file).unwrap());
+        let auth = Authenticator::new(&config.access).unwrap();
         let app = Arc::new(App {
             config,
             audit,
-            auth: Authenticator::new().unwrap(),
+            auth,
             index: index.clone(),
             store: Arc::new(store.clone()),
             metrics: HttpMetrics::register(&metrics).unwrap(),

@@ -9,15 +9,15 @@ use super::super::{answers, repositories, settings};
 use super::accounts::{self, Account};
 use super::guard::Standing;
 use super::tokens::Token;
-use super::{access, guard, keys, policies, quotas, tokens};
+use super::{access, guard, issuers, keys, policies, quotas, tokens};
 use crate::auth::caller::Caller;
 use crate::auth::decide::Reason;
 use crate::auth::policy::{Policy, Verb, Verbs};
 use crate::index::access::{
     AccountView, Allowed, Asked, Asks, AuditPage, Audited, Authorize, Authorized, Credentials, Explain, Explanation,
-    First, GetAccount, GetCredentials, GetFirst, GetToken, Guarded, Judged, ListAccounts, ListAudit, ListKeys,
-    ListPolicies, ListQuotas, ListTokens, QuotaView, ReadableSources, SigningKey, TokenCredentials, TokenView,
-    VisibleRepositories,
+    First, GetAccount, GetCredentials, GetFirst, GetToken, Guarded, IssuerView, Judged, ListAccounts, ListAudit,
+    ListIssuers, ListKeys, ListPolicies, ListQuotas, ListTokens, QuotaView, ReadableSources, SigningKey,
+    TokenCredentials, TokenView, VisibleRepositories,
 };
 use crate::index::command::Time;
 use crate::index::query::{GetBlob, GetManifest, GetUpload, Held, ListReferrers, ListTags, Page, Query, TagHistory};
@@ -169,6 +169,20 @@ impl Query for ListQuotas {
             });
         }
         Ok(found)
+    }
+}
+
+impl Query for ListIssuers {
+    type Answer = Vec<IssuerView>;
+    const NAME: &'static str = "list_issuers";
+
+    fn scans(&self) -> bool {
+        true
+    }
+
+    fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
+        let all = issuers::all(records)?.into_iter();
+        Ok(all.map(|(name, record)| IssuerView { name, version: record.version, issuer: record.issuer }).collect())
     }
 }
 

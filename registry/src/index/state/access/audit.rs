@@ -84,6 +84,8 @@ fn audited(command: &Command) -> Option<Audited> {
                 | AccessChange::DeletePolicy { name }
                 | AccessChange::PutQuota { name, .. }
                 | AccessChange::DeleteQuota { name }
+                | AccessChange::PutIssuer { name, .. }
+                | AccessChange::DeleteIssuer { name }
                 | AccessChange::TakeFirst { name, .. } => Some(name.clone()),
                 AccessChange::SetPassword { account, .. } | AccessChange::DeleteToken { account, .. } => {
                     Some(account.clone())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::manifests::MOST_TAGS;
 use super::super::records::{Records, RecordsError};
 use super::super::{settings, tags};
-use super::{accounts, policies, tokens};
+use super::{accounts, issuers, policies, tokens};
 use crate::auth::caller::{By, Caller, Denial, Limits};
 use crate::auth::decide::{Asker, Decision, Rules, decide, denial};
 use crate::auth::policy::{Grant, Verb, Verbs, of_everyone};
@@ -37,12 +37,17 @@ pub fn stand(records: &dyn Records, caller: &Caller) -> Result<Result<Standing, 
         subject: caller.subject.clone(),
         name: caller.name.clone(),
         groups: caller.groups.clone(),
-        grants: Vec::new(),
+        grants: caller.grants.clone(),
         is_administrator: false,
         account: None,
         limits: caller.limits.clone(),
         everyone: of_everyone(caller.everyone),
     };
+    if let Some(vouched) = &caller.vouched
+        && issuers::get(records, &vouched.issuer)?.is_none_or(|record| record.version != vouched.version)
+    {
+        return Ok(Err(Denial::Unauthenticated));
+    }
     let Some(proof) = &caller.proof else { return Ok(Ok(standing)) };
     let now = settings::clock(records)?.time.max(caller.at);
     let Some(account) = accounts::get(records, &proof.account)? else { return Ok(Err(Denial::Unauthenticated)) };
@@ -60,7 +65,7 @@ pub fn stand(records: &dyn Records, caller: &Caller) -> Result<Result<Standing, 
     standing.subject = Some(account.subject(&proof.account));
     standing.name = Some(proof.account.clone());
     standing.groups.extend(account.groups);
-    standing.grants = account.grants;
+    standing.grants.extend(account.grants);
     standing.is_administrator = account.is_administrator;
     standing.account = Some(proof.account.clone());
     Ok(Ok(standing))
@@ -214,7 +219,9 @@ fn may_change(standing: &Standing, change: &AccessChange) -> Result<(), Denial> 
         | AccessChange::PutPolicy { .. }
         | AccessChange::DeletePolicy { .. }
         | AccessChange::PutQuota { .. }
-        | AccessChange::DeleteQuota { .. } => standing.administrates(),
+        | AccessChange::DeleteQuota { .. }
+        | AccessChange::PutIssuer { .. }
+        | AccessChange::DeleteIssuer { .. } => standing.administrates(),
         // These come from processes themselves.
         AccessChange::NoteUse { .. }
         | AccessChange::PutKey { .. }

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod answers;
 pub mod audit;
 pub mod guard;
+pub mod issuers;
 pub mod keys;
 pub mod policies;
 pub mod quotas;
@@ -78,6 +79,8 @@ pub fn change(
         AccessChange::DeletePolicy { name } => policies::delete(transaction, name),
         AccessChange::PutQuota { name, quota } => quotas::put(transaction, entry, name, quota),
         AccessChange::DeleteQuota { name } => quotas::delete(transaction, entry, name),
+        AccessChange::PutIssuer { name, issuer } => issuers::put(transaction, entry, name, issuer),
+        AccessChange::DeleteIssuer { name } => issuers::delete(transaction, name),
         AccessChange::PutKey { key, unless_younger } => keys::put(transaction, entry, key, *unless_younger),
         AccessChange::OfferFirst { hash, expires } => offer_first(transaction, hash, *expires),
         AccessChange::TakeFirst { hash, name, password } => {
