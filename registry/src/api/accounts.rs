@@ -9,8 +9,9 @@ use crate::auth::secret::{PasswordHash, SecretError, TokenText};
 use crate::date;
 use crate::error::ApiError;
 use crate::index::access::{
-    AccessChange, AccountView, Ends, GetAccount, GetCredentials, Kind, ListAccounts, PutAccount,
+    AccessChange, AccountView, Ends, GetAccount, GetCredentials, GetFirst, Kind, ListAccounts, PutAccount,
 };
+use crate::index::command::Refusal;
 
 /// How long the token for the first administrator is good.
 const OFFER: u64 = 24 * 3_600_000;
@@ -42,6 +43,14 @@ pub async fn offer_first(desk: Desk<'_>) -> Answer {
 #[utoipa::path(post, path = "/api/v1/first-administrator", request_body = TakeFirst, responses((status = 201, body = Account), (status = 404, description = "The token is not the one that was offered"), (status = 409, description = "There is an administrator")))]
 pub async fn take_first(desk: Desk<'_>, take: TakeFirst) -> Answer {
     let token = TokenText::parse(&take.token).ok_or_else(|| bad("this is not a token, or it was mistyped"))?;
+    // Anybody may ask: no work is done, and nothing written, for what cannot be.
+    let first = desk.index.query(GetFirst).await?;
+    if first.administrators > 0 {
+        return Err(Refusal::AdministratorExists.into());
+    }
+    if first.offered_until.is_none() || take.name.len() > 64 {
+        return Err(missing("the token is not the one that was offered, or is over"));
+    }
     let password = hash(take.password, None).await?;
     let change = AccessChange::TakeFirst { hash: token.hash(), name: take.name.clone(), password };
     // Whoever asks has no account yet: the token is what he has.

@@ -332,7 +332,9 @@ impl Authenticator {
         everyone: Anonymous,
         from: IpAddr,
     ) -> Result<Identified, AuthError> {
-        let known = if let Some(known) = self.tokens.get(&token.id) {
+        // What may not be any more may be again: that is asked.
+        let is_usable = |known: &TokenCredentials| access::is_usable(known.is_disabled, known.ends, index.time());
+        let known = if let Some(known) = self.tokens.get(&token.id).filter(|known| is_usable(known)) {
             known
         } else {
             self.begin(from, &token.id).await?;
@@ -348,8 +350,7 @@ impl Authenticator {
             found
         };
         let is_named = name.is_none_or(|name| name == known.account || name == "token");
-        let is_usable = access::is_usable(known.is_disabled, known.ends, index.time());
-        if !token.is(&known.hash) || !is_usable || !is_named {
+        if !token.is(&known.hash) || !is_usable(&known) || !is_named {
             return Err(AuthError::Wrong);
         }
         self.note_use(index, &token.id, &known);

@@ -29,6 +29,8 @@ const LIST: Duration = Duration::from_mins(1);
 const KEYS: Duration = Duration::from_mins(10);
 const KEYS_PAUSE: Duration = Duration::from_secs(10);
 const KEYS_MOST: Duration = Duration::from_hours(24);
+/// How long one that failed is left alone.
+const FAILED_PAUSE: Duration = Duration::from_secs(2);
 /// How long an issuer may take, and the longest answer of one, in bytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER: usize = 256 << 10;
@@ -102,6 +104,9 @@ pub struct External {
     issuers: Mutex<Issuers>,
     keys: Mutex<HashMap<(String, u64), Fetched>>,
     asking: tokio::sync::Mutex<()>,
+    /// Keys that could not be had, when and why: who hangs is not asked by everybody.
+    failed: Mutex<HashMap<(String, u64), (Instant, String)>>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -125,6 +130,8 @@ impl Default for External {
             issuers: Mutex::default(),
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -211,6 +218,7 @@ impl External {
         let all = Arc::new(index.query(ListIssuers).await?);
         let is_there = |name: &str, version: u64| all.iter().any(|view| view.name == name && view.version == version);
         self.fetched().retain(|(name, version), _| is_there(name, *version));
+        self.failures().retain(|(name, version), _| is_there(name, *version));
         let found = all.iter().filter(|view| view.issuer.issuer == said).cloned().collect();
         *self.list() = Issuers { known: all, asked: Some(asked) };
         Ok((found, true))
@@ -274,10 +282,12 @@ impl External {
         if let Some(fetched) = known(most) {
             return Ok(fetched.keys);
         }
-        let _one = self.asking.lock().await;
+        self.not_failed(&place)?;
+        let _one = self.fetching.lock().await;
         if let Some(fetched) = known(most) {
             return Ok(fetched.keys);
         }
+        self.not_failed(&place)?;
         let now = Instant::now();
         match fetch(&view.issuer).await {
             Ok(keys) => {
@@ -288,15 +298,27 @@ impl External {
             Err(reason) => {
                 tracing::warn!(issuer = view.name, reason, "could not get the keys of an issuer");
                 let mut fetched = self.fetched();
-                match fetched.get_mut(&place).filter(|fetched| fetched.at.elapsed() < KEYS_MOST) {
-                    Some(before) => {
-                        before.tried = now;
-                        Ok(Arc::clone(&before.keys))
-                    }
-                    None => Err(ExternalError::Keys { issuer: view.name.clone(), reason }),
+                if let Some(before) = fetched.get_mut(&place).filter(|fetched| fetched.at.elapsed() < KEYS_MOST) {
+                    before.tried = now;
+                    return Ok(Arc::clone(&before.keys));
                 }
+                self.failures().insert(place, (Instant::now(), reason.clone()));
+                Err(ExternalError::Keys { issuer: view.name.clone(), reason })
             }
         }
+    }
+
+    /// Whether the keys of this issuer may be asked for: they were not in vain just now.
+    fn not_failed(&self, place: &(String, u64)) -> Result<(), ExternalError> {
+        let failures = self.failures();
+        match failures.get(place).filter(|(at, _)| at.elapsed() < FAILED_PAUSE) {
+            Some((_, reason)) => Err(ExternalError::Keys { issuer: place.0.clone(), reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u64), (Instant, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list(&self) -> std::sync::MutexGuard<'_, Issuers> {

@@ -58,6 +58,8 @@ fn source(address: IpAddr) -> IpAddr {
 
 /// A directory takes capital letters and more spaces for the same name, so each spelling of one is not a name of its own here either.
 fn pair(from: IpAddr, account: &str) -> (IpAddr, String) {
+    // No account has a longer name.
+    let account: String = account.chars().take(255).collect();
     let account = account.split_whitespace().collect::<Vec<_>>().join(" ");
     (source(from), account.to_lowercase())
 }

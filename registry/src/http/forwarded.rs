@@ -18,9 +18,10 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         return peer;
     }
     let values = headers.get_all(FORWARDED_FOR).iter().rev();
-    let texts = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+    // Each by itself: what somebody wrote who is no proxy of ours must not hide what they wrote.
+    let texts = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut known = peer;
-    for address in texts.take(MOST).map(|text| address(text.trim())) {
+    for address in texts.take(MOST).map(|text| address(std::str::from_utf8(text).ok()?.trim())) {
         match address {
             Some(address) if is_trusted(address) => known = address,
             Some(address) => return address,
@@ -61,6 +62,7 @@ mod tests {
             ("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
             ("2001:db8::7", &["2001:db9::1"], "2001:db9::1"),
             ("10.0.0.1", &["é"], "10.0.0.1"),
+            ("10.0.0.1", &["é, 198.51.100.1"], "198.51.100.1"),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -38,7 +38,7 @@ impl Authenticator {
     /// Nobody, where the directory calls him otherwise than he did himself, and as an account of the index.
     async fn free(&self, index: &Index, known: Option<Known>, name: &str) -> Result<Option<Known>, AuthError> {
         let Some(known) = known else { return Ok(None) };
-        let own = known.subject.split_once(':').map_or_else(String::new, |(_, own)| own.to_owned());
+        let own = known.subject.split_once(':').map_or_else(String::new, |(_, own)| own.trim().to_lowercase());
         if own == name || index.query(GetCredentials { account: own }).await?.is_none() {
             return Ok(Some(known));
         }

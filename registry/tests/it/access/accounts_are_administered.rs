@@ -290,3 +290,12 @@ async fn each_request_is_a_line_of_the_file_that_the_configuration_names() {
     registry.get("/v2/").await.expect(401);
     crate::support::wait::eventually("a new file is begun", async || lines().len() == 1).await;
 }
+
+#[tokio::test]
+async fn a_name_of_any_length_is_refused_and_harms_nothing() {
+    let team = Team::start().await;
+    let long = "n".repeat(65_536);
+    api(&team.root, "PATCH", "groups/g", &json!({ "add": [long] })).await.expect(400);
+    api(&team.root, "PATCH", "groups/g", &json!({ "remove": [long] })).await.expect(400);
+    api(&team.root, "PATCH", "groups/g", &json!({ "add": ["bob"] })).await.expect(204);
+}

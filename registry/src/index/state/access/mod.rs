@@ -55,6 +55,9 @@ pub fn save(transaction: &mut Transaction<'_>, access: &Access) {
     transaction.save(Table::Settings, ACCESS, access);
 }
 
+/// Longer than all names that are taken.
+const MOST_NAME: usize = 1024;
+
 /// Something is not as it must be.
 fn invalid(reason: impl Into<String>) -> Reply {
     Err(Refusal::AccessInvalid { reason: reason.into() })
@@ -65,6 +68,10 @@ pub fn change(
     entry: &Entry<'_>,
     change: &AccessChange,
 ) -> Result<Reply, RecordsError> {
+    // Nothing is called so, and the store takes no key of any length.
+    if names(change).into_iter().any(|name| name.len() > MOST_NAME) {
+        return Ok(invalid(format!("a name has {MOST_NAME} bytes at most")));
+    }
     match change {
         AccessChange::PutAccount(put) => accounts::put(transaction, entry, put),
         AccessChange::DeleteAccount { name } => accounts::delete(transaction, name),
@@ -86,6 +93,28 @@ pub fn change(
         AccessChange::TakeFirst { hash, name, password } => {
             accounts::take_first(transaction, entry, hash, name, password)
         }
+    }
+}
+
+/// Everything that a change looks up by its name.
+fn names(change: &AccessChange) -> Vec<&String> {
+    match change {
+        AccessChange::PutAccount(put) => std::iter::once(&put.name).chain(put.groups.iter().flatten()).collect(),
+        AccessChange::SetPassword { account, .. } => vec![account],
+        AccessChange::PutToken(put) => vec![&put.account, &put.id],
+        AccessChange::DeleteToken { account, id } => vec![account, id],
+        AccessChange::NoteUse { tokens } => tokens.iter().map(|(id, _)| id).collect(),
+        AccessChange::ChangeGroup { group, add, remove } => std::iter::once(group).chain(add).chain(remove).collect(),
+        AccessChange::DeleteAccount { name }
+        | AccessChange::PutPolicy { name, .. }
+        | AccessChange::DeletePolicy { name }
+        | AccessChange::PutQuota { name, .. }
+        | AccessChange::DeleteQuota { name }
+        | AccessChange::PutIssuer { name, .. }
+        | AccessChange::DeleteIssuer { name }
+        | AccessChange::TakeFirst { name, .. } => vec![name],
+        AccessChange::PutKey { key, .. } => vec![&key.id],
+        AccessChange::OfferFirst { .. } => Vec::new(),
     }
 }
 
