@@ -19,7 +19,7 @@ use super::caller::{By, Caller, Limits, Proof};
 use super::claims::{self, Claims};
 use super::external::{Checked, External, ExternalError, is_external};
 use super::issuer::Known;
-use super::kubernetes::{Holder, Kubernetes, KubernetesError};
+use super::kubernetes::{Kubernetes, KubernetesError};
 use super::ldap::{Ldap, LdapError};
 use super::policy::Verbs;
 use super::secret::{PasswordHash, TokenText};
@@ -196,15 +196,7 @@ impl Authenticator {
         if let Some(version) = self.passwords.get(&place) {
             return Ok(identified(version, Some(place)));
         }
-        let vouched = |known: Arc<Known>| {
-            let Known { subject, name, groups, .. } = Arc::unwrap_or_clone(known);
-            let caller = Caller::anonymous(everyone, Some(from), index.time());
-            Identified {
-                caller: Caller { subject: Some(subject), name, groups, ..caller },
-                is_strict: true,
-                remembered: None,
-            }
-        };
+        let vouched = |known: Arc<Known>| of_another(index, Arc::unwrap_or_clone(known), everyone, from);
         if let Some(known) = self.ldap.as_ref().and_then(|ldap| ldap.remembered(&place)) {
             return Ok(vouched(known));
         }
@@ -259,7 +251,7 @@ impl Authenticator {
     ) -> Result<Identified, AuthError> {
         let cluster = self.kubernetes.as_ref().filter(|kubernetes| kubernetes.is_meant(text));
         if let Some(known) = cluster.and_then(|kubernetes| kubernetes.known(text)) {
-            return known.map(|holder| of_cluster(index, holder, everyone, from)).ok_or(AuthError::Wrong);
+            return known.map(|holder| of_another(index, holder, everyone, from)).ok_or(AuthError::Wrong);
         }
         let checked = match self.external.known(index, text) {
             Some(known) => Ok(known),
@@ -276,7 +268,7 @@ impl Authenticator {
         if let (Err(ExternalError::Issuer { .. }), Some(kubernetes)) = (&checked, cluster) {
             let holder = kubernetes.who(text).await?.ok_or(AuthError::Wrong)?;
             self.throttle.give_back(from);
-            return Ok(of_cluster(index, holder, everyone, from));
+            return Ok(of_another(index, holder, everyone, from));
         }
         let Checked { voucher, remembered } = match checked {
             Ok(checked) => checked,
@@ -416,10 +408,11 @@ impl Authenticator {
     }
 }
 
-/// Somebody of the cluster: it is asked again before long, and the index knows nothing of him that could change.
-fn of_cluster(index: &Index, holder: Holder, everyone: Anonymous, from: IpAddr) -> Identified {
-    let Holder { subject, groups } = holder;
-    let caller = Caller { subject: Some(subject), groups, ..Caller::anonymous(everyone, Some(from), index.time()) };
+/// Somebody of a directory or a cluster: that is asked again before long, and the index knows nothing of him that could change.
+fn of_another(index: &Index, known: Known, everyone: Anonymous, from: IpAddr) -> Identified {
+    let Known { subject, name, groups, .. } = known;
+    let caller =
+        Caller { subject: Some(subject), name, groups, ..Caller::anonymous(everyone, Some(from), index.time()) };
     Identified { caller, is_strict: true, remembered: None }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::caller::Caller;
 use super::external::{claims_of, client, last_cause, text_of};
-use super::issuer::is_plain;
+use super::issuer::{Known, is_plain};
 use super::pattern::Pattern;
 use super::policy::{Grant, Verb, Verbs};
 use crate::config;
@@ -38,13 +38,6 @@ const KIND: &str = "kubernetes:";
 /// Where RBAC has repositories.
 const GROUP: &str = "roadstead.dev";
 const RESOURCE: &str = "repositories";
-
-/// Who has a token, by the word of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    pub subject: String,
-    pub groups: BTreeSet<String>,
-}
 
 /// Why the cluster did not say. For the log.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +86,7 @@ pub struct Kubernetes {
     audience: String,
     /// With the authority that it was made of, which may change.
     client: Mutex<Option<(Vec<u8>, reqwest::Client)>>,
-    tokens: Cache<[u8; 32], (Instant, Option<Holder>)>,
+    tokens: Cache<[u8; 32], (Instant, Option<Known>)>,
     decisions: Cache<Question, (Instant, bool)>,
     asking: Semaphore,
     waiting: Semaphore,
@@ -123,13 +116,13 @@ impl Kubernetes {
     }
 
     /// What the cluster said of a token before: there is somebody who has it, or nobody.
-    pub fn known(&self, token: &str) -> Option<Option<Holder>> {
+    pub fn known(&self, token: &str) -> Option<Option<Known>> {
         let (asked, holder) = self.tokens.get(&place(token))?;
         (holder.is_some() || asked.elapsed() < REFUSED).then_some(holder)
     }
 
     /// Who has a token; none: nobody, as far as the cluster knows.
-    pub async fn who(&self, token: &str) -> Result<Option<Holder>, KubernetesError> {
+    pub async fn who(&self, token: &str) -> Result<Option<Known>, KubernetesError> {
         let _turn = self.turn().await?;
         if let Some(known) = self.known(token) {
             return Ok(known);
@@ -251,7 +244,7 @@ impl Kubernetes {
 }
 
 /// Who a review says it is. One that is not for our audience says nothing to us.
-fn holder(status: &Value, audience: &str) -> Option<Holder> {
+fn holder(status: &Value, audience: &str) -> Option<Known> {
     let is_known = status.get("authenticated") == Some(&Value::Bool(true));
     let is_ours =
         status.get("audiences").and_then(Value::as_array).is_some_and(|all| all.iter().any(|it| it == audience));
@@ -265,7 +258,7 @@ fn holder(status: &Value, audience: &str) -> Option<Holder> {
         tracing::warn!(name, "nobody is made known: the names of his groups are more than 8 KiB");
         return None;
     }
-    Some(Holder { subject: format!("{KIND}{name}"), groups })
+    Some(Known { subject: format!("{KIND}{name}"), name: None, groups, account: None })
 }
 
 /// What the cluster calls a caller.

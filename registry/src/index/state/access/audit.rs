@@ -77,24 +77,10 @@ fn audited(command: &Command) -> Option<Audited> {
             audited.digest = Some(link.digest);
         }
         Command::Access(change) => {
-            audited.subject = match &**change {
-                AccessChange::PutAccount(put) => Some(put.name.clone()),
-                AccessChange::DeleteAccount { name }
-                | AccessChange::PutPolicy { name, .. }
-                | AccessChange::DeletePolicy { name }
-                | AccessChange::PutQuota { name, .. }
-                | AccessChange::DeleteQuota { name }
-                | AccessChange::PutIssuer { name, .. }
-                | AccessChange::DeleteIssuer { name }
-                | AccessChange::TakeFirst { name, .. } => Some(name.clone()),
-                AccessChange::SetPassword { account, .. } | AccessChange::DeleteToken { account, .. } => {
-                    Some(account.clone())
-                }
-                AccessChange::PutToken(put) => Some(put.account.clone()),
-                AccessChange::ChangeGroup { group, .. } => Some(group.clone()),
-                AccessChange::OfferFirst { .. } => None,
-                AccessChange::NoteUse { .. } | AccessChange::PutKey { .. } => return None,
-            };
+            if let AccessChange::NoteUse { .. } | AccessChange::PutKey { .. } = &**change {
+                return None;
+            }
+            audited.subject = super::names(change).first().map(|name| (*name).clone());
         }
         _ => return None,
     }

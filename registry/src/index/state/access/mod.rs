@@ -96,7 +96,7 @@ pub fn change(
     }
 }
 
-/// Everything that a change looks up by its name.
+/// Everything that a change looks up by its name; first what it is about.
 fn names(change: &AccessChange) -> Vec<&String> {
     match change {
         AccessChange::PutAccount(put) => std::iter::once(&put.name).chain(put.groups.iter().flatten()).collect(),
