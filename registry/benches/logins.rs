@@ -59,8 +59,8 @@ fn first(server: &Server) -> Client {
 }
 
 async fn api(client: &Client, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
-    let ask = client.ask(method, &format!("/api/v1/{path}")).body(body.to_string());
-    let answer = ask.send().await;
+    let ask = client.ask(method, &format!("/api/v1/{path}")).header("content-type", "application/json");
+    let answer = ask.body(body.to_string()).send().await;
     assert!(answer.status.is_success(), "{path}: {answer:?}");
     if answer.body.is_empty() { json!(null) } else { answer.json() }
 }

@@ -43,7 +43,10 @@ pub async fn offer_first(desk: Desk<'_>) -> Answer {
 #[utoipa::path(post, path = "/api/v1/first-administrator", request_body = TakeFirst, responses((status = 201, body = Account), (status = 404, description = "The token is not the one that was offered"), (status = 409, description = "There is an administrator")))]
 pub async fn take_first(desk: Desk<'_>, take: TakeFirst) -> Answer {
     let token = TokenText::parse(&take.token).ok_or_else(|| bad("this is not a token, or it was mistyped"))?;
-    // Anybody may ask: no work is done, and nothing written, for what cannot be.
+    // Anybody may ask: little work is done, and nothing written, for what cannot be.
+    if let By::Client(session) = desk.by {
+        session.app.auth.admit(session.from())?;
+    }
     let first = desk.index.query(GetFirst).await?;
     if first.administrators > 0 {
         return Err(Refusal::AdministratorExists.into());
@@ -51,10 +54,14 @@ pub async fn take_first(desk: Desk<'_>, take: TakeFirst) -> Answer {
     if first.offered_until.is_none() || take.name.len() > 64 {
         return Err(missing("the token is not the one that was offered, or is over"));
     }
-    let password = hash(take.password, None).await?;
+    let password = hash(desk, take.password, None).await?;
     let change = AccessChange::TakeFirst { hash: token.hash(), name: take.name.clone(), password };
     // Whoever asks has no account yet: the token is what he has.
     desk.index.submit(None, crate::index::command::Command::Access(Box::new(change))).await?;
+    if let By::Client(session) = desk.by {
+        session.app.auth.was_no_guess(session.from());
+        tracing::info!(name = take.name, from = %session.from(), "the first administrator was made");
+    }
     one(desk, StatusCode::CREATED, Kind::User, &take.name).await
 }
 
@@ -76,7 +83,7 @@ pub async fn list(desk: Desk<'_>, kind: Kind, last: Option<String>, limit: usize
 #[utoipa::path(post, path = "/api/v1/{kind}", request_body = NewAccount, responses((status = 201, body = Account), (status = 409, description = "The name is taken")))]
 pub async fn create(desk: Desk<'_>, kind: Kind, new: NewAccount) -> Answer {
     let password = match new.password {
-        Some(password) => Some(hash(password, None).await?),
+        Some(password) => Some(hash(desk, password, None).await?),
         None => None,
     };
     let put = put(kind, &new.name, true, &new.change)?;
@@ -106,7 +113,7 @@ pub async fn delete(desk: Desk<'_>, kind: Kind, name: &str) -> Answer {
 pub async fn set_password(desk: Desk<'_>, name: &str, new: NewPassword) -> Answer {
     let credentials = desk.index.query(GetCredentials { account: name.to_owned() }).await?;
     let kept = credentials.and_then(|credentials| credentials.password);
-    let password = Some(hash(new.password, kept).await?);
+    let password = Some(hash(desk, new.password, kept).await?);
     desk.change(AccessChange::SetPassword { account: name.to_owned(), password }).await?;
     done()
 }
@@ -143,18 +150,19 @@ fn put(kind: Kind, name: &str, is_new: bool, change: &ChangeAccountFields) -> Re
 
 /// Hashes a password away from the threads that serve connections. The one that is kept stays what it is, so that who comes with it
 /// meanwhile is not refused although it was right all the time.
-async fn hash(password: String, kept: Option<PasswordHash>) -> Result<PasswordHash, ApiError> {
+async fn hash(desk: Desk<'_>, password: String, kept: Option<PasswordHash>) -> Result<PasswordHash, ApiError> {
     let hash = move || match kept {
         Some(kept) if kept.is(&password) => Ok(kept),
         _ => PasswordHash::new(&password),
     };
-    let hashed = tokio::task::spawn_blocking(hash).await;
-    match hashed {
-        Ok(Ok(hash)) => Ok(hash),
-        Ok(Err(error @ SecretError::Length)) => Err(bad(error.to_string())),
-        Ok(Err(error)) => Err(internal().cause(error)),
-        Err(error) => Err(internal().cause(error)),
-    }
+    let hashed = match desk.by {
+        By::Client(session) => session.app.auth.hash(session.from(), hash).await?,
+        By::Machine => tokio::task::spawn_blocking(hash).await.map_err(|error| internal().cause(error))?,
+    };
+    hashed.map_err(|error| match error {
+        SecretError::Length => bad(error.to_string()),
+        error => internal().cause(error),
+    })
 }
 
 fn internal() -> ApiError {

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
-use super::{By, Desk, run};
+use super::{By, Desk};
 use crate::config::Anonymous;
 use crate::error::ApiError;
 use crate::http::error_json;
@@ -68,6 +68,6 @@ impl Calls {
         let method = call.method.parse().map_err(|_| super::bad("this is no method"))?;
         let operation = Operation::parse(&method, &call.path, call.query.as_deref()).map_err(ApiError::from)?;
         let desk = Desk { index: &self.index, by: By::Machine, everyone: self.everyone };
-        run(desk, &operation, &call.body).await
+        desk.admit(&operation).await?.run(&call.body).await
     }
 }

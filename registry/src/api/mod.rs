@@ -29,6 +29,10 @@ use crate::index::command::{Command, Outcome, Refusal};
 use crate::index::{Index, IndexError};
 use operation::{Operation, Permission};
 
+/// The most bytes of a request, and of one for which nobody needs to be known.
+const MOST: usize = 1 << 20;
+const MOST_OF_ANYBODY: usize = 8 << 10;
+
 /// What an operation gives: a status, and JSON; null for an answer without a body.
 pub type Answer = Result<(StatusCode, Value), ApiError>;
 
@@ -49,7 +53,7 @@ pub struct Desk<'a> {
     pub everyone: Anonymous,
 }
 
-impl Desk<'_> {
+impl<'d> Desk<'d> {
     /// Changes something, if who asks may do it when it is applied.
     async fn change(&self, change: AccessChange) -> Result<Outcome, ApiError> {
         let command = Command::Access(Box::new(change));
@@ -59,7 +63,12 @@ impl Desk<'_> {
         })
     }
 
-    /// Refuses who may not ask for this.
+    /// Lets in who may ask for this.
+    pub async fn admit<'o>(self, operation: &'o Operation) -> Result<Admitted<'d, 'o>, ApiError> {
+        self.check(&operation.permission()).await?;
+        Ok(Admitted { desk: self, operation })
+    }
+
     async fn check(&self, permission: &Permission<'_>) -> Result<(), ApiError> {
         let By::Client(session) = self.by else { return Ok(()) };
         let asks = match permission {
@@ -91,9 +100,27 @@ fn by_password(session: &Session) -> bool {
     matches!(session.caller.proof, None | Some(Proof { by: Proven::Password(_), .. }))
 }
 
-/// Does what was asked.
-pub async fn run(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer {
-    desk.check(&operation.permission()).await?;
+/// An operation whose asker may ask for it.
+#[derive(Debug)]
+#[must_use = "nothing has been done yet"]
+pub struct Admitted<'d, 'o> {
+    desk: Desk<'d>,
+    operation: &'o Operation,
+}
+
+impl Admitted<'_, '_> {
+    /// The most bytes that its request may have. Anybody may ask for what is public, and is given no room for that.
+    pub fn most(&self) -> usize {
+        if matches!(self.operation.permission(), Permission::Public) { MOST_OF_ANYBODY } else { MOST }
+    }
+
+    /// Does what was asked.
+    pub async fn run(self, body: &Bytes) -> Answer {
+        perform(self.desk, self.operation, body).await
+    }
+}
+
+async fn perform(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer {
     match operation {
         Operation::Describe => Ok((StatusCode::OK, operation::describe())),
         Operation::WhoAmI => accounts::who_am_i(desk).await,

@@ -60,6 +60,7 @@ pub async fn explain(
         verb,
         repository: repository.clone(),
         everyone: desk.everyone,
+        at: desk.index.time(),
     };
     let found = desk.index.query(ask).await?;
     reply(StatusCode::OK, &json!({ "allowed": found.is_allowed, "reason": found.reason }))

@@ -13,7 +13,6 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
 use super::caller::{By, Caller, Limits, Proof};
 use super::claims::{self, Claims};
@@ -23,7 +22,8 @@ use super::kubernetes::{Kubernetes, KubernetesError};
 use super::ldap::{Ldap, LdapError};
 use super::policy::Verbs;
 use super::secret::{PasswordHash, TokenText};
-use super::throttle::Throttle;
+use super::throttle::{Throttle, source};
+use super::turns::{Full, Turns};
 use crate::config::{self, Anonymous};
 use crate::index::access::{self, AccessChange, GetCredentials, GetToken, Kind, TokenCredentials};
 use crate::index::command::{Command, Time};
@@ -33,9 +33,10 @@ use crate::random::RandomError;
 
 /// Passwords, tokens and bearer tokens that were checked and are remembered.
 const REMEMBERED: u64 = 20_000;
-/// Passwords that are hashed at once, and how many requests may wait for that: each takes 19 MiB and a core.
+/// Passwords that are hashed at once, each with 19 MiB and a core; and how many requests of one source may wait for that, and of all.
 const HASHING: usize = 2;
-const WAITING: usize = 64;
+const WAITING_OF_ONE: usize = 32;
+const WAITING: usize = 4096;
 /// The longest header that is looked at.
 const MAX_HEADER: usize = 16 << 10;
 
@@ -65,6 +66,8 @@ pub enum AuthError {
     Wrong,
     #[error("too many attempts from this address: wait a little")]
     TooMany,
+    #[error("too many passwords wait to be checked: try again in some seconds")]
+    Busy,
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("whoever issued the token cannot be asked for its keys")]
@@ -75,6 +78,8 @@ pub enum AuthError {
     Directory(#[from] LdapError),
     #[error("there are no random numbers")]
     Random(#[from] RandomError),
+    #[error("the hashing of a password broke off")]
+    Hash(#[from] tokio::task::JoinError),
 }
 
 /// Why nobody can be made known at all.
@@ -106,8 +111,7 @@ pub struct Authenticator {
     bearers: Cache<[u8; 32], Arc<Claims>>,
     keys: Mutex<keys::Keys>,
     asking: tokio::sync::Mutex<()>,
-    hashing: Semaphore,
-    waiting: Semaphore,
+    hashing: Turns<IpAddr>,
     throttle: Throttle,
     external: External,
     kubernetes: Option<Kubernetes>,
@@ -131,8 +135,7 @@ impl Authenticator {
             bearers: Cache::new(REMEMBERED),
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            hashing: Semaphore::new(HASHING),
-            waiting: Semaphore::new(WAITING),
+            hashing: Turns::new(HASHING, WAITING_OF_ONE, WAITING),
             throttle: Throttle::default(),
             external: External::default(),
             kubernetes: Kubernetes::new(&access.kubernetes),
@@ -213,7 +216,8 @@ impl Authenticator {
         let is_known = kept.is_some();
         let kept = kept.unwrap_or_else(PasswordHash::of_nobody);
         let version = kept.version();
-        if self.hash(kept, password.to_owned()).await? && is_known {
+        let password = password.to_owned();
+        if self.hash(from, move || kept.is(&password)).await? && is_known {
             self.throttle.was_right(from, name);
             self.passwords.insert(place, version);
             // While it was hashed, the same may have been set again.
@@ -223,10 +227,26 @@ impl Authenticator {
         Err(AuthError::Wrong)
     }
 
-    async fn hash(&self, kept: PasswordHash, password: String) -> Result<bool, AuthError> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| AuthError::TooMany)?;
-        let _hashing = self.hashing.acquire().await.map_err(|_| AuthError::TooMany)?;
-        Ok(tokio::task::spawn_blocking(move || kept.is(&password)).await.unwrap_or(false))
+    /// Does what takes a hash of a password, in turns of those who ask and away from the threads that serve connections.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] when too many wait, and [`AuthError::Hash`] when the work broke off.
+    pub async fn hash<T: Send + 'static>(
+        &self,
+        from: IpAddr,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let _turn = self.hashing.take(source(from)).await.map_err(|Full| AuthError::Busy)?;
+        Ok(tokio::task::spawn_blocking(work).await?)
+    }
+
+    /// Lets somebody try what may be a guess and takes work; [`Self::was_no_guess`] says that it was none.
+    pub fn admit(&self, from: IpAddr) -> Result<(), AuthError> {
+        if self.throttle.may_try(from) { Ok(()) } else { Err(AuthError::TooMany) }
+    }
+
+    pub fn was_no_guess(&self, from: IpAddr) {
+        self.throttle.give_back(from);
     }
 
     /// Grants a caller what RBAC of his cluster does, of all that he may need; a repository of none stands for all.
@@ -297,9 +317,7 @@ impl Authenticator {
 
     /// Before something is tried that may be a guess.
     async fn begin(&self, from: IpAddr, account: &str) -> Result<(), AuthError> {
-        if !self.throttle.may_try(from) {
-            return Err(AuthError::TooMany);
-        }
+        self.admit(from)?;
         let delay = self.throttle.delay(from, account);
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;

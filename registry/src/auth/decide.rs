@@ -65,6 +65,12 @@ impl Rules {
         all
     }
 
+    /// What tags of a repository are called that stay as they are.
+    pub fn kept(&self, repository: &str) -> Vec<&str> {
+        let here = self.write_once.iter().filter(|kept| kept.is_of(repository));
+        here.flat_map(|kept| &kept.tags).map(String::as_str).collect()
+    }
+
     /// Whether a tag that is there stays as it is.
     pub fn keep(&self, repository: &str, tag: &str) -> bool {
         self.write_once.iter().any(|kept| kept.keeps(repository, tag))

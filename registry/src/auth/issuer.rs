@@ -1,6 +1,7 @@
 //! Issuers of tokens whom an administrator trusts (OpenID providers, CI systems, Kubernetes clusters), and whom their tokens
 //! make known here. Pure; a wire format and, in entries, a disk format.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
@@ -151,11 +152,8 @@ impl Issuer {
 
     /// Whom the claims of a token make known, if it was checked; `own` is how the issuer is called here.
     pub fn known(&self, own: &str, claims: &Map<String, Value>) -> Option<Known> {
+        let claims = &*believed(claims);
         let claim = self.name_claim.as_deref().unwrap_or("sub");
-        // An address that nobody has looked at is whatever its holder typed.
-        if claim == "email" && claims.get("email_verified") == Some(&Value::Bool(false)) {
-            return None;
-        }
         let name = texts(claims, claim).into_iter().next().filter(|name| is_plain(name))?;
         let fitting: Vec<&IssuerRule> = self.rules.iter().filter(|rule| rule.fits(claims)).collect();
         if fitting.is_empty() {
@@ -163,9 +161,12 @@ impl Issuer {
         }
         let mut groups: BTreeSet<String> = fitting.iter().flat_map(|rule| rule.groups.iter().cloned()).collect();
         if let Some(claim) = &self.groups_claim {
-            groups.extend(
-                texts(claims, claim).iter().filter(|group| is_plain(group)).map(|group| format!("{own}:{group}")),
-            );
+            let said: Vec<String> = texts(claims, claim).into_iter().filter(|group| !group.is_empty()).collect();
+            // To leave one out could be to leave out a rule that denies.
+            if !said.iter().all(|group| is_plain(group)) {
+                return None;
+            }
+            groups.extend(said.iter().map(|group| format!("{own}:{group}")));
         }
         let account = match fitting.iter().find_map(|rule| rule.account.as_ref()) {
             None => None,
@@ -216,6 +217,18 @@ pub fn is_address(address: &str) -> bool {
     let host = host(rest);
     let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Claims, without an address that the issuer does not say it has looked at (OpenID Connect Core 1.0, section 5.7): that is whatever
+/// its holder typed.
+fn believed(claims: &Map<String, Value>) -> Cow<'_, Map<String, Value>> {
+    let is_verified = texts(claims, "email_verified").iter().any(|text| text == "true");
+    if is_verified || !claims.contains_key("email") {
+        return Cow::Borrowed(claims);
+    }
+    let mut believed = claims.clone();
+    believed.remove("email");
+    Cow::Owned(believed)
 }
 
 /// What a claim says, as texts: one, or each of a list. By its name, or by a path.
@@ -336,13 +349,40 @@ mod tests {
     #[test]
     fn groups_of_an_issuer_are_never_those_of_users_here() {
         let dex = issuer(json!({ "groupsClaim": "groups", "nameClaim": "email", "ownsNames": true }));
-        let known = dex
-            .known("corp", &claims(&json!({ "sub": "1", "email": "a@b.c", "groups": ["dev", "corp:dev", ""] })))
-            .unwrap();
+        let token = |change: Value| {
+            let mut all = claims(&json!({ "sub": "1", "email": "a@b.c", "email_verified": true }));
+            all.extend(claims(&change));
+            all
+        };
+        let known = dex.known("corp", &token(json!({ "groups": ["dev", "corp:dev", ""] }))).unwrap();
         assert_eq!(known.groups, ["corp:dev".to_owned(), "corp:corp:dev".to_owned()].into());
         assert_eq!(known.name.as_deref(), Some("a@b.c"));
-        let unverified = json!({ "sub": "1", "email": "a@b.c", "email_verified": false });
-        assert_eq!(dex.known("corp", &claims(&unverified)), None, "he typed it himself");
+        assert_eq!(
+            dex.known("corp", &token(json!({ "groups": ["dev", "a\nb"] }))),
+            None,
+            "a rule may deny what is left out"
+        );
+    }
+
+    #[test]
+    fn an_address_counts_only_if_the_issuer_has_verified_it() {
+        let issuers = [
+            issuer(json!({ "nameClaim": "email" })),
+            issuer(json!({ "rules": [{ "claims": { "email": "*@acme.com" } }] })),
+            issuer(json!({ "rules": [{ "account": "{email}" }] })),
+        ];
+        let token = |verified: Value| claims(&json!({ "sub": "1", "email": "a@acme.com", "email_verified": verified }));
+        for issuer in &issuers {
+            for verified in [json!(false), json!("false"), json!(null), json!("yes"), json!(1)] {
+                assert_eq!(issuer.known("corp", &token(verified.clone())), None, "{verified}: he typed it himself");
+            }
+            // Some providers write it as a text.
+            for verified in [json!(true), json!("true")] {
+                assert!(issuer.known("corp", &token(verified)).is_some());
+            }
+        }
+        let unnamed = issuer(json!({})).known("corp", &token(json!(false))).unwrap();
+        assert_eq!(unnamed.subject, "corp:1", "who is not known by his address may have any");
     }
 
     #[test]

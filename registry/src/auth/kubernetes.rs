@@ -5,7 +5,6 @@
 //! and the same function decides. Answers are remembered for half a minute at most; a token is sent to the cluster only if it
 //! says itself that it is for this registry.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +12,13 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
 use super::caller::Caller;
 use super::external::{claims_of, client, last_cause, text_of};
 use super::issuer::{Known, is_plain};
 use super::pattern::Pattern;
 use super::policy::{Grant, Verb, Verbs};
+use super::turns::{Full, Turn, Turns};
 use crate::config;
 use crate::oci::name::RepositoryName;
 
@@ -28,8 +27,9 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(5);
 const TOKENS: u64 = 20_000;
 const DECISIONS: u64 = 100_000;
-/// Questions to the cluster at once, and how many may wait for their turn.
+/// Questions to the cluster at once, and how many about one user may wait for their turn, and of all.
 const ASKING: usize = 16;
+const WAITING_OF_ONE: usize = 128;
 const WAITING: usize = 1024;
 /// The most bytes of the names of somebody's groups: a bearer token has them, and a header has room for that.
 const GROUP_BYTES: usize = 8 << 10;
@@ -88,8 +88,8 @@ pub struct Kubernetes {
     client: Mutex<Option<(Vec<u8>, reqwest::Client)>>,
     tokens: Cache<[u8; 32], (Instant, Option<Known>)>,
     decisions: Cache<Question, (Instant, bool)>,
-    asking: Semaphore,
-    waiting: Semaphore,
+    /// By the user whom a question is about; whose a token is, is asked by nobody yet.
+    asking: Turns<Option<String>>,
 }
 
 impl Kubernetes {
@@ -101,8 +101,7 @@ impl Kubernetes {
             client: Mutex::default(),
             tokens: Cache::builder().max_capacity(TOKENS).time_to_live(REMEMBERED).build(),
             decisions: Cache::builder().max_capacity(DECISIONS).time_to_live(REMEMBERED).build(),
-            asking: Semaphore::new(ASKING),
-            waiting: Semaphore::new(WAITING),
+            asking: Turns::new(ASKING, WAITING_OF_ONE, WAITING),
         })
     }
 
@@ -123,7 +122,7 @@ impl Kubernetes {
 
     /// Who has a token; none: nobody, as far as the cluster knows.
     pub async fn who(&self, token: &str) -> Result<Option<Known>, KubernetesError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn(None).await?;
         if let Some(known) = self.known(token) {
             return Ok(known);
         }
@@ -175,7 +174,7 @@ impl Kubernetes {
         if let Some(known) = known() {
             return Ok(known);
         }
-        let _turn = self.turn().await?;
+        let _turn = self.turn(Some(question.user.clone())).await?;
         if let Some(known) = known() {
             return Ok(known);
         }
@@ -195,9 +194,8 @@ impl Kubernetes {
     }
 
     /// A turn to ask: many requests of one node ask the same, and all but the first then know the answer.
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, KubernetesError> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| KubernetesError::Busy)?;
-        self.asking.acquire().await.map_err(|_| KubernetesError::Busy)
+    async fn turn(&self, user: Option<String>) -> Result<Turn<'_, Option<String>>, KubernetesError> {
+        self.asking.take(user).await.map_err(|Full| KubernetesError::Busy)
     }
 
     /// Creates a review, and returns its status.
@@ -251,13 +249,16 @@ fn holder(status: &Value, audience: &str) -> Option<Known> {
     let user = status.get("user").filter(|_| is_known && is_ours)?;
     let name = user.get("username").and_then(Value::as_str).filter(|name| is_plain(name))?;
     let groups = user.get("groups").and_then(Value::as_array).into_iter().flatten();
-    let groups = groups.filter_map(Value::as_str).filter(|group| is_plain(group));
-    let groups: BTreeSet<String> = groups.map(|group| format!("{KIND}{group}")).collect();
+    let groups: Vec<&str> = groups.filter_map(Value::as_str).filter(|group| !group.is_empty()).collect();
     // To leave some out could be to leave out a rule that denies.
-    if groups.iter().map(String::len).sum::<usize>() > GROUP_BYTES {
-        tracing::warn!(name, "nobody is made known: the names of his groups are more than 8 KiB");
+    if groups.iter().map(|group| group.len()).sum::<usize>() > GROUP_BYTES || !groups.iter().all(|it| is_plain(it)) {
+        tracing::warn!(
+            name,
+            "nobody is made known: the names of his groups are more than 8 KiB, or one has over 255 bytes or control characters"
+        );
         return None;
     }
+    let groups = groups.into_iter().map(|group| format!("{KIND}{group}")).collect();
     Some(Known { subject: format!("{KIND}{name}"), name: None, groups, account: None })
 }
 
@@ -282,7 +283,7 @@ mod tests {
     fn review(change: &Value) -> Value {
         let mut status = json!({
             "authenticated": true, "audiences": ["registry"],
-            "user": { "username": "system:serviceaccount:apps:puller", "groups": ["system:serviceaccounts:apps", "a\nb"] },
+            "user": { "username": "system:serviceaccount:apps:puller", "groups": ["system:serviceaccounts:apps"] },
         });
         status.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         status
@@ -301,6 +302,7 @@ mod tests {
             ("by one who knows no audiences", json!({ "audiences": null })),
             ("without a name", json!({ "user": {} })),
             ("with more groups than a token has room for", json!({ "user": { "username": "a", "groups": many } })),
+            ("with a group that cannot be told", json!({ "user": { "username": "a", "groups": ["b", "a\nb"] } })),
             ("with a name that breaks a line", json!({ "user": { "username": "a\nb" } })),
         ] {
             assert_eq!(holder(&review(&change), "registry"), None, "{what}");

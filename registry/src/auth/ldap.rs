@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use moka::sync::Cache;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::Semaphore;
 
 use super::issuer::{Known, is_plain};
+use super::throttle::source;
+use super::turns::{Full, Turns};
 use crate::config;
 
 /// What a subject and a group begin with.
@@ -25,8 +27,10 @@ const KIND: &str = "ldap";
 /// How long one operation may take, and all that belong to a login, with the wait for those before it.
 const OPERATION: Duration = Duration::from_secs(5);
 const LOGIN: Duration = Duration::from_secs(10);
-/// Logins that ask at once.
+/// Logins that ask at once, and how many of one source may wait for their turn, and of all.
 const ASKING: usize = 16;
+const WAITING_OF_ONE: usize = 64;
+const WAITING: usize = 1024;
 /// How long a right password is remembered, and how many are.
 const LIFE: Duration = Duration::from_mins(1);
 const REMEMBERED: u64 = 20_000;
@@ -74,6 +78,8 @@ pub enum LdapError {
     },
     #[error("the directory {url} took more than {} seconds for a login", LOGIN.as_secs())]
     Late { url: String },
+    #[error("too many logins wait for the directory")]
+    Busy,
 }
 
 /// A directory, and whom it has made known of late.
@@ -82,7 +88,7 @@ pub struct Ldap {
     config: config::Ldap,
     url: String,
     settings: LdapConnSettings,
-    asking: Semaphore,
+    asking: Turns<IpAddr>,
     /// Under the name and the password, as [`super::authenticate`] makes it one.
     known: Cache<[u8; 32], Arc<Known>>,
 }
@@ -109,7 +115,13 @@ impl Ldap {
             settings = settings.set_config(Arc::new(tls(path)?));
         }
         let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(LIFE).build();
-        Ok(Some(Self { config: config.clone(), url, settings, asking: Semaphore::new(ASKING), known }))
+        Ok(Some(Self {
+            config: config.clone(),
+            url,
+            settings,
+            asking: Turns::new(ASKING, WAITING_OF_ONE, WAITING),
+            known,
+        }))
     }
 
     /// Who came with this name and password less than a minute ago. What has changed since is not seen: a password, a group, and an
@@ -124,17 +136,17 @@ impl Ldap {
     }
 
     /// Asks the directory who this is; none: nobody who may log in, by its word.
-    pub async fn login(&self, name: &str, password: &str) -> Result<Option<Known>, LdapError> {
+    pub async fn login(&self, from: IpAddr, name: &str, password: &str) -> Result<Option<Known>, LdapError> {
         // A login without a password is one as nobody, which directories let succeed (RFC 4513, section 5.1.2).
         if password.is_empty() || !is_plain(name) {
             return Ok(None);
         }
         let late = |_| LdapError::Late { url: self.url.clone() };
-        tokio::time::timeout(LOGIN, self.ask(name, password)).await.map_err(late)?
+        tokio::time::timeout(LOGIN, self.ask(from, name, password)).await.map_err(late)?
     }
 
-    async fn ask(&self, name: &str, password: &str) -> Result<Option<Known>, LdapError> {
-        let Ok(_asking) = self.asking.acquire().await else { return Ok(None) };
+    async fn ask(&self, from: IpAddr, name: &str, password: &str) -> Result<Option<Known>, LdapError> {
+        let _turn = self.asking.take(source(from)).await.map_err(|Full| LdapError::Busy)?;
         let mut connection = self.connect().await?;
         self.bind_as_service(&mut connection).await?;
         let Some((dn, name)) = self.find(&mut connection, name).await? else { return Ok(None) };
@@ -215,16 +227,17 @@ impl Ldap {
         let filter = fill(&self.config.group_filter, Some(dn), name);
         let attribute = &self.config.group_attribute;
         let (found, is_all) = search(connection, base, &filter, attribute, GROUPS).await?;
-        let groups: BTreeSet<String> =
-            found.iter().flat_map(|entry| values(entry, attribute)).filter(|group| is_plain(group)).collect();
+        let groups: BTreeSet<String> = found.iter().flat_map(|entry| values(entry, attribute)).collect();
         let is_small = groups.iter().map(String::len).sum::<usize>() <= GROUP_BYTES;
-        if !is_all || !is_small {
+        let is_good = is_all && is_small && groups.iter().all(|group| is_plain(group));
+        if !is_good {
             tracing::warn!(
                 dn,
-                "nobody is logged in: he has more than 200 groups, or 8 KiB of their names; narrow access.ldap.group_filter"
+                "nobody is logged in: he has more than 200 groups, or 8 KiB of their names, or one without a name, with over 255 bytes or \
+                 control characters; narrow access.ldap.group_filter"
             );
         }
-        Ok((is_all && is_small).then_some(groups))
+        Ok(is_good.then_some(groups))
     }
 }
 

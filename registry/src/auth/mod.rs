@@ -14,3 +14,4 @@ pub mod quota;
 pub mod secret;
 pub mod session;
 pub mod throttle;
+pub mod turns;

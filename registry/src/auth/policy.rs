@@ -242,9 +242,12 @@ pub struct WriteOnce {
 
 impl WriteOnce {
     pub fn keeps(&self, repository: &str, tag: &str) -> bool {
+        self.tags.iter().any(|pattern| glob(pattern, tag)) && self.is_of(repository)
+    }
+
+    pub fn is_of(&self, repository: &str) -> bool {
         let nobody = Names { user: None, groups: &BTreeSet::new() };
-        self.tags.iter().any(|pattern| glob(pattern, tag))
-            && self.repositories.iter().any(|pattern| pattern.matches(repository, nobody))
+        self.repositories.iter().any(|pattern| pattern.matches(repository, nobody))
     }
 }
 

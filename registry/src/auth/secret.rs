@@ -4,6 +4,7 @@
 //! one round of SHA-256 is enough, and checking it costs nothing.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use bytes::Bytes;
@@ -23,6 +24,22 @@ const SALT_BYTES: usize = 16;
 /// The shortest and the longest password. A longer one would only make work.
 pub const MIN_PASSWORD: usize = 8;
 pub const MAX_PASSWORD: usize = 1024;
+
+/// Memory that hashes have worked in, for the next ones. Each new 19 MiB would stay with the thread that asked for them: the allocator
+/// gives freed memory of that size back to its own thread alone, and each hash has another one.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+const KEPT: usize = 2;
+
+fn taken() -> Vec<Block> {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+}
+
+fn give_back(memory: Vec<Block>) {
+    let mut kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < KEPT {
+        kept.push(memory);
+    }
+}
 
 /// What is kept of a password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,10 +102,16 @@ impl PasswordHash {
         let params =
             Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH_BYTES)).map_err(SecretError::Hash)?;
         let mut hash = [0; HASH_BYTES];
-        let mut memory = vec![Block::default(); params.block_count()];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(password.as_bytes(), &self.salt, &mut hash, &mut memory)
-            .map_err(SecretError::Hash)?;
+        let mut memory = taken();
+        memory.resize(params.block_count(), Block::default());
+        let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+            password.as_bytes(),
+            &self.salt,
+            &mut hash,
+            &mut memory,
+        );
+        give_back(memory);
+        hashed.map_err(SecretError::Hash)?;
         Ok(hash)
     }
 

@@ -1,6 +1,7 @@
 //! [`Session`]: one request and who made it. Handlers and the push path ask the index only through it, so that each
 //! question and each change goes with its caller and is judged where it is answered or applied.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,6 +49,11 @@ impl Session {
     /// The text of who it is, for history.
     pub fn who(&self) -> Option<&str> {
         self.caller.subject.as_deref()
+    }
+
+    /// Where the request came from.
+    pub fn from(&self) -> IpAddr {
+        self.caller.from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     /// Asks about a repository, if the caller may.

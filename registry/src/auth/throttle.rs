@@ -43,7 +43,7 @@ impl Default for Throttle {
 }
 
 /// The network that an address belongs to: whoever has one address of version 6 has 2⁶⁴.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => {
             if let Some(address) = address.to_ipv4_mapped() {

@@ -116,12 +116,13 @@ fn expiry(text: &str) -> Result<Expiry, String> {
     if text == "never" {
         return Ok(Expiry(None));
     }
-    if date::parse(text).is_some() {
-        return Ok(Expiry(Some(text.to_owned())));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Some(Time(time)) = date::parse(text) {
+        let is_over = u128::from(time) <= now.as_millis();
+        return if is_over { Err(format!("{text} is over already")) } else { Ok(Expiry(Some(text.to_owned()))) };
     }
     let wait: Duration = duration(text)
         .map_err(|_| format!("{text:?} is neither a time (2027-01-31T00:00:00Z), nor a duration (90d), nor never"))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Expiry(Some(date::rfc3339(Time((now + wait).as_millis() as u64)))))
 }
 
@@ -365,7 +366,9 @@ pub(super) fn token(verb: TokenVerb) -> Result<(), Failure> {
             for token in serde_json::from_value::<Vec<Token>>(answer["tokens"].clone())? {
                 let expires = token.expires.unwrap_or_else(|| "never".into());
                 let used = token.last_used.unwrap_or_else(|| "never".into());
-                println!("{}  ends {expires:<20}  used {used:<20}  {}", token.id, token.description);
+                let limits = token.limits.iter().flatten().map(|limit| format!("only {}  ", may(limit)));
+                let limits = limits.collect::<String>();
+                println!("{}  ends {expires:<20}  used {used:<20}  {limits}{}", token.id, token.description);
             }
             Ok(())
         }),
@@ -440,7 +443,9 @@ async fn list(way: &Api, kind: &str, as_json: bool) -> anyhow::Result<()> {
         let marks = [(account.administrator, "administrator"), (account.disabled, "disabled")];
         let marks: Vec<&str> = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
         let groups: Vec<&str> = account.groups.iter().map(String::as_str).collect();
-        println!("{:<24} {:<24} {}", account.name, marks.join(","), groups.join(" "));
+        let ends = account.expires.map(|at| format!("ends {at} ")).unwrap_or_default();
+        let grants = account.grants.iter().map(may).collect::<Vec<_>>();
+        println!("{:<24} {:<24} {ends}{}{}", account.name, marks.join(","), groups.join(" "), grants.join(", "));
     }
     Ok(())
 }
@@ -462,10 +467,14 @@ fn show(answer: &Value, as_json: bool) -> anyhow::Result<()> {
     line("administrator", if account.administrator { "yes".into() } else { String::new() });
     line("disabled", if account.disabled { "yes".into() } else { String::new() });
     line("groups", account.groups.into_iter().collect::<Vec<_>>().join(" "));
-    for grant in account.grants {
-        let verbs: Vec<&str> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
-        let what = grant.role.map_or(verbs.join(","), |role| format!("{role:?}").to_lowercase());
-        line("may", format!("{what} {}", grant.repositories));
+    for grant in &account.grants {
+        line("may", may(grant));
     }
     Ok(())
+}
+
+fn may(grant: &GrantBody) -> String {
+    let verbs: Vec<&str> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
+    let what = grant.role.map_or(verbs.join(","), |role| format!("{role:?}").to_lowercase());
+    format!("{what} {}", grant.repositories)
 }

@@ -128,7 +128,13 @@ enum Failure {
     Check(Vec<String>),
     #[error(transparent)]
     Run(#[from] anyhow::Error),
+    /// The answer is no, and was printed.
+    #[error("no")]
+    Said,
 }
+
+/// How a shell names the end by that signal.
+const SIGPIPE: i32 = 128 + 13;
 
 fn list(problems: &[String]) -> String {
     problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
@@ -138,7 +144,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Load(_) | Self::ReadConfig { .. } | Self::Check(_) => ExitCode::from(78),
-            Self::Run(_) => ExitCode::from(1),
+            Self::Run(_) | Self::Said => ExitCode::from(1),
         }
     }
 }
@@ -149,7 +155,11 @@ pub fn run() -> ExitCode {
     if let Some(code) = login::helper::docker() {
         return code;
     }
-    let result = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    if !matches!(verb, Verb::Serve(_)) {
+        end_with_the_reader();
+    }
+    let result = match verb {
         Verb::Serve(args) => args.load().and_then(|config| serve::run(config).map_err(Failure::Run)),
         Verb::Scrub(args) => args.load().and_then(|config| scrub::run(config).map_err(Failure::Run)),
         Verb::Certificates(arguments) => certificates::run(&arguments).map_err(Failure::Run),
@@ -171,6 +181,7 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure @ Failure::Said) => failure.exit_code(),
         Err(failure) => {
             // `{:#}` of anyhow gives the chain of causes on one line.
             let code = failure.exit_code();
@@ -178,6 +189,19 @@ pub fn run() -> ExitCode {
             code
         }
     }
+}
+
+/// Ends as other programs do when nobody reads any more what is printed (`| head`). They are ended by a signal, which Rust ignores, so
+/// that printing panics.
+fn end_with_the_reader() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to") && text.contains("Broken pipe")) {
+            std::process::exit(SIGPIPE);
+        }
+        tell(info);
+    }));
 }
 
 impl ConfigArgs {

@@ -1,5 +1,6 @@
 //! `roadstead policy`: who may do what.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -39,7 +40,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         api: ApiArgs,
     },
-    /// Say whether somebody may do something, and which rule decides.
+    /// Say whether somebody may do something, and which rule decides; ends with 1 when he may not.
     Explain {
         /// `user:NAME`, `robot:NAME`, or anonymous; a name alone is a user's.
         subject: String,
@@ -93,15 +94,19 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
             for group in &groups {
                 path = format!("{path}&group={}", part(group));
             }
+            let is_allowed = Cell::new(false);
+            let decided = &is_allowed;
             api.run(|way| async move {
                 let answer: Value = way.get(&path).await?;
+                decided.set(answer["allowed"] == Value::Bool(true));
                 if api.json {
                     return print_json(&answer);
                 }
-                let word = if answer["allowed"] == Value::Bool(true) { "allowed" } else { "denied" };
+                let word = if decided.get() { "allowed" } else { "denied" };
                 println!("{word}: {}", answer["reason"].as_str().unwrap_or_default());
                 Ok(())
-            })
+            })?;
+            if is_allowed.get() { Ok(()) } else { Err(Failure::Said) }
         }
     }
 }

@@ -49,12 +49,15 @@ impl From<AuthError> for ApiError {
                 Code::Unauthorized,
                 "the user name, password or token is not right, has expired or was taken back: log in again",
             ),
-            AuthError::TooMany => Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, error.to_string())
-                .header(RETRY_AFTER, HeaderValue::from_static("5")),
+            AuthError::TooMany | AuthError::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, error.to_string())
+                    .header(RETRY_AFTER, HeaderValue::from_static("5"))
+            }
             AuthError::Index(error) => error.into(),
             error @ (AuthError::Issuer(_) | AuthError::Kubernetes(_)) => super::failure::unavailable(error),
             AuthError::Directory(error) => super::failure::directory(error),
             AuthError::Random(error) => super::reply::internal().cause(error),
+            AuthError::Hash(error) => super::reply::internal().cause(error),
         }
     }
 }

@@ -8,41 +8,49 @@ use http_body_util::BodyExt;
 use super::reply::{self, Reply};
 use super::{Call, access};
 use crate::api::operation::Operation;
-use crate::api::{By, Desk, run as perform};
+use crate::api::{By, Desk};
 use crate::error::{ApiError, Code};
 use crate::push::receive::RequestBody;
 
-/// The longest request.
-const MAX_BODY: usize = 1 << 20;
-
-/// The whole body of a request.
-pub async fn read(mut body: RequestBody) -> Result<Bytes, ApiError> {
+/// The whole body of a request, of so many bytes at most.
+async fn read(mut body: RequestBody, most: usize) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let early = |_| ApiError::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, "the body ended early");
         bytes.extend_from_slice(&frame.map_err(early)?.into_data().unwrap_or_default());
-        if bytes.len() > MAX_BODY {
-            let text = format!("a request may have {MAX_BODY} bytes");
+        if bytes.len() > most {
+            let text = format!("this request may have {most} bytes");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, text));
         }
     }
     Ok(bytes.freeze())
 }
 
-pub async fn run(call: &Call, body: RequestBody, operation: &Operation) -> Reply {
-    let bytes = read(body).await?;
+/// What was read of a request, to be judged once more.
+#[derive(Default)]
+pub struct Kept(Option<Bytes>);
+
+/// Does it, if the caller may. The body is read only then, and kept.
+pub async fn run(call: &Call, operation: &Operation, body: &mut Option<RequestBody>, kept: &mut Kept) -> Reply {
+    let desk = Desk {
+        index: &call.session.app.index,
+        by: By::Client(&call.session),
+        everyone: access::everyone(&call.session.app),
+    };
+    let admitted = desk.admit(operation).await?;
+    let bytes = match (&kept.0, body.take()) {
+        (Some(bytes), _) => bytes.clone(),
+        (None, Some(body)) => read(body, admitted.most()).await?,
+        (None, None) => Bytes::new(),
+    };
+    kept.0 = Some(bytes.clone());
     // A form of a page elsewhere, sent with what a browser remembers, cannot say this (CSRF).
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !bytes.is_empty() && !content_type.starts_with("application/json") {
         let text = "say what the body is: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, text));
     }
-    let desk = Desk {
-        index: &call.session.app.index,
-        by: By::Client(&call.session),
-        everyone: access::everyone(&call.session.app),
-    };
-    let (status, value) = perform(desk, operation, &bytes).await?;
+    let (status, value) = admitted.run(&bytes).await?;
     // Some answers hold secrets.
     let builder = Response::builder().status(status).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if value.is_null() { reply::empty(builder) } else { reply::json(builder, "application/json", &value) }

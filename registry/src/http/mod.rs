@@ -146,9 +146,7 @@ async fn answer(
 ) -> Reply {
     let action = action.as_ref().map_err(|error| *error)?;
     let credentials = credentials(headers)?;
-    // What administrators send is short: it is kept, so that it can be judged once more.
-    let (is_kept, mut kept) = (matches!(action, Action::Administer(_)), Bytes::new());
-    let mut body = Some(body);
+    let (mut body, mut kept) = (Some(body), administer::Kept::default());
     let mut round = 1;
     loop {
         let mut identified = access::identify(app, &credentials, connection).await?;
@@ -157,21 +155,17 @@ async fn answer(
         app.auth.grant(&mut identified.caller, || access::wanted(action)).await?;
         let session = Session::new(Arc::clone(app), identified.caller, identified.is_strict);
         let call = Call { session, headers: Arc::clone(headers) };
-        let reply = match access::check(&call.session, action).await {
-            Ok(()) => {
-                if is_kept && let Some(body) = body.take() {
-                    kept = administer::read(body).await?;
-                }
-                let body = body.take().unwrap_or_else(|| of_bytes(kept.clone()));
-                dispatch(&call, body, action.clone()).await
-            }
-            Err(error) => Err(error),
+        let reply = match (access::check(&call.session, action).await, action) {
+            (Ok(()), Action::Administer(operation)) => administer::run(&call, operation, &mut body, &mut kept).await,
+            (Ok(()), action) => dispatch(&call, body.take().unwrap_or_else(empty), action.clone()).await,
+            (Err(error), _) => Err(error),
         };
         // What was known of a password may be out of date: then it is looked at once more. Nothing was read or changed.
         let is_outdated = reply.as_ref().is_err_and(access::is_outdated);
         let Some(remembered) = remembered.filter(|_| is_outdated) else { return reply };
         app.auth.forget(remembered);
-        let is_repeatable = is_kept || body.is_some() || action.is_read();
+        // What administrators send is kept; a body that was not looked at is still there.
+        let is_repeatable = body.is_some() || action.is_read() || matches!(action, Action::Administer(_));
         if !is_repeatable || round == access::ROUNDS {
             return reply;
         }
@@ -179,16 +173,15 @@ async fn answer(
     }
 }
 
-/// A body that is all there.
-fn of_bytes(bytes: Bytes) -> RequestBody {
-    RequestBody::new(http_body_util::Full::new(bytes).map_err(|never: std::convert::Infallible| match never {}))
+fn empty() -> RequestBody {
+    RequestBody::new(http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}))
 }
 
 async fn dispatch(call: &Call, body: RequestBody, action: Action) -> Reply {
     match action {
-        // Answered before anybody is asked who he is.
-        Action::IssueToken { .. } => Err(reply::internal().cause(anyhow::anyhow!("a token is issued elsewhere"))),
-        Action::Administer(operation) => administer::run(call, body, &operation).await,
+        Action::IssueToken { .. } | Action::Administer(_) => {
+            Err(reply::internal().cause(anyhow::anyhow!("this is answered elsewhere")))
+        }
         Action::CheckVersion => reply::json(Response::builder(), "application/json", &serde_json::json!({})),
         Action::ListRepositories { page } => catalog::list(call, &page).await,
         Action::GetBlob { repository, digest, head: false } => blobs::get(call, repository, digest).await,

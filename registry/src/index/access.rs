@@ -335,6 +335,9 @@ pub struct Explain {
     pub verb: Verb,
     pub repository: RepositoryName,
     pub everyone: crate::config::Anonymous,
+    /// The index time as the process that asks knows it, as in [`Caller::at`].
+    #[serde(default)]
+    pub at: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,7 +49,7 @@ impl Replaces {
 
 /// Writes beside the volume in `directory` whose place its node will take.
 pub fn write(directory: &Path, replaces: &Replaces) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
+    durable::private(directory)?;
     durable::write(&directory.join(FILE), &serde_json::to_vec_pretty(replaces)?)
 }
 

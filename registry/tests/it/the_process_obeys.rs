@@ -49,6 +49,18 @@ fn a_wrong_command_line_ends_with_2() {
     assert_eq!(run(&[]).0, Some(2));
 }
 
+/// As `| head` reads: nothing at all here.
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_program_quietly() {
+    let mut shown = roadstead();
+    shown.args(["config", "show"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = shown.stdout(writer).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.as_str()), (Some(141), ""));
+}
+
 #[test]
 fn config_show_tells_what_is_in_force_without_secrets() {
     let (code, shown, _) = run(&[

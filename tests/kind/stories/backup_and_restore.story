@@ -2,6 +2,14 @@
 small_index | registry images registry.example.test
 rests images
 outside images
+host=registry.example.test
+offered() { k get secret images-first-administrator -o 'jsonpath={.data.token}' 2>/dev/null | base64 -d >"$work/first" && [ -s "$work/first" ]; }
+wait_for 60 offered
+from_outside $host user first alice --token "$(cat "$work/first")" <<<"the administrator's" >/dev/null
+as_alice() { ROADSTEAD_USER=alice ROADSTEAD_PASSWORD="the administrator's" from_outside $host "$@"; }
+as_alice robot create ci --allow 'team/**=push' >"$work/ci" 2>/dev/null
+# Who has logged in is refused when the secret is not right, though anybody may pull here: so it tells whether accounts are there.
+crane auth login $host -u ci -p "$(cat "$work/ci")" 2>/dev/null
 push_app app registry.example.test/team/app:1
 traffic registry.example.test
 goes_on() { goes_on_from "$1"; }
@@ -15,8 +23,9 @@ spec: { registry: images }
 YAML
 k wait --for=condition=Ready registrybackup/before --timeout=120s
 note "the backup is $(k get registrybackup before -o 'jsonpath={.status.last.name}') at $(k get registrybackup before -o 'jsonpath={.status.last.position}')"
-# What is pushed behind it is not in it.
+# What is done behind it is not in it.
 push_app app registry.example.test/team/app:after
+as_alice robot create late --allow 'team/**=push' >/dev/null 2>&1
 digest=$(crane digest registry.example.test/team/app:1)
 cluster=$(field images .status.index.cluster)
 kill $(cat "$work/pids"); rm "$work/pids" "$work/images.port"
@@ -30,7 +39,8 @@ rests images 300
 expect "the cluster that was restored" "$(field images .status.index.cluster)" "$cluster"
 expect "nodes that are well" "$(field images .status.index.ready)" 3/3
 outside images
-expect "the image" "$(crane digest registry.example.test/team/app:1)" "$digest"
+expect "the image, for a robot of the backup" "$(crane digest registry.example.test/team/app:1)" "$digest"
+expect "the accounts of the backup" "$(as_alice robot list | grep -cwE 'ci|late')" 1
 ! crane digest registry.example.test/team/app:after 2>/dev/null
 python3 "$stories/traffic.py" check --proxy "$proxy" --host registry.example.test --ca "$ca" --log "$work/pushed"
 push_app app registry.example.test/team/app:2

@@ -4,6 +4,8 @@
 
 use super::*;
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 #[test]
 fn what_somebody_types_is_text_in_a_filter_and_nothing_else() {
     for (name, filled) in [
@@ -46,9 +48,9 @@ async fn without_a_password_or_with_a_name_that_is_none_the_directory_is_not_ask
     // Nobody listens there: who asks fails.
     let config = config::Ldap { url: Some("ldap://127.0.0.1:1".into()), ..config::Ldap::default() };
     let ldap = Ldap::new(&config).unwrap().unwrap();
-    assert!(matches!(ldap.login("alice", "secret").await, Err(LdapError::Connect { .. })));
+    assert!(matches!(ldap.login(HERE, "alice", "secret").await, Err(LdapError::Connect { .. })));
     for (name, password) in [("alice", ""), ("", "secret"), ("a\nb", "secret"), (&"a".repeat(256), "secret")] {
-        assert_eq!(ldap.login(name, password).await.unwrap(), None, "{name:?}");
+        assert_eq!(ldap.login(HERE, name, password).await.unwrap(), None, "{name:?}");
     }
 }
 

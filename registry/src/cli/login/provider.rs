@@ -1,6 +1,7 @@
 //! A provider of OpenID Connect, as a program on somebody's machine uses it: the device flow (RFC 8628), and the code flow with a
 //! redirection to this machine (RFC 8252) and a proof that it was asked for here (RFC 7636).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -9,13 +10,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 /// How long somebody may take to log in.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two questions whether it is done, if the provider does not say.
 const INTERVAL: u64 = 5;
+/// The longest line of a browser that is looked at, in bytes.
+const LONGEST_LINE: u64 = 16 << 10;
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// How this program is known to the provider.
@@ -94,9 +97,9 @@ impl Provider {
         let endpoint = endpoint.context("this provider knows no other devices: log in without --device")?;
         let form = [("client_id", client.id.as_str()), ("scope", client.scope.as_str())];
         let device: Device = json(self.form(endpoint, client, &form)).await.context("could not begin to log in")?;
-        eprintln!("Open {} and type {}", device.verification_uri, device.user_code);
+        eprintln!("Open {} and type {}", plain(&device.verification_uri), plain(&device.user_code));
         if let Some(whole) = &device.verification_uri_complete {
-            eprintln!("or open {whole}");
+            eprintln!("or open {}", plain(whole));
         }
         let end = tokio::time::Instant::now() + device.expires_in.map_or(PATIENCE, Duration::from_secs).min(PATIENCE);
         let mut interval = device.interval.unwrap_or(INTERVAL);
@@ -175,8 +178,8 @@ impl Tokens {
     fn or_refused(self) -> anyhow::Result<Self> {
         match (&self.error, &self.error_description) {
             (None, _) => Ok(self),
-            (Some(error), Some(why)) => bail!("the provider says {error}: {why}"),
-            (Some(error), None) => bail!("the provider says {error}"),
+            (Some(error), Some(why)) => bail!("the provider says {}: {}", plain(error), plain(why)),
+            (Some(error), None) => bail!("the provider says {}", plain(error)),
         }
     }
 }
@@ -188,10 +191,10 @@ async fn redirected(listener: &TcpListener, state: &str) -> anyhow::Result<Strin
         let (reader, mut writer) = socket.split();
         let mut line = String::new();
         // Browsers ask for other things, too, and open connections that they do not use.
-        let read = tokio::time::timeout(Duration::from_secs(5), BufReader::new(reader).read_line(&mut line)).await;
+        let mut reader = BufReader::new(reader.take(LONGEST_LINE));
+        let read = tokio::time::timeout(Duration::from_secs(5), reader.read_line(&mut line)).await;
         let query = line.split(' ').nth(1).and_then(|path| path.strip_prefix("/callback?"));
-        let (Ok(Ok(_)), Some(query)) = (read, query) else { continue };
-        let result = code_in(query, state);
+        let (Ok(Ok(_)), Some(result)) = (read, query.and_then(|query| code_in(query, state))) else { continue };
         let says =
             if result.is_ok() { "Logged in: this page can be closed." } else { "This did not work: see the terminal." };
         let answer = format!(
@@ -204,14 +207,23 @@ async fn redirected(listener: &TcpListener, state: &str) -> anyhow::Result<Strin
     }
 }
 
-fn code_in(query: &str, state: &str) -> anyhow::Result<String> {
+/// The code that the provider gave; none: this is no answer to what was asked, and any page can send one.
+fn code_in(query: &str, state: &str) -> Option<anyhow::Result<String>> {
     let find =
         |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value);
-    if let Some(error) = find("error") {
-        bail!("the provider says {error}: {}", find("error_description").unwrap_or_default());
+    if find("state").as_deref() != Some(state) {
+        return None;
     }
-    ensure!(find("state").as_deref() == Some(state), "somebody else's answer came: begin again");
-    Ok(find("code").context("the provider gave no code")?.into_owned())
+    if let Some(error) = find("error") {
+        let why = find("error_description").unwrap_or_default();
+        return Some(Err(anyhow::anyhow!("the provider says {}: {}", plain(&error), plain(&why))));
+    }
+    Some(find("code").map(Cow::into_owned).context("the provider gave no code"))
+}
+
+/// What somebody else says, as a terminal may show it.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
 fn random() -> anyhow::Result<String> {
@@ -227,9 +239,14 @@ mod tests {
 
     #[test]
     fn only_the_answer_that_was_asked_for_is_taken() {
-        assert_eq!(code_in("code=a%20b&state=s", "s").unwrap(), "a b");
-        for query in ["code=a", "code=a&state=x", "state=s", "", "error=access_denied&state=s&code=a"] {
-            assert!(code_in(query, "s").is_err(), "{query}");
+        assert_eq!(code_in("code=a%20b&state=s", "s").unwrap().unwrap(), "a b");
+        for query in ["code=a", "code=a&state=x", "", "error=access_denied", "error=access_denied&state=x"] {
+            assert!(code_in(query, "s").is_none(), "{query}");
         }
+        for query in ["state=s", "error=access_denied&state=s&code=a"] {
+            assert!(code_in(query, "s").unwrap().is_err(), "{query}");
+        }
+        let refused = code_in("state=s&error=no%1b%5b2J&error_description=a%0ab", "s").unwrap().unwrap_err();
+        assert_eq!(refused.to_string(), "the provider says no[2J: ab", "a terminal takes no orders from it");
     }
 }

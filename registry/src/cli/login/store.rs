@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -50,7 +50,9 @@ impl Logins {
     pub fn change<T>(what: impl FnOnce(&mut Self) -> T) -> anyhow::Result<T> {
         let path = file()?;
         let directory = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).with_context(|| format!("could not make {}", directory.display()))?;
+        // Who logs in where is nobody else's to read.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.with_context(|| format!("could not make {}", directory.display()))?;
         let lock = fs::File::create(path.with_extension("lock")).context("could not lock the logins")?;
         lock.lock().context("could not lock the logins")?;
         let mut logins = Self::read()?;

@@ -1,6 +1,6 @@
 //! A member of the cluster: its identity, its log and state on one volume, and openraft between them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +25,7 @@ pub use super::volume::Identity;
 use super::volume::{identity, lock, sync_directories};
 use super::witness::{self, Acknowledged, Generation, Witness};
 use crate::index::command::{Proposal, Reply, Time};
+use crate::index::durable;
 use crate::index::level::{self, Newer};
 use crate::index::metrics::IndexMetrics;
 use crate::index::peers::dial::Dial;
@@ -169,7 +170,7 @@ impl Node {
         let directory = options.directory.as_path();
         let alone = options.dialer.is_none();
         let failed = |source| NodeError::Directory { directory: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
+        durable::private(directory).map_err(failed)?;
         let lock = lock(directory)?;
         refused::check(directory)?;
         let generation = witness::begin(directory, random()).map_err(failed)?;

@@ -19,10 +19,10 @@ use super::states::States;
 use super::transfer::{self, TransferError};
 use super::types::{Members, NodeId, Position, StoredEntry, StoredVote};
 use super::volume::{Identity, RESTORING, cut_short, lock, mark, sync_directories, unmark, write_identity};
-use crate::index::crash;
 use crate::index::metrics::IndexMetrics;
 use crate::index::state::records::{RecordsError, Transaction};
 use crate::index::state::store::View;
+use crate::index::{crash, durable};
 
 /// What an index leaves in its directory.
 const OURS: [&str; 6] = ["identity.json", "CURRENT", "log", "state-", refused::FILE, RESTORING];
@@ -100,7 +100,7 @@ impl Restoring {
         metrics: &IndexMetrics,
     ) -> Result<Self, VolumeError> {
         let failed = |source| VolumeError::Write { directory: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
+        durable::private(directory).map_err(failed)?;
         let lock = lock(directory)?;
         mark(directory).map_err(failed)?;
         let states = States::new(directory);

@@ -1,11 +1,13 @@
 //! The administrators' API: who may use it, and what it says of mistakes.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use roadstead::index::access::AccessChange;
 use roadstead::index::command::Command;
 use serde_json::{Value, json};
 
 use super::{BOB, Team, api};
-use crate::support::{Client, Registry};
+use crate::support::{Client, Registry, raw};
 
 const NONE: Value = Value::Null;
 
@@ -298,4 +300,24 @@ async fn a_name_of_any_length_is_refused_and_harms_nothing() {
     api(&team.root, "PATCH", "groups/g", &json!({ "add": [long] })).await.expect(400);
     api(&team.root, "PATCH", "groups/g", &json!({ "remove": [long] })).await.expect(400);
     api(&team.root, "PATCH", "groups/g", &json!({ "add": ["bob"] })).await.expect(204);
+}
+
+/// Only the head of the request is sent: an answer comes all the same.
+#[tokio::test]
+async fn who_may_not_do_it_is_refused_before_his_request_is_read() {
+    let team = Team::start().await;
+    let bob = format!("authorization: Basic {}\r\n", STANDARD.encode(format!("bob:{BOB}")));
+    for (path, authorization, status) in
+        [("users", String::new(), 401), ("users", bob.clone(), 403), ("users/root/tokens", bob, 403)]
+    {
+        let head = format!(
+            "POST /api/v1/{path} HTTP/1.1\r\nhost: x\r\n{authorization}content-type: application/json\r\n\
+             content-length: 900000\r\nconnection: close\r\n\r\n"
+        );
+        let answer = raw::exchange(&team.registry.address.to_string(), head.as_bytes()).await;
+        assert_eq!(raw::status(&answer), status, "{path}: {answer}");
+    }
+    // Anybody may try to be the first administrator, with a short request.
+    let long = json!({ "token": "x".repeat(20_000), "name": "eve", "password": "the password of eve" });
+    api(&team.registry, "POST", "first-administrator", &long).await.refused(413, "SIZE_INVALID");
 }

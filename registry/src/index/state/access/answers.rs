@@ -247,9 +247,9 @@ impl Query for Explain {
                 else {
                     return Ok(Explanation { is_allowed: false, reason: format!("there is no {kind} {name}") });
                 };
-                if !account.is_usable(settings::clock(records)?.time) {
-                    let reason = format!("the {kind} {name} is disabled or has expired");
-                    return Ok(Explanation { is_allowed: false, reason });
+                if !account.is_usable(settings::clock(records)?.time.max(self.at)) {
+                    let what = if account.is_disabled { "is disabled" } else { "has expired" };
+                    return Ok(Explanation { is_allowed: false, reason: format!("the {kind} {name} {what}") });
                 }
                 let by = crate::auth::caller::By::Word;
                 caller.proof = Some(crate::auth::caller::Proof { account: name.to_owned(), by });
@@ -260,13 +260,17 @@ impl Query for Explain {
         };
         let decision = standing.decide(self.verb, self.repository.as_str());
         let verb = if decision.is_allowed { "allows" } else { "denies" };
-        let reason = match decision.reason {
+        let mut reason = match decision.reason {
             Reason::Administrator => "an administrator may do everything".into(),
             Reason::Rule { policy, number } => format!("rule {number} of policy {policy} {verb} it"),
             Reason::Grant => "a grant of the account allows it".into(),
             Reason::Everyone => "access.anonymous of the configuration allows it to everyone".into(),
             Reason::Nothing => "no rule, grant or configuration allows it".into(),
         };
+        let kept = standing.kept(self.repository.as_str());
+        if decision.is_allowed && matches!(self.verb, Verb::Overwrite | Verb::Delete) && !kept.is_empty() {
+            reason = format!("{reason}; but tags called {} are written once", kept.join(" or "));
+        }
         Ok(Explanation { is_allowed: decision.is_allowed, reason })
     }
 }

@@ -110,6 +110,11 @@ impl Standing {
         if is_kept && self.may(Verb::Admin, repository).is_err() { Err(Denial::WriteOnce) } else { Ok(()) }
     }
 
+    /// What tags are called in a repository that are there and that he may not move or delete.
+    pub fn kept(&self, repository: &str) -> Vec<&str> {
+        if self.decide(Verb::Admin, repository).is_allowed { Vec::new() } else { self.rules.kept(repository) }
+    }
+
     /// Whether a list that he reads has this repository.
     pub fn sees(&self, repository: &RepositoryName) -> bool {
         let text = repository.as_str();
