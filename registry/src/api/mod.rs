@@ -1,6 +1,6 @@
 //! The administrators' API, `/api/v1/…`: accounts, tokens, groups and policies, as JSON.
 //!
-//! One parser makes an [`Operation`] of a request, one table says what each needs, and [`run`] does it. It is reached over
+//! One parser makes an [`Operation`] of a request, one table says what each needs, and [`Admitted::run`] does it. It is reached over
 //! HTTP on the port of clients, and by whoever keeps the machine or has an administrator's certificate ([`calls`]).
 
 pub mod accounts;
