@@ -1,4 +1,6 @@
 # A backup; then everything is deleted, volumes too; a new Registry begins from the backup and has what there was; made again with its volumes it does not
+# Everyone may push, and who has an account may do more: so the operator offers a token for the first administrator.
+anonymous=Push
 small_index | registry images registry.example.test
 rests images
 outside images
