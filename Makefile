@@ -1,5 +1,5 @@
 # Each target sets up what it needs; see CONTRIBUTING.md. `check` never writes to the tree.
-.PHONY: run test check torture e2e build image generate tools
+.PHONY: run test check torture e2e bench build image generate tools
 
 # Starts a registry on 127.0.0.1:5000 with its data in ./data.
 run:
@@ -19,6 +19,10 @@ torture:
 # Every story of the operator, on a kind cluster.
 e2e:
 	tests/kind/stories/run --all
+
+# Side by side with what people would pick instead: docs/reference/benchmarks.md. ONLY=P9 for one case, QUICK=1 for minutes.
+bench:
+	tests/bench/run
 
 check:
 	tests/check

@@ -3,7 +3,8 @@
 //! Only what an administrator has said is believed: the index names the issuers, and judges with each request whether they are still
 //! trusted in the same way. Keys are fetched from where the issuer itself says, with nothing of the token in the request.
 
-use std::collections::HashMap;
+mod keys;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,9 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use self::keys::Keys;
 use super::caller::Vouched;
-use super::issuer::{Issuer, Known, is_address, keys_of};
+use super::issuer::Known;
 use crate::index::access::{IssuerView, ListIssuers};
 use crate::index::command::Time;
 use crate::index::{Index, IndexError};
@@ -24,13 +26,8 @@ const REMEMBERED: u64 = 20_000;
 /// How long it is believed which issuers there are. What has changed is found out before: when a token is not good by what is
 /// known, and by the index, which judges each request.
 const LIST: Duration = Duration::from_mins(1);
-/// How long keys are used, how often they are fetched again for one that is not among them, and how long they are used when
-/// their issuer does not answer.
+/// How long keys are used.
 const KEYS: Duration = Duration::from_mins(10);
-const KEYS_PAUSE: Duration = Duration::from_secs(10);
-const KEYS_MOST: Duration = Duration::from_hours(24);
-/// How long one that failed is left alone.
-const FAILED_PAUSE: Duration = Duration::from_secs(2);
 /// How long an issuer may take, and the longest answer of one, in bytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER: usize = 256 << 10;
@@ -102,11 +99,8 @@ pub enum ExternalError {
 pub struct External {
     checked: Cache<[u8; 32], Arc<Voucher>>,
     issuers: Mutex<Issuers>,
-    keys: Mutex<HashMap<(String, u64), Fetched>>,
     asking: tokio::sync::Mutex<()>,
-    /// Keys that could not be had, when and why: who hangs is not asked by everybody.
-    failed: Mutex<HashMap<(String, u64), (Instant, String)>>,
-    fetching: tokio::sync::Mutex<()>,
+    keys: Keys,
 }
 
 #[derive(Default)]
@@ -115,23 +109,13 @@ struct Issuers {
     asked: Option<Instant>,
 }
 
-#[derive(Clone)]
-struct Fetched {
-    keys: Arc<JwkSet>,
-    at: Instant,
-    /// When it was last tried.
-    tried: Instant,
-}
-
 impl Default for External {
     fn default() -> Self {
         Self {
             checked: Cache::new(REMEMBERED),
             issuers: Mutex::default(),
-            keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            failed: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
+            keys: Keys::default(),
         }
     }
 }
@@ -217,8 +201,7 @@ impl External {
         let asked = Instant::now();
         let all = Arc::new(index.query(ListIssuers).await?);
         let is_there = |name: &str, version: u64| all.iter().any(|view| view.name == name && view.version == version);
-        self.fetched().retain(|(name, version), _| is_there(name, *version));
-        self.failures().retain(|(name, version), _| is_there(name, *version));
+        self.keys.keep(is_there);
         let found = all.iter().filter(|view| view.issuer.issuer == said).cloned().collect();
         *self.list() = Issuers { known: all, asked: Some(asked) };
         Ok((found, true))
@@ -246,9 +229,13 @@ impl External {
             }
             Err(source) => return Err(ExternalError::Signature { issuer: issuer(), source }),
         };
-        let number = |claim: &str| claims.get(claim).and_then(Value::as_f64).map(|number| number.max(0.0) as u64);
-        let expires = number("exp").ok_or(ExternalError::Time)?;
-        let begins = number("nbf").or_else(|| number("iat")).unwrap_or_default();
+        // A time that is none says nothing, and is not taken for one that was not said.
+        let time = |claim: &str| match claims.get(claim) {
+            None => Ok(None),
+            Some(said) => said.as_f64().map(|number| Some(number.max(0.0) as u64)).ok_or(ExternalError::Time),
+        };
+        let expires = time("exp")?.ok_or(ExternalError::Time)?;
+        let begins = time("nbf")?.or(time("iat")?).unwrap_or_default();
         if expires <= now || begins > now + LEEWAY || expires > now + LONGEST {
             return Err(ExternalError::Time);
         }
@@ -262,71 +249,18 @@ impl External {
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<DecodingKey, ExternalError> {
-        let mut keys = self.keys(view, KEYS).await?;
+        let mut keys = self.keys.get(view, KEYS).await?;
         if pick(&keys, id, algorithm).is_none() && view.issuer.keys.is_none() {
             // It may be newer than what we have.
-            keys = self.keys(view, KEYS_PAUSE).await?;
+            keys = self.keys.get(view, keys::PAUSE).await?;
         }
         let key = pick(&keys, id, algorithm).and_then(|key| DecodingKey::from_jwk(key).ok());
         let short = id.map(|id| id.chars().take(100).collect());
         key.ok_or_else(|| ExternalError::Key { issuer: view.name.clone(), key: short })
     }
 
-    /// The keys of an issuer, no older than this, as long as it answers.
-    async fn keys(&self, view: &IssuerView, most: Duration) -> Result<Arc<JwkSet>, ExternalError> {
-        let place = (view.name.clone(), view.version);
-        let known = |most: Duration| {
-            let fetched = self.fetched().get(&place).cloned();
-            fetched.filter(|fetched| fetched.at.elapsed() < most || fetched.tried.elapsed() < KEYS_PAUSE)
-        };
-        if let Some(fetched) = known(most) {
-            return Ok(fetched.keys);
-        }
-        self.not_failed(&place)?;
-        let _one = self.fetching.lock().await;
-        if let Some(fetched) = known(most) {
-            return Ok(fetched.keys);
-        }
-        self.not_failed(&place)?;
-        let now = Instant::now();
-        match fetch(&view.issuer).await {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                self.fetched().insert(place, Fetched { keys: Arc::clone(&keys), at: now, tried: now });
-                Ok(keys)
-            }
-            Err(reason) => {
-                tracing::warn!(issuer = view.name, reason, "could not get the keys of an issuer");
-                let mut fetched = self.fetched();
-                if let Some(before) = fetched.get_mut(&place).filter(|fetched| fetched.at.elapsed() < KEYS_MOST) {
-                    before.tried = now;
-                    return Ok(Arc::clone(&before.keys));
-                }
-                self.failures().insert(place, (Instant::now(), reason.clone()));
-                Err(ExternalError::Keys { issuer: view.name.clone(), reason })
-            }
-        }
-    }
-
-    /// Whether the keys of this issuer may be asked for: they were not in vain just now.
-    fn not_failed(&self, place: &(String, u64)) -> Result<(), ExternalError> {
-        let failures = self.failures();
-        match failures.get(place).filter(|(at, _)| at.elapsed() < FAILED_PAUSE) {
-            Some((_, reason)) => Err(ExternalError::Keys { issuer: place.0.clone(), reason: reason.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u64), (Instant, String)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn list(&self) -> std::sync::MutexGuard<'_, Issuers> {
         self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fetched(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u64), Fetched>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -347,23 +281,6 @@ fn pick<'k>(keys: &'k JwkSet, id: Option<&str>, algorithm: Algorithm) -> Option<
     (id.is_some() || fitting.next().is_none()).then_some(first)
 }
 
-/// Gets the keys of an issuer: those that stand in it, or those it publishes.
-async fn fetch(issuer: &Issuer) -> Result<JwkSet, String> {
-    if let Some(text) = &issuer.keys {
-        return keys_of(text).ok_or_else(|| "they cannot be read".into());
-    }
-    let client = client(issuer.ca.as_deref()).map_err(|error| error.to_string())?;
-    let address = format!("{}/.well-known/openid-configuration", issuer.issuer.trim_end_matches('/'));
-    let found: Value = serde_json::from_str(&get(&client, &address).await?).map_err(|error| error.to_string())?;
-    // It speaks for itself alone (OpenID Connect Discovery 1.0, section 4.3).
-    if found.get("issuer").and_then(Value::as_str) != Some(issuer.issuer.as_str()) {
-        return Err(format!("{address} describes another issuer"));
-    }
-    let keys = found.get("jwks_uri").and_then(Value::as_str).filter(|address| is_address(address));
-    let keys = keys.ok_or_else(|| format!("{address} does not say where its keys are"))?;
-    keys_of(&get(&client, keys).await?).ok_or_else(|| format!("{keys} has no keys"))
-}
-
 /// A client for one issuer: it follows nobody elsewhere.
 pub fn client(ca: Option<&str>) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
@@ -377,16 +294,6 @@ pub fn client(ca: Option<&str>) -> Result<reqwest::Client, reqwest::Error> {
 pub(super) fn last_cause(error: &reqwest::Error) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.last().map_or_else(String::new, ToString::to_string)
-}
-
-/// What is at an address. What went wrong is told without what the other side answered.
-async fn get(client: &reqwest::Client, address: &str) -> Result<String, String> {
-    let failed = |error: reqwest::Error| format!("{address}: {}", last_cause(&error));
-    let answer = client.get(address).send().await.map_err(failed)?;
-    if !answer.status().is_success() {
-        return Err(format!("{address} answers {}", answer.status().as_u16()));
-    }
-    text_of(answer, address).await
 }
 
 /// The text of an answer, up to [`ANSWER`] bytes.

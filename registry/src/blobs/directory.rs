@@ -3,21 +3,26 @@
 //! An object is written to `<key>.<random>.part`, made durable, renamed to its key, and the directories are made durable: so a
 //! file under a key is always whole. A part file that nobody finishes is found by `abort_stale`.
 
+mod writer;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use rustix::buffer::spare_capacity;
+use rustix::io::{pread, retry_on_intr};
 use tokio::task::spawn_blocking;
 
 use super::{ObjectKey, ObjectWriter, Store, StoreError};
+use writer::Writer;
 
 /// Bytes read at once.
 const BUFFER: u64 = 1 << 20;
@@ -86,6 +91,20 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Exactly `length` bytes from `begin` on, into memory that nobody has to make zero first.
+fn read_at(file: &File, begin: u64, length: usize) -> io::Result<Bytes> {
+    let mut buffer = Vec::with_capacity(length);
+    while buffer.len() < length {
+        let at = begin + buffer.len() as u64;
+        let count = retry_on_intr(|| pread(file, spare_capacity(&mut buffer), at))?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    buffer.truncate(length);
+    Ok(buffer.into())
+}
+
 /// Directories whose names this process has made durable: one that is there may be named by somebody who died before that,
 /// or who is about to do it.
 type Named = Arc<Mutex<BTreeSet<PathBuf>>>;
@@ -147,7 +166,7 @@ impl Store for Directory {
             File::options().write(true).create_new(true).open(&temporary)
         })
         .await?;
-        Ok(Box::new(Writer { key: key.clone(), path, part: Some(part), file: Some(file) }))
+        Ok(Box::new(Writer::new(key.clone(), path, part, file)))
     }
 
     async fn read(
@@ -156,32 +175,15 @@ impl Store for Directory {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
         let path = self.path(key)?;
-        let start = range.start;
-        let file = blocking("open", key, move || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(start))?;
-            Ok(file)
-        })
-        .await?;
+        let file = Arc::new(blocking("open", key, move || File::open(path)).await?);
         let key = key.clone();
-        let left = range.end.saturating_sub(range.start);
-        let chunks = stream::try_unfold((file, left), move |(mut file, left)| {
-            let key = key.clone();
-            async move {
-                if left == 0 {
-                    return Ok(None);
-                }
-                let take = left.min(BUFFER);
-                let (file, bytes) = blocking("read", &key, move || {
-                    let mut buffer = BytesMut::zeroed(take as usize);
-                    file.read_exact(&mut buffer)?;
-                    Ok((file, buffer.freeze()))
-                })
-                .await?;
-                Ok(Some((bytes, (file, left - take))))
-            }
+        let begins = range.clone().step_by(BUFFER as usize);
+        let chunks = stream::iter(begins).map(move |begin| {
+            let (file, key, length) = (Arc::clone(&file), key.clone(), BUFFER.min(range.end - begin));
+            async move { blocking("read", &key, move || read_at(&file, begin, length as usize)).await }
         });
-        Ok(chunks.boxed())
+        // One is read while the one before is on its way to the client.
+        Ok(chunks.buffered(2).boxed())
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
@@ -259,70 +261,6 @@ fn files(root: &Path, prefix: &str, visit: &mut dyn FnMut(String, &fs::DirEntry)
         }
     }
     Ok(())
-}
-
-/// A file being written.
-struct Writer {
-    key: ObjectKey,
-    path: PathBuf,
-    /// None once it is renamed or removed.
-    part: Option<PathBuf>,
-    file: Option<File>,
-}
-
-#[async_trait]
-impl ObjectWriter for Writer {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let Some(mut file) = self.file.take() else {
-            return Err(failed("write", &self.key, io::Error::other("an earlier write failed")));
-        };
-        let file = blocking("write", &self.key, move || {
-            file.write_all(&bytes)?;
-            Ok(file)
-        })
-        .await?;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
-        let (Some(file), Some(part)) = (self.file.take(), self.part.clone()) else {
-            return Err(failed("finish", &self.key, io::Error::other("an earlier write failed")));
-        };
-        let path = self.path.clone();
-        blocking("finish", &self.key, move || {
-            fail::fail_point!("blobs::directory::before_sync");
-            file.sync_all()?;
-            fail::fail_point!("blobs::directory::before_rename");
-            fs::rename(part, &path)?;
-            fail::fail_point!("blobs::directory::after_rename");
-            sync_parent(&path)
-        })
-        .await?;
-        self.part = None;
-        Ok(())
-    }
-
-    async fn abort(mut self: Box<Self>) {
-        self.remove();
-    }
-}
-
-impl Writer {
-    fn remove(&mut self) {
-        if let Some(part) = self.part.take()
-            && let Err(error) = fs::remove_file(&part)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(key = %self.key, %error, "could not remove an unfinished file; it will be found later");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ async fn a_token_with_a_defect_makes_nobody_known() {
         ("without an end", signed(json!({ "exp": null }))),
         ("good for a year", signed(json!({ "exp": now + 365 * 24 * 3600 }))),
         ("not yet good", signed(json!({ "nbf": now + 3600 }))),
+        ("good from a time that is a text", signed(json!({ "nbf": (now + 3600).to_string() }))),
         ("of an issuer that nobody knows", signed(json!({ "iss": "https://evil.example.com" }))),
         ("of an issuer that is called nearly so", signed(json!({ "iss": format!("{}/", issuer.url) }))),
         ("signed by somebody else", stranger.sign(&with(json!({ "iss": issuer.url })))),
