@@ -161,12 +161,7 @@ impl Issuer {
         }
         let mut groups: BTreeSet<String> = fitting.iter().flat_map(|rule| rule.groups.iter().cloned()).collect();
         if let Some(claim) = &self.groups_claim {
-            let said: Vec<String> = texts(claims, claim).into_iter().filter(|group| !group.is_empty()).collect();
-            // To leave one out could be to leave out a rule that denies.
-            if !said.iter().all(|group| is_plain(group)) {
-                return None;
-            }
-            groups.extend(said.iter().map(|group| format!("{own}:{group}")));
+            groups.extend(groups_of(own, texts(claims, claim).iter().map(String::as_str))?);
         }
         let account = match fitting.iter().find_map(|rule| rule.account.as_ref()) {
             None => None,
@@ -253,6 +248,15 @@ fn texts(claims: &Map<String, Value>, claim: &str) -> Vec<String> {
 /// A name that can stand in a policy, a header and a log.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= MOST_NAME && !name.contains(char::is_control)
+}
+
+/// Groups that somebody else names, as they are called here. None: the name of one cannot be told, and to leave it out could be to leave
+/// out a rule that denies.
+pub(super) fn groups_of<'g>(kind: &str, said: impl Iterator<Item = &'g str>) -> Option<BTreeSet<String>> {
+    let mut said = said.filter(|group| !group.is_empty());
+    said.try_fold(BTreeSet::new(), |mut groups, group| {
+        is_plain(group).then(|| groups.insert(format!("{kind}:{group}"))).map(|_| groups)
+    })
 }
 
 fn is_group(group: &str) -> bool {

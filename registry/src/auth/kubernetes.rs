@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::caller::Caller;
 use super::external::{claims_of, client, last_cause, text_of};
-use super::issuer::{Known, is_plain};
+use super::issuer::{Known, groups_of, is_plain};
 use super::pattern::Pattern;
 use super::policy::{Grant, Verb, Verbs};
 use super::turns::{Full, Turn, Turns};
@@ -34,7 +34,7 @@ const WAITING: usize = 1024;
 /// The most bytes of the names of somebody's groups: a bearer token has them, and a header has room for that.
 const GROUP_BYTES: usize = 8 << 10;
 /// What subjects and groups of the cluster begin with here.
-const KIND: &str = "kubernetes:";
+const KIND: &str = "kubernetes";
 /// Where RBAC has repositories.
 const GROUP: &str = "roadstead.dev";
 const RESOURCE: &str = "repositories";
@@ -149,8 +149,7 @@ impl Kubernetes {
         wanted: &[(Option<RepositoryName>, Verbs)],
     ) -> Result<Vec<Grant>, KubernetesError> {
         let Some(user) = user_of(caller) else { return Ok(Vec::new()) };
-        let groups: Vec<_> =
-            caller.groups.iter().filter_map(|group| group.strip_prefix(KIND)).map(str::to_owned).collect();
+        let groups: Vec<_> = caller.groups.iter().filter_map(|group| name_there(group)).map(str::to_owned).collect();
         let mut grants = Vec::new();
         for (repository, verbs) in wanted {
             let question =
@@ -249,22 +248,24 @@ fn holder(status: &Value, audience: &str) -> Option<Known> {
     let user = status.get("user").filter(|_| is_known && is_ours)?;
     let name = user.get("username").and_then(Value::as_str).filter(|name| is_plain(name))?;
     let groups = user.get("groups").and_then(Value::as_array).into_iter().flatten();
-    let groups: Vec<&str> = groups.filter_map(Value::as_str).filter(|group| !group.is_empty()).collect();
-    // To leave some out could be to leave out a rule that denies.
-    if groups.iter().map(|group| group.len()).sum::<usize>() > GROUP_BYTES || !groups.iter().all(|it| is_plain(it)) {
+    let groups = groups_of(KIND, groups.filter_map(Value::as_str));
+    let groups = groups.filter(|groups| groups.iter().map(String::len).sum::<usize>() <= GROUP_BYTES);
+    if groups.is_none() {
         tracing::warn!(
             name,
             "nobody is made known: the names of his groups are more than 8 KiB, or one has over 255 bytes or control characters"
         );
-        return None;
     }
-    let groups = groups.into_iter().map(|group| format!("{KIND}{group}")).collect();
-    Some(Known { subject: format!("{KIND}{name}"), name: None, groups, account: None })
+    Some(Known { subject: format!("{KIND}:{name}"), name: None, groups: groups?, account: None })
 }
 
 /// What the cluster calls a caller.
 fn user_of(caller: &Caller) -> Option<&str> {
-    caller.subject.as_deref()?.strip_prefix(KIND)
+    name_there(caller.subject.as_deref()?)
+}
+
+fn name_there(name_here: &str) -> Option<&str> {
+    name_here.strip_prefix(KIND)?.strip_prefix(':')
 }
 
 fn place(token: &str) -> [u8; 32] {

@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::issuer::{Known, is_plain};
+use super::issuer::{Known, groups_of, is_plain};
 use super::throttle::source;
 use super::turns::{Full, Turns};
 use crate::config;
@@ -159,7 +159,7 @@ impl Ldap {
         Ok(Some(Known {
             subject: format!("{KIND}:{name}"),
             name: self.config.owns_names.then(|| name.clone()),
-            groups: groups.iter().map(|group| format!("{KIND}:{group}")).collect(),
+            groups,
             account: None,
         }))
     }
@@ -227,17 +227,17 @@ impl Ldap {
         let filter = fill(&self.config.group_filter, Some(dn), name);
         let attribute = &self.config.group_attribute;
         let (found, is_all) = search(connection, base, &filter, attribute, GROUPS).await?;
-        let groups: BTreeSet<String> = found.iter().flat_map(|entry| values(entry, attribute)).collect();
-        let is_small = groups.iter().map(String::len).sum::<usize>() <= GROUP_BYTES;
-        let is_good = is_all && is_small && groups.iter().all(|group| is_plain(group));
-        if !is_good {
+        let said: BTreeSet<String> = found.iter().flat_map(|entry| values(entry, attribute)).collect();
+        let is_small = said.iter().map(String::len).sum::<usize>() <= GROUP_BYTES;
+        let groups = groups_of(KIND, said.iter().map(String::as_str)).filter(|_| is_all && is_small);
+        if groups.is_none() {
             tracing::warn!(
                 dn,
-                "nobody is logged in: he has more than 200 groups, or 8 KiB of their names, or one without a name, with over 255 bytes or \
-                 control characters; narrow access.ldap.group_filter"
+                "nobody is logged in: he has more than 200 groups, or 8 KiB of their names, or one with over 255 bytes or control \
+                 characters; narrow access.ldap.group_filter"
             );
         }
-        Ok(is_good.then_some(groups))
+        Ok(groups)
     }
 }
 

@@ -26,31 +26,24 @@ async fn read(mut body: RequestBody, most: usize) -> Result<Bytes, ApiError> {
     Ok(bytes.freeze())
 }
 
-/// What was read of a request, to be judged once more.
-#[derive(Default)]
-pub struct Kept(Option<Bytes>);
-
-/// Does it, if the caller may. The body is read only then, and kept.
-pub async fn run(call: &Call, operation: &Operation, body: &mut Option<RequestBody>, kept: &mut Kept) -> Reply {
+/// Does it, if the caller may. The body is read only then, and kept, so that it can be judged once more.
+pub async fn run(call: &Call, operation: &Operation, body: &mut Option<RequestBody>, kept: &mut Bytes) -> Reply {
     let desk = Desk {
         index: &call.session.app.index,
         by: By::Client(&call.session),
         everyone: access::everyone(&call.session.app),
     };
     let admitted = desk.admit(operation).await?;
-    let bytes = match (&kept.0, body.take()) {
-        (Some(bytes), _) => bytes.clone(),
-        (None, Some(body)) => read(body, admitted.most()).await?,
-        (None, None) => Bytes::new(),
-    };
-    kept.0 = Some(bytes.clone());
+    if let Some(body) = body.take() {
+        *kept = read(body, admitted.most()).await?;
+    }
     // A form of a page elsewhere, sent with what a browser remembers, cannot say this (CSRF).
     let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !bytes.is_empty() && !content_type.starts_with("application/json") {
+    if !kept.is_empty() && !content_type.starts_with("application/json") {
         let text = "say what the body is: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, text));
     }
-    let (status, value) = admitted.run(&bytes).await?;
+    let (status, value) = admitted.run(kept).await?;
     // Some answers hold secrets.
     let builder = Response::builder().status(status).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if value.is_null() { reply::empty(builder) } else { reply::json(builder, "application/json", &value) }

@@ -146,7 +146,7 @@ async fn answer(
 ) -> Reply {
     let action = action.as_ref().map_err(|error| *error)?;
     let credentials = credentials(headers)?;
-    let (mut body, mut kept) = (Some(body), administer::Kept::default());
+    let (mut body, mut kept) = (Some(body), Bytes::new());
     let mut round = 1;
     loop {
         let mut identified = access::identify(app, &credentials, connection).await?;

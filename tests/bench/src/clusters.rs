@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::cases::{Case, Needs, Plan, fill};
+use crate::cases::{self, Case, Needs, Plan, fill};
 use crate::figure::{Against, Figures, Good, Measured, Target};
 use crate::http::Target as Address;
 use crate::load::{Until, run as clients};
@@ -71,14 +71,12 @@ struct Written {
 }
 
 fn figures(one: Written, many: Written, killed: Written) -> Figures {
-    [
+    cases::figures([
         ("32 clients, writes/s", many.per_second),
         ("32 clients, p99 ms", many.p99_micros / 1e3),
         ("one client, p50 µs", one.p50_micros),
         ("gap after a kill, ms", killed.gap_millis),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ])
 }
 
 /// When the leader is killed, counted from when clients begin.

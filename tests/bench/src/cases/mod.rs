@@ -105,7 +105,7 @@ pub fn all() -> Vec<Case> {
 }
 
 /// The figures of a run.
-fn figures<const N: usize>(of: [(&str, f64); N]) -> Figures {
+pub fn figures<const N: usize>(of: [(&str, f64); N]) -> Figures {
     of.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

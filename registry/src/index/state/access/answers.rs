@@ -267,9 +267,11 @@ impl Query for Explain {
             Reason::Everyone => "access.anonymous of the configuration allows it to everyone".into(),
             Reason::Nothing => "no rule, grant or configuration allows it".into(),
         };
-        let kept = standing.kept(self.repository.as_str());
-        if decision.is_allowed && matches!(self.verb, Verb::Overwrite | Verb::Delete) && !kept.is_empty() {
-            reason = format!("{reason}; but tags called {} are written once", kept.join(" or "));
+        if decision.is_allowed && matches!(self.verb, Verb::Overwrite | Verb::Delete) {
+            let kept = standing.kept(self.repository.as_str());
+            if !kept.is_empty() {
+                reason = format!("{reason}; but tags called {} are written once", kept.join(" or "));
+            }
         }
         Ok(Explanation { is_allowed: decision.is_allowed, reason })
     }
