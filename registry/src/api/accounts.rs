@@ -33,10 +33,30 @@ pub async fn who_am_i(desk: Desk<'_>) -> Answer {
 /// Offers a token that makes the first administrator, while there is none. Only for who keeps the machine.
 #[utoipa::path(post, path = "/api/v1/first-administrator/offer", responses((status = 201, body = FirstOffer), (status = 409, description = "There is an administrator")))]
 pub async fn offer_first(desk: Desk<'_>) -> Answer {
+    // The index counts those alone who stay: there must be one without those who end.
+    if has_administrator(desk).await? {
+        return Err(Refusal::AdministratorExists.into());
+    }
     let token = TokenText::new().map_err(random)?;
     let expires = desk.index.time().after(OFFER);
     desk.change(AccessChange::OfferFirst { hash: token.hash(), expires }).await?;
     reply(StatusCode::CREATED, &FirstOffer { token: token.text(), expires: date::rfc3339(expires) })
+}
+
+/// Whether anybody can administrate now, if only for a while.
+async fn has_administrator(desk: Desk<'_>) -> Result<bool, ApiError> {
+    let (mut last, mut more) = (None, true);
+    while more {
+        let page = desk.index.query(ListAccounts { last, limit: 1000 }).await?;
+        let now = desk.index.time();
+        let can = |it: &AccountView| it.is_administrator && !it.is_disabled && it.expires.is_none_or(|ends| now < ends);
+        if page.items.iter().any(can) {
+            return Ok(true);
+        }
+        more = page.more;
+        last = page.items.last().map(|account| account.name.clone());
+    }
+    Ok(false)
 }
 
 /// Makes the first administrator with the token that was offered, once.

@@ -176,6 +176,9 @@ pub struct NamedPolicy {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub policy: Policy,
+    /// What is in force and yet most likely not what was meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An issuer under its name.

@@ -125,13 +125,13 @@ async fn perform(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer 
         Operation::Describe => Ok((StatusCode::OK, operation::describe())),
         Operation::WhoAmI => accounts::who_am_i(desk).await,
         Operation::OfferFirst => accounts::offer_first(desk).await,
-        Operation::TakeFirst => accounts::take_first(desk, read(body)?).await,
+        Operation::TakeFirst => accounts::take_first(desk, read_secret(body)?).await,
         Operation::ListAccounts { kind, last, limit } => accounts::list(desk, *kind, last.clone(), *limit).await,
-        Operation::CreateAccount { kind } => accounts::create(desk, *kind, read(body)?).await,
+        Operation::CreateAccount { kind } => accounts::create(desk, *kind, read_secret(body)?).await,
         Operation::GetAccount { kind, name } => accounts::get(desk, *kind, name).await,
         Operation::ChangeAccount { kind, name } => accounts::change(desk, *kind, name, read(body)?).await,
         Operation::DeleteAccount { kind, name } => accounts::delete(desk, *kind, name).await,
-        Operation::SetPassword { name } => accounts::set_password(desk, name, read(body)?).await,
+        Operation::SetPassword { name } => accounts::set_password(desk, name, read_secret(body)?).await,
         Operation::ListTokens { name, .. } => tokens::list(desk, name).await,
         Operation::CreateToken { name, .. } => tokens::create(desk, name, read(body)?).await,
         Operation::DeleteToken { name, id, .. } => tokens::delete(desk, name, id).await,
@@ -161,6 +161,17 @@ async fn perform(desk: Desk<'_>, operation: &Operation, body: &Bytes) -> Answer 
 /// Reads the JSON of a request; says where it is wrong.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| bad(format!("the body is not what is expected here: {error}")))
+}
+
+/// As [`read`], of a body with a secret in it: what it holds is not repeated.
+fn read_secret<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        // Values are repeated in quotes, names of fields between backticks.
+        let why = if text.contains('"') { "a value is not what is expected" } else { &text };
+        let (line, column) = (error.line(), error.column());
+        bad(format!("the body is not what is expected here: {why} (line {line}, column {column})"))
+    })
 }
 
 fn bad(message: impl Into<String>) -> ApiError {

@@ -7,6 +7,7 @@ mod keys;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
@@ -22,7 +23,7 @@ use super::kubernetes::{Kubernetes, KubernetesError};
 use super::ldap::{Ldap, LdapError};
 use super::policy::Verbs;
 use super::secret::{PasswordHash, TokenText};
-use super::throttle::{Throttle, source};
+use super::throttle::{self, Throttle, Try, source};
 use super::turns::{Full, Turns};
 use crate::config::{self, Anonymous};
 use crate::index::access::{self, AccessChange, GetCredentials, GetToken, Kind, TokenCredentials};
@@ -33,6 +34,8 @@ use crate::random::RandomError;
 
 /// Passwords, tokens and bearer tokens that were checked and are remembered.
 const REMEMBERED: u64 = 20_000;
+/// How long it is taken for likely that somebody may change what he could change before.
+const FORESEEN: Duration = Duration::from_secs(5);
 /// Passwords that are hashed at once, each with 19 MiB and a core; and how many requests of one source may wait for that, and of all.
 const HASHING: usize = 2;
 const WAITING_OF_ONE: usize = 32;
@@ -99,6 +102,8 @@ pub struct Identified {
     pub is_strict: bool,
     /// It may be out of date, and is remembered under this: to be forgotten when it no longer holds.
     pub remembered: Option<[u8; 32]>,
+    /// Until when what he came with is good, in seconds, if somebody else than the index says so.
+    pub expires: Option<u64>,
 }
 
 /// Checks credentials.
@@ -109,6 +114,8 @@ pub struct Authenticator {
     passwords: Cache<[u8; 32], u64>,
     tokens: Cache<String, Arc<TokenCredentials>>,
     bearers: Cache<[u8; 32], Arc<Claims>>,
+    /// What callers could change lately, and the feature level then.
+    pub(super) foreseen: Cache<Vec<u8>, u32>,
     keys: Mutex<keys::Keys>,
     asking: tokio::sync::Mutex<()>,
     hashing: Turns<IpAddr>,
@@ -133,6 +140,7 @@ impl Authenticator {
             passwords: Cache::new(REMEMBERED),
             tokens: Cache::new(REMEMBERED),
             bearers: Cache::new(REMEMBERED),
+            foreseen: Cache::builder().max_capacity(REMEMBERED).time_to_live(FORESEEN).build(),
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             hashing: Turns::new(HASHING, WAITING_OF_ONE, WAITING),
@@ -156,6 +164,7 @@ impl Authenticator {
                 caller: Caller::anonymous(everyone, Some(from), index.time()),
                 is_strict: false,
                 remembered: None,
+                expires: None,
             }),
             Credentials::Bearer(text) => match TokenText::parse(text) {
                 Some(token) => self.token(index, &token, None, everyone, from).await,
@@ -194,6 +203,7 @@ impl Authenticator {
             },
             is_strict: true,
             remembered,
+            expires: None,
         };
         let place = self.place(name, password);
         if let Some(version) = self.passwords.get(&place) {
@@ -203,7 +213,7 @@ impl Authenticator {
         if let Some(known) = self.ldap.as_ref().and_then(|ldap| ldap.remembered(&place)) {
             return Ok(vouched(known));
         }
-        self.begin(from, name).await?;
+        let _try = self.begin(from, name).await?;
         let credentials = index.query(GetCredentials { account: name.to_owned() }).await?;
         // Whoever has an account here is that one, though it be shut: no directory takes its name over.
         if let (None, Some(ldap)) = (&credentials, &self.ldap) {
@@ -312,17 +322,14 @@ impl Authenticator {
             },
             is_strict: true,
             remembered,
+            expires: Some(voucher.expires),
         })
     }
 
     /// Before something is tried that may be a guess.
-    async fn begin(&self, from: IpAddr, account: &str) -> Result<(), AuthError> {
+    async fn begin(&self, from: IpAddr, account: &str) -> Result<Try, AuthError> {
         self.admit(from)?;
-        let delay = self.throttle.delay(from, account);
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        Ok(())
+        self.throttle.begin(from, account).await.map_err(|throttle::Full| AuthError::TooMany)
     }
 
     /// What is remembered of a name and a password is under this.
@@ -347,7 +354,7 @@ impl Authenticator {
         let known = if let Some(known) = self.tokens.get(&token.id).filter(|known| is_usable(known)) {
             known
         } else {
-            self.begin(from, &token.id).await?;
+            let _try = self.begin(from, &token.id).await?;
             let found = index.query(GetToken { id: token.id.clone() }).await?;
             // Who has no such token learns nothing else than who has the wrong secret.
             let Some(found) = found.filter(|found| token.is(&found.hash)) else {
@@ -375,6 +382,7 @@ impl Authenticator {
             },
             is_strict: true,
             remembered: None,
+            expires: None,
         })
     }
 
@@ -412,7 +420,8 @@ impl Authenticator {
                 claims
             }
         };
-        Ok(Identified { caller: claims.caller(everyone, Some(from), now), is_strict: false, remembered: None })
+        let caller = claims.caller(everyone, Some(from), now);
+        Ok(Identified { caller, is_strict: false, remembered: None, expires: None })
     }
 
     async fn check(&self, index: &Index, text: &str, now: Time) -> Result<Claims, AuthError> {
@@ -431,7 +440,7 @@ fn of_another(index: &Index, known: Known, everyone: Anonymous, from: IpAddr) ->
     let Known { subject, name, groups, .. } = known;
     let caller =
         Caller { subject: Some(subject), name, groups, ..Caller::anonymous(everyone, Some(from), index.time()) };
-    Identified { caller, is_strict: true, remembered: None }
+    Identified { caller, is_strict: true, remembered: None, expires: None }
 }
 
 /// Reads what a client came with. What cannot be read is wrong, not absent: else a mistyped header would be somebody

@@ -48,6 +48,10 @@ pub struct Access {
     pub kind: String,
     pub name: String,
     pub actions: Vec<String>,
+    /// Exactly what it allows, of a token of ours: `actions` are the words that clients know, which say less. A tag that exists
+    /// is moved with the same `push` that makes a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verbs: Option<Verbs>,
 }
 
 /// Why a text is no token of ours. For the log: the client is told that it must log in.
@@ -75,12 +79,15 @@ impl Access {
         // `repository(plugin)` is how docker asks for plugins.
         let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
         let actions = actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned).collect();
-        Some(Self { kind: kind.to_owned(), name: name.to_owned(), actions })
+        Some(Self { kind: kind.to_owned(), name: name.to_owned(), actions, verbs: None })
     }
 
     /// The repository and the verbs it is about.
     pub fn on_repository(&self) -> Option<(RepositoryName, Verbs)> {
         let name = self.name.parse().ok().filter(|_| self.kind == "repository")?;
+        if let Some(verbs) = self.verbs {
+            return Some((name, verbs));
+        }
         let verbs = self.actions.iter().map(|action| match action.as_str() {
             "pull" => Verbs::of([Verb::Pull]),
             "push" => Verbs::of([Verb::Push, Verb::Overwrite]),
@@ -106,7 +113,12 @@ impl Access {
         if verbs == Verbs::ALL {
             actions.push("*".into());
         }
-        Self { kind: "repository".into(), name: repository.as_str().to_owned(), actions }
+        Self { kind: "repository".into(), name: repository.as_str().to_owned(), actions, verbs: Some(verbs) }
+    }
+
+    /// The list of repositories.
+    pub fn catalog() -> Self {
+        Self { kind: "registry".into(), name: "catalog".into(), actions: vec!["*".into()], verbs: None }
     }
 }
 
@@ -170,4 +182,23 @@ pub fn check(token: &str, key: &SigningKey, service: &str, now: Time) -> Result<
         return Err(ClaimsError::Audience);
     }
     if claims.is_valid_at(now) { Ok(claims) } else { Err(ClaimsError::Time) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_allows_exactly_what_it_was_made_for() {
+        let repository: RepositoryName = "team/app".parse().unwrap();
+        for bits in 0..32_u32 {
+            let all = [Verb::Pull, Verb::Push, Verb::Overwrite, Verb::Delete, Verb::Admin];
+            let verbs =
+                Verbs::of(all.into_iter().zip(0..).filter(|(_, bit)| bits >> bit & 1 == 1).map(|(verb, _)| verb));
+            let said = serde_json::to_string(&Access::of(&repository, verbs)).unwrap();
+            let read: Access = serde_json::from_str(&said).unwrap();
+            assert_eq!(read.on_repository(), Some((repository.clone(), verbs)), "{said}");
+        }
+    }
 }

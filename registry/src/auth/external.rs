@@ -55,7 +55,7 @@ pub struct Voucher {
     pub known: Known,
     pub vouched: Vouched,
     /// Until when, in seconds.
-    expires: u64,
+    pub expires: u64,
 }
 
 /// A voucher, and whether it was judged by what was known before: then that may have changed since.
@@ -112,7 +112,8 @@ struct Issuers {
 impl Default for External {
     fn default() -> Self {
         Self {
-            checked: Cache::new(REMEMBERED),
+            // Nor longer than a key that its issuer has taken back.
+            checked: Cache::builder().max_capacity(REMEMBERED).time_to_live(KEYS).build(),
             issuers: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             keys: Keys::default(),

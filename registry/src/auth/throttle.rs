@@ -1,12 +1,14 @@
 //! Slows down those who guess: each wrong secret makes the next answer to the same source about the same account wait
-//! longer, and a source may try only so many that need work. Nobody is locked out: whoever knows the secret gets in.
+//! longer, and a source may try only so many that need work. After that the tries of one source about one account are taken one
+//! after the other, or many at once would wait no longer than one. Nobody is locked out: whoever knows the secret gets in.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Wrong secrets that cost nothing, what the next one costs, and the most that one costs; each doubles.
 const FREE: u32 = 3;
@@ -15,6 +17,8 @@ const MOST: Duration = Duration::from_secs(8);
 /// How long a wrong secret is remembered, and of how many pairs of source and account.
 const REMEMBERED: Duration = Duration::from_mins(15);
 const PAIRS: u64 = 100_000;
+/// Tries of one pair that wait; more are refused.
+const WAITING: usize = 16;
 /// Tries of one source that need work: so many at once, and so many a second.
 const BURST: f64 = 50.0;
 const RATE: f64 = 10.0;
@@ -22,8 +26,44 @@ const RATE: f64 = 10.0;
 /// What is known of those who tried.
 #[derive(Debug)]
 pub struct Throttle {
-    wrong: Cache<(IpAddr, String), Arc<AtomicU32>>,
-    sources: Cache<IpAddr, Arc<std::sync::Mutex<Bucket>>>,
+    pairs: Cache<(IpAddr, String), Arc<Pair>>,
+    sources: Cache<IpAddr, Arc<Mutex<Bucket>>>,
+}
+
+/// A source and an account.
+#[derive(Debug)]
+struct Pair {
+    wrong: AtomicU32,
+    places: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+/// A try that others of its pair wait for, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the next one is let in when it is dropped"]
+pub struct Try {
+    _held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+/// Too many tries of one pair wait already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Default for Pair {
+    fn default() -> Self {
+        let (places, turn) = (Arc::new(Semaphore::new(WAITING)), Arc::new(Semaphore::new(1)));
+        Self { wrong: AtomicU32::new(0), places, turn }
+    }
+}
+
+impl Pair {
+    /// How long the next try must wait.
+    fn delay(&self) -> Duration {
+        match self.wrong.load(Ordering::Relaxed).checked_sub(FREE) {
+            None => Duration::ZERO,
+            Some(more) => FIRST.saturating_mul(1 << more.min(10)).min(MOST),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -34,9 +74,8 @@ struct Bucket {
 
 impl Default for Throttle {
     fn default() -> Self {
-        let remembered = |most| Cache::builder().max_capacity(most).time_to_idle(REMEMBERED);
         Self {
-            wrong: remembered(PAIRS).build(),
+            pairs: Cache::builder().max_capacity(PAIRS).time_to_idle(REMEMBERED).build(),
             sources: Cache::builder().max_capacity(PAIRS).time_to_idle(REMEMBERED).build(),
         }
     }
@@ -65,32 +104,43 @@ fn pair(from: IpAddr, account: &str) -> (IpAddr, String) {
 }
 
 impl Throttle {
-    /// How long a try about `account` must wait.
-    pub fn delay(&self, from: IpAddr, account: &str) -> Duration {
-        let wrong = self.wrong.get(&pair(from, account));
-        let wrong = wrong.map_or(0, |wrong| wrong.load(Ordering::Relaxed));
-        match wrong.checked_sub(FREE) {
-            None => Duration::ZERO,
-            Some(more) => FIRST.saturating_mul(1 << more.min(10)).min(MOST),
+    /// Lets a try about `account` begin, once it has waited for as long as it must.
+    ///
+    /// # Errors
+    /// [`Full`], at once.
+    pub async fn begin(&self, from: IpAddr, account: &str) -> Result<Try, Full> {
+        let Some(pair) = self.pairs.get(&pair(from, account)).filter(|pair| !pair.delay().is_zero()) else {
+            return Ok(Try { _held: None });
+        };
+        let place = Arc::clone(&pair.places).try_acquire_owned().map_err(|_| Full)?;
+        let turn = Arc::clone(&pair.turn).acquire_owned().await.map_err(|_| Full)?;
+        // By what is known now: one that went before may have been right.
+        let delay = pair.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
+        Ok(Try { _held: Some((place, turn)) })
     }
 
     pub fn was_wrong(&self, from: IpAddr, account: &str) {
-        let wrong = self.wrong.get_with(pair(from, account), Arc::default);
-        wrong.fetch_add(1, Ordering::Relaxed);
+        let pair = self.pairs.get_with(pair(from, account), Arc::default);
+        pair.wrong.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It was no guess.
     pub fn was_right(&self, from: IpAddr, account: &str) {
         self.give_back(from);
-        self.wrong.invalidate(&pair(from, account));
+        if let Some(pair) = self.pairs.remove(&pair(from, account)) {
+            // Some may wait who know of it.
+            pair.wrong.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Whether a source may try once more now.
     pub fn may_try(&self, from: IpAddr) -> bool {
-        let full = || Arc::new(std::sync::Mutex::new(Bucket { left: BURST, at: Instant::now() }));
+        let full = || Arc::new(Mutex::new(Bucket { left: BURST, at: Instant::now() }));
         let bucket = self.sources.get_with(source(from), full);
-        let mut bucket = bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         bucket.left = (bucket.left + now.duration_since(bucket.at).as_secs_f64() * RATE).min(BURST);
         bucket.at = now;
@@ -104,7 +154,7 @@ impl Throttle {
     /// What was tried was no guess.
     pub fn give_back(&self, from: IpAddr) {
         if let Some(bucket) = self.sources.get(&source(from)) {
-            let mut bucket = bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.left = (bucket.left + 1.0).min(BURST);
         }
     }
@@ -114,6 +164,44 @@ impl Throttle {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    impl Throttle {
+        fn delay(&self, from: IpAddr, account: &str) -> Duration {
+            self.pairs.get(&pair(from, account)).map_or(Duration::ZERO, |pair| pair.delay())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_at_the_same_time_wait_for_one_another_once_some_were_wrong() {
+        let throttle = Arc::new(Throttle::default());
+        let here: IpAddr = "192.0.2.1".parse().unwrap();
+        (0..FREE).for_each(|_| throttle.was_wrong(here, "alice"));
+        let first = throttle.begin(here, "alice").await.unwrap();
+        let waiting: Vec<_> = (0..WAITING + 5)
+            .map(|_| {
+                let throttle = Arc::clone(&throttle);
+                tokio::spawn(async move { throttle.begin(here, "alice").await.map(drop) })
+            })
+            .collect();
+        let mut refused = 0;
+        let mut later = Vec::new();
+        for task in waiting {
+            // Who is refused is told at once; the others wait for the first.
+            tokio::task::yield_now().await;
+            if task.is_finished() {
+                refused += usize::from(task.await.unwrap() == Err(Full));
+            } else {
+                later.push(task);
+            }
+        }
+        assert_eq!((refused, later.len()), (6, WAITING - 1));
+        // It was right: nobody has to wait any more.
+        throttle.was_right(here, "alice");
+        drop(first);
+        for task in later {
+            assert_eq!(task.await.unwrap(), Ok(()));
+        }
+    }
 
     #[test]
     fn each_wrong_secret_makes_the_next_wait_longer_and_a_right_one_ends_that() {

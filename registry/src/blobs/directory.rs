@@ -3,6 +3,7 @@
 //! An object is written to `<key>.<random>.part`, made durable, renamed to its key, and the directories are made durable: so a
 //! file under a key is always whole. A part file that nobody finishes is found by `abort_stale`.
 
+mod reading;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -17,15 +18,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use rustix::buffer::spare_capacity;
-use rustix::io::{pread, retry_on_intr};
 use tokio::task::spawn_blocking;
 
 use super::{ObjectKey, ObjectWriter, Store, StoreError};
 use writer::Writer;
 
-/// Bytes read at once.
-const BUFFER: u64 = 1 << 20;
 const PART: &str = ".part";
 /// Keys that are found before somebody asks for them.
 const LISTED: usize = 256;
@@ -91,20 +88,6 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Exactly `length` bytes from `begin` on, into memory that nobody has to make zero first.
-fn read_at(file: &File, begin: u64, length: usize) -> io::Result<Bytes> {
-    let mut buffer = Vec::with_capacity(length);
-    while buffer.len() < length {
-        let at = begin + buffer.len() as u64;
-        let count = retry_on_intr(|| pread(file, spare_capacity(&mut buffer), at))?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    buffer.truncate(length);
-    Ok(buffer.into())
-}
-
 /// Directories whose names this process has made durable: one that is there may be named by somebody who died before that,
 /// or who is about to do it.
 type Named = Arc<Mutex<BTreeSet<PathBuf>>>;
@@ -112,7 +95,7 @@ type Named = Arc<Mutex<BTreeSet<PathBuf>>>;
 /// Makes a directory and those above it up to `root`, each durable in its parent.
 fn make_directory(root: &Path, path: &Path, named: &Named) -> io::Result<()> {
     let known = || named.lock().unwrap_or_else(PoisonError::into_inner);
-    match fs::create_dir(path) {
+    match create_private(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if known().contains(path) {
                 return Ok(());
@@ -128,7 +111,7 @@ fn make_directory(root: &Path, path: &Path, named: &Named) -> io::Result<()> {
             if let Some(parent) = path.parent() {
                 make_directory(root, parent, named)?;
             }
-            match fs::create_dir(path) {
+            match create_private(path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => other?,
             }
@@ -138,6 +121,12 @@ fn make_directory(root: &Path, path: &Path, named: &Named) -> io::Result<()> {
     sync_parent(path)?;
     known().insert(path.to_owned());
     Ok(())
+}
+
+/// What is pushed is for those alone who may pull it from the registry.
+fn create_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -175,15 +164,8 @@ impl Store for Directory {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
         let path = self.path(key)?;
-        let file = Arc::new(blocking("open", key, move || File::open(path)).await?);
-        let key = key.clone();
-        let begins = range.clone().step_by(BUFFER as usize);
-        let chunks = stream::iter(begins).map(move |begin| {
-            let (file, key, length) = (Arc::clone(&file), key.clone(), BUFFER.min(range.end - begin));
-            async move { blocking("read", &key, move || read_at(&file, begin, length as usize)).await }
-        });
-        // One is read while the one before is on its way to the client.
-        Ok(chunks.buffered(2).boxed())
+        let file = blocking("open", key, move || File::open(path)).await?;
+        Ok(reading::read(key.clone(), file, range.start, range.end).boxed())
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
@@ -291,6 +273,18 @@ mod tests {
         assert_eq!(listed, []);
         drop(writer);
         assert_eq!(fs::read_dir(root.path().join("blobs/c/1/20260101")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_pushed_is_for_nobody_else_on_the_machine() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("blobs");
+        let store = Directory::open(&directory).await.unwrap();
+        write(&store, &key("a"), b"secret").await;
+        for path in [&directory, &directory.join("blobs")] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
     }
 
     #[tokio::test]

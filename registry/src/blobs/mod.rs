@@ -5,6 +5,7 @@
 //! ranges, the reclaimer lists days and deletes. Nothing here knows of digests, repositories or the index.
 
 pub mod budget;
+pub mod buffers;
 pub mod checksum;
 pub mod directory;
 pub mod key;

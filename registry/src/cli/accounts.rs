@@ -1,5 +1,7 @@
 //! `roadstead user | robot | group | token`.
 
+mod shown;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,8 +9,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::api::{Api, ApiArgs, ask_new_secret, part, print_json};
+use super::api::{Api, ApiArgs, ask_new_secret, ask_secret, part, print_json};
 use super::backup::duration;
+use super::terminal::{plain, say};
 use crate::api::body::{
     Account, ChangeAccountFields, ChangeGroup, FirstOffer, GrantBody, Group, IssuedToken, NewAccount, NewPassword,
     NewToken, TakeFirst, Token,
@@ -63,9 +66,9 @@ pub(super) enum UserVerb {
     /// Make the first administrator with the token that `roadstead user offer-first` gave; the password is asked for.
     First {
         name: String,
-        /// The token.
-        #[arg(long)]
-        token: String,
+        /// The token. Without it, it is asked for, or is the first line of stdin; the password comes after it.
+        #[arg(long, env = "ROADSTEAD_FIRST_TOKEN", hide_env_values = true)]
+        token: Option<String>,
         #[command(flatten)]
         api: ApiArgs,
     },
@@ -116,14 +119,17 @@ fn expiry(text: &str) -> Result<Expiry, String> {
     if text == "never" {
         return Ok(Expiry(None));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if let Some(Time(time)) = date::parse(text) {
-        let is_over = u128::from(time) <= now.as_millis();
-        return if is_over { Err(format!("{text} is over already")) } else { Ok(Expiry(Some(text.to_owned()))) };
+    let now = now();
+    if let Some(time) = date::parse(text) {
+        return if time <= now { Err(format!("{text} is over already")) } else { Ok(Expiry(Some(text.to_owned()))) };
     }
     let wait: Duration = duration(text)
         .map_err(|_| format!("{text:?} is neither a time (2027-01-31T00:00:00Z), nor a duration (90d), nor never"))?;
-    Ok(Expiry(Some(date::rfc3339(Time((now + wait).as_millis() as u64)))))
+    Ok(Expiry(Some(date::rfc3339(now.after(wait.as_millis() as u64)))))
+}
+
+fn now() -> Time {
+    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,6 +296,8 @@ pub(super) fn user(verb: UserVerb) -> Result<(), Failure> {
         UserVerb::First { name, token, api } => {
             let api = api.by_nobody();
             api.run(|way| async move {
+                let token = token.filter(|token| !token.is_empty() && token != "-");
+                let token = token.map_or_else(|| ask_secret("The token that was offered: "), Ok)?;
                 let take = TakeFirst { token, password: ask_new_secret(&prompt(&name))?, name };
                 show(&way.send("POST", "first-administrator", &take).await?, api.json)
             })
@@ -338,7 +346,8 @@ pub(super) fn group(verb: GroupVerb) -> Result<(), Failure> {
                     return print_json(&answer["groups"]);
                 }
                 for group in serde_json::from_value::<Vec<Group>>(answer["groups"].clone())? {
-                    println!("{:<24} {}", group.name, group.members.into_iter().collect::<Vec<_>>().join(" "));
+                    let members = group.members.into_iter().collect::<Vec<_>>().join(" ");
+                    say(&format!("{:<24} {members}", group.name));
                 }
                 Ok(())
             });
@@ -364,11 +373,7 @@ pub(super) fn token(verb: TokenVerb) -> Result<(), Failure> {
                 return print_json(&answer["tokens"]);
             }
             for token in serde_json::from_value::<Vec<Token>>(answer["tokens"].clone())? {
-                let expires = token.expires.unwrap_or_else(|| "never".into());
-                let used = token.last_used.unwrap_or_else(|| "never".into());
-                let limits = token.limits.iter().flatten().map(|limit| format!("only {}  ", may(limit)));
-                let limits = limits.collect::<String>();
-                println!("{}  ends {expires:<20}  used {used:<20}  {limits}{}", token.id, token.description);
+                say(&shown::token(&token));
             }
             Ok(())
         }),
@@ -382,12 +387,12 @@ pub(super) fn token(verb: TokenVerb) -> Result<(), Failure> {
 
 /// The path of an account, of either kind; without a name that of who logs in.
 async fn whose(way: &Api, account: Option<String>) -> anyhow::Result<String> {
-    let own = |account: &Account| format!("{}s/{}", account.kind, part(&account.name));
     match account {
         None => {
             let answer: Value = way.get("self").await?;
             let account: Option<Account> = serde_json::from_value(answer["account"].clone())?;
-            account.as_ref().map(own).ok_or_else(|| anyhow::anyhow!("say whose: --account NAME"))
+            let own = account.map(|account| format!("{}s/{}", account.kind, part(&account.name)));
+            own.ok_or_else(|| without_account(answer["subject"].as_str()))
         }
         Some(name) => {
             let path = format!("users/{}", part(&name));
@@ -399,6 +404,18 @@ async fn whose(way: &Api, account: Option<String>) -> anyhow::Result<String> {
     }
 }
 
+/// Why there is nobody whose tokens could be meant.
+fn without_account(subject: Option<&str>) -> anyhow::Error {
+    match subject {
+        None | Some("machine") => anyhow::anyhow!("say whose: --account NAME"),
+        Some(subject) => anyhow::anyhow!(
+            "{} has no account here, and so no tokens: let an administrator make a robot for what a program does (roadstead robot create); \
+             as an administrator, say whose: --account NAME",
+            plain(subject)
+        ),
+    }
+}
+
 async fn issue(way: &Api, account: &str, new: &NewToken, as_json: bool) -> anyhow::Result<()> {
     let issued: IssuedToken = serde_json::from_value(way.send("POST", &format!("{account}/tokens"), new).await?)?;
     if as_json {
@@ -406,7 +423,7 @@ async fn issue(way: &Api, account: &str, new: &NewToken, as_json: bool) -> anyho
     }
     eprintln!(
         "The token of {}, shown this once; log in with this user name and the token as the password:",
-        issued.account
+        plain(&issued.account)
     );
     println!("{}", issued.token);
     Ok(())
@@ -439,13 +456,9 @@ async fn list(way: &Api, kind: &str, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return print_json(&found);
     }
-    for account in found {
-        let marks = [(account.administrator, "administrator"), (account.disabled, "disabled")];
-        let marks: Vec<&str> = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
-        let groups: Vec<&str> = account.groups.iter().map(String::as_str).collect();
-        let ends = account.expires.map(|at| format!("ends {at} ")).unwrap_or_default();
-        let grants = account.grants.iter().map(may).collect::<Vec<_>>();
-        println!("{:<24} {:<24} {ends}{}{}", account.name, marks.join(","), groups.join(" "), grants.join(", "));
+    let now = now();
+    for account in &found {
+        say(&shown::row(account, now));
     }
     Ok(())
 }
@@ -454,27 +467,19 @@ fn show(answer: &Value, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return print_json(answer);
     }
-    let account: Account = serde_json::from_value(answer.clone())?;
-    println!("{} {}", account.kind, account.name);
-    let line = |name: &str, text: String| {
-        if !text.is_empty() {
-            println!("  {name:<14} {text}");
-        }
-    };
-    line("description", account.description);
-    line("created", account.created);
-    line("ends", account.expires.unwrap_or_default());
-    line("administrator", if account.administrator { "yes".into() } else { String::new() });
-    line("disabled", if account.disabled { "yes".into() } else { String::new() });
-    line("groups", account.groups.into_iter().collect::<Vec<_>>().join(" "));
-    for grant in &account.grants {
-        line("may", may(grant));
-    }
+    shown::whole(&serde_json::from_value(answer.clone())?, now());
     Ok(())
 }
 
-fn may(grant: &GrantBody) -> String {
-    let verbs: Vec<&str> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
-    let what = grant.role.map_or(verbs.join(","), |role| format!("{role:?}").to_lowercase());
-    format!("{what} {}", grant.repositories)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_account_is_told_that_he_has_no_tokens() {
+        assert!(without_account(Some("ldap:bob")).to_string().starts_with("ldap:bob has no account here"));
+        for subject in [None, Some("machine")] {
+            assert_eq!(without_account(subject).to_string(), "say whose: --account NAME");
+        }
+    }
 }

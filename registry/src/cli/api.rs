@@ -1,7 +1,9 @@
 //! The way to the administrators' API: over HTTP to a registry anywhere, or by the ways of an administrator of the machine
 //! or the cluster (see [`super::admin`]), which need no account.
 
+use std::error::Error;
 use std::io::{BufRead, IsTerminal};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,14 +14,21 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::admin::Admin;
+use super::terminal::plain;
 use super::{ConfigArgs, Failure};
 use crate::api::calls::{API, ApiCall, ApiReply};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables of the environment that belong to this and are no keys of the configuration.
-const VARIABLES: [&str; 5] =
-    ["ROADSTEAD_URL", "ROADSTEAD_USER", "ROADSTEAD_PASSWORD", "ROADSTEAD_TOKEN", "ROADSTEAD_CA"];
+const VARIABLES: [&str; 6] = [
+    "ROADSTEAD_URL",
+    "ROADSTEAD_USER",
+    "ROADSTEAD_PASSWORD",
+    "ROADSTEAD_TOKEN",
+    "ROADSTEAD_FIRST_TOKEN",
+    "ROADSTEAD_CA",
+];
 
 pub(super) fn is_variable(name: &str) -> bool {
     VARIABLES.contains(&name)
@@ -45,6 +54,9 @@ pub(super) struct ApiArgs {
     pub json: bool,
     #[command(flatten)]
     config: ConfigArgs,
+    /// What is sent is secret though nobody logs in.
+    #[arg(skip)]
+    brings_secret: bool,
 }
 
 /// The way, open.
@@ -62,7 +74,7 @@ pub(super) enum Secret {
 impl ApiArgs {
     /// As nobody: what is asked for brings its own proof.
     pub fn by_nobody(self) -> Self {
-        Self { user: None, ..self }
+        Self { user: None, brings_secret: true, ..self }
     }
 
     /// Runs `work` with the way open.
@@ -87,16 +99,21 @@ impl ApiArgs {
             }
         }
         let client = builder.build().context("could not set up HTTP")?;
-        let secret = match (std::env::var("ROADSTEAD_TOKEN"), &self.user) {
-            (Ok(token), _) if !token.is_empty() => Secret::Token(token),
-            (_, Some(user)) => {
+        let token = std::env::var("ROADSTEAD_TOKEN").ok().filter(|token| !token.is_empty());
+        // Before a password is asked for.
+        if token.is_some() || self.user.is_some() || self.brings_secret {
+            warn_of_plain_http(url);
+        }
+        let secret = match (token, &self.user) {
+            (Some(token), _) => Secret::Token(token),
+            (None, Some(user)) => {
                 let password = match std::env::var("ROADSTEAD_PASSWORD") {
                     Ok(password) => password,
                     Err(_) => ask_secret(&format!("Password of {user}: "))?,
                 };
                 Secret::Password { user: user.clone(), password }
             }
-            _ => Secret::None,
+            (None, None) => Secret::None,
         };
         Ok(Api::Http { client, base: url.trim_end_matches('/').to_owned(), secret })
     }
@@ -115,7 +132,11 @@ impl Api {
                     Secret::None => request,
                 };
                 let request = request.header(http::header::CONTENT_TYPE, "application/json");
-                let response = request.body(bytes).send().await.with_context(|| format!("could not reach {base}"))?;
+                let reached = request.body(bytes).send().await;
+                let response = reached.map_err(|error| {
+                    let hint = trust_hint(&error);
+                    anyhow::Error::from(error).context(format!("could not reach {base}{hint}"))
+                })?;
                 (response.status().as_u16(), response.bytes().await.context("the answer broke off")?)
             }
             Self::Admin(admin) => {
@@ -131,8 +152,8 @@ impl Api {
             return Ok(value);
         }
         match value["errors"][0]["message"].as_str() {
-            Some(message) if status == 401 => bail!("{message} (--user, or a token in ROADSTEAD_TOKEN)"),
-            Some(message) => bail!("{message}"),
+            Some(message) if status == 401 => bail!("{} (--user, or a token in ROADSTEAD_TOKEN)", plain(message)),
+            Some(message) => bail!("{}", plain(message)),
             None => bail!("the registry answered {status}"),
         }
     }
@@ -148,6 +169,40 @@ impl Api {
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.call("DELETE", path, None).await.map(drop)
     }
+}
+
+/// What to do when nobody here trusts who signed the other side's certificate; nothing for what else goes wrong.
+pub(super) fn trust_hint(error: &reqwest::Error) -> &'static str {
+    if is_of_unknown_issuer(error) {
+        " (no authority that is trusted here signed its certificate: name the one that did with --ca FILE or ROADSTEAD_CA)"
+    } else {
+        ""
+    }
+}
+
+fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref::<rustls::Error>() {
+        return matches!(why, rustls::CertificateError::UnknownIssuer);
+    }
+    // The source of an error of IO is not what is in it, but the source of that.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_of_unknown_issuer(inner)) || error.source().is_some_and(is_of_unknown_issuer)
+}
+
+/// Tells who sends secrets to another machine without TLS.
+pub(super) fn warn_of_plain_http(url: &str) {
+    if is_in_the_clear(url) {
+        eprintln!(
+            "roadstead: {url} is plain HTTP: whoever is in between reads the secrets that go there; use https://"
+        );
+    }
+}
+
+fn is_in_the_clear(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() == "http" && !is_here
 }
 
 /// One part of a path, or a value of a query.
@@ -192,4 +247,37 @@ pub(super) fn ask_secret(prompt: &str) -> anyhow::Result<String> {
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn secrets_go_in_the_clear_over_plain_http_to_another_machine() {
+        for (url, is_clear) in [
+            ("http://registry.example.com", true),
+            ("HTTP://192.0.2.1:5000/", true),
+            ("http://[2001:db8::1]:5000", true),
+            ("http://localhost.example.com", true),
+            ("https://registry.example.com", false),
+            ("http://localhost:5000", false),
+            ("http://127.0.0.1:5000", false),
+            ("http://[::1]:5000", false),
+        ] {
+            assert_eq!(is_in_the_clear(url), is_clear, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_authority_is_found_however_deep_it_stands_in_an_error() {
+        let tls = rustls::Error::InvalidCertificate;
+        let unknown = || tls(rustls::CertificateError::UnknownIssuer);
+        assert!(is_of_unknown_issuer(&unknown()));
+        assert!(is_of_unknown_issuer(&io::Error::other(io::Error::other(unknown()))));
+        assert!(!is_of_unknown_issuer(&io::Error::other(tls(rustls::CertificateError::Expired))));
+        assert!(!is_of_unknown_issuer(&io::Error::from(io::ErrorKind::ConnectionRefused)));
+    }
 }

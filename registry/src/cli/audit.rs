@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::api::{ApiArgs, part};
+use super::terminal::{say, word};
 use crate::api::body::AuditRecord;
 
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             let answer: Value = way.get(&path).await?;
             for record in serde_json::from_value::<Vec<AuditRecord>>(answer["records"].clone())? {
-                if api.json { println!("{}", serde_json::to_string(&record)?) } else { print(&record) }
+                if api.json { println!("{}", serde_json::to_string(&record)?) } else { say(&line(&record)) }
             }
             after = answer["next"].as_u64();
         }
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-fn print(record: &AuditRecord) {
+/// A record as text; names are those that others chose.
+fn line(record: &AuditRecord) -> String {
     let mut what = record.repository.clone().unwrap_or_default();
     for tag in &record.tags {
         what = format!("{what}:{tag}");
@@ -52,9 +54,33 @@ fn print(record: &AuditRecord) {
     if let Some(digest) = &record.digest {
         what = format!("{what}@{digest}");
     }
-    what.push_str(record.subject.as_deref().unwrap_or_default());
-    let who = record.who.as_deref().unwrap_or("anonymous");
+    what.push_str(&record.subject.as_deref().map(word).unwrap_or_default());
+    let who = record.who.as_deref().map_or_else(|| "anonymous".to_owned(), word);
     let from = record.from.as_deref().unwrap_or("-");
     let allowed = if record.allowed { "" } else { "REFUSED " };
-    println!("{} {who} {from} {allowed}{} {what}", record.time, record.action);
+    format!("{} {who} {from} {allowed}{} {what}", record.time, record.action)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_does_not_look_like_other_columns() {
+        let said = |who: &str, subject: &str| {
+            let record = json!({
+                "position": 1, "time": "2026-11-28T12:00:00Z", "who": who, "from": "192.0.2.7", "action": "put_policy",
+                "subject": subject, "allowed": false,
+            });
+            line(&serde_json::from_value(record).unwrap())
+        };
+        assert_eq!(said("user:bob", "team"), "2026-11-28T12:00:00Z user:bob 192.0.2.7 REFUSED put_policy team");
+        assert_eq!(
+            said("corp:eve 192.0.2.1 put_policy", "a b"),
+            "2026-11-28T12:00:00Z \"corp:eve 192.0.2.1 put_policy\" 192.0.2.7 REFUSED put_policy \"a b\""
+        );
+    }
 }

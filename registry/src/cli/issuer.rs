@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Failure;
 use super::api::{ApiArgs, part, print_json};
 use super::policy::read_text;
+use super::terminal::{print_text, rules, say};
 use crate::api::body::NamedIssuer;
 use crate::auth::issuer::Issuer;
 
@@ -32,10 +33,10 @@ pub(super) enum Verb {
         /// YAML or JSON; `-` for stdin.
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Its keys (a JSON Web Key Set), when they cannot be fetched from it.
+        /// Its keys (a JSON Web Key Set), when they cannot be fetched from it. Those that it had are dropped without this.
         #[arg(long, value_name = "FILE")]
         keys: Option<PathBuf>,
-        /// Authorities to trust on the way to it (PEM).
+        /// Authorities to trust on the way to it (PEM). Those that it had are dropped without this.
         #[arg(long = "issuer-ca", value_name = "FILE")]
         issuer_ca: Option<PathBuf>,
         #[command(flatten)]
@@ -57,7 +58,9 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
                 return print_json(&answer["issuers"]);
             }
             for NamedIssuer { name, issuer } in serde_json::from_value::<Vec<_>>(answer["issuers"].clone())? {
-                println!("{name:<16} {:>3} rules  {}  {}", issuer.rules.len(), issuer.issuer, issuer.description);
+                let number = issuer.rules.len();
+                let (kind, address, description) = (rules(number), issuer.issuer, issuer.description);
+                say(&format!("{name:<16} {number:>3} {kind:<5}  {address}  {description}"));
             }
             Ok(())
         }),
@@ -66,14 +69,21 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
             if api.json {
                 return print_json(&found);
             }
-            print!("{}", serde_saphyr::to_string(&found.issuer)?);
+            print_text(&serde_saphyr::to_string(&found.issuer)?);
             Ok(())
         }),
         Verb::Apply { name, file, keys, issuer_ca, api } => {
             let issuer = read(&file, keys.as_deref(), issuer_ca.as_deref()).map_err(Failure::Run)?;
             api.run(|way| async move {
-                way.send("PUT", &format!("issuers/{}", part(&name)), &issuer).await?;
-                println!("issuer {name}: tokens of {} are believed by {} rules", issuer.issuer, issuer.rules.len());
+                let path = format!("issuers/{}", part(&name));
+                // There may be none yet; whatever else is wrong is told by what follows.
+                let before = way.get::<NamedIssuer>(&path).await.ok();
+                way.send("PUT", &path, &issuer).await?;
+                for lost in before.iter().flat_map(|before| dropped(&before.issuer, &issuer)) {
+                    eprintln!("roadstead: issuer {name} had {lost}");
+                }
+                let number = issuer.rules.len();
+                say(&format!("issuer {name}: tokens of {} are believed by {number} {}", issuer.issuer, rules(number)));
                 Ok(())
             })
         }
@@ -96,4 +106,35 @@ fn read(file: &Path, keys: Option<&Path>, ca: Option<&Path>) -> anyhow::Result<I
     let problems = issuer.problems();
     anyhow::ensure!(problems.is_empty(), "{}: {}", file.display(), problems.join("; "));
     Ok(issuer)
+}
+
+/// What an issuer had and has no more: most likely its file was said again without what had come from beside it.
+fn dropped(before: &Issuer, now: &Issuer) -> Vec<&'static str> {
+    let mut lost = Vec::new();
+    if before.keys.is_some() && now.keys.is_none() {
+        lost.push("keys beside it, and is asked for them now: give them with --keys each time");
+    }
+    if before.ca.is_some() && now.ca.is_none() {
+        lost.push("authorities to trust, and has none now: give them with --issuer-ca each time");
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_issuer_loses_by_being_said_again_is_told() {
+        let of = |keys: Option<&str>, ca: Option<&str>| Issuer {
+            keys: keys.map(str::to_owned),
+            ca: ca.map(str::to_owned),
+            ..Issuer::default()
+        };
+        let both = of(Some("{}"), Some("pem"));
+        assert!(dropped(&both, &both).is_empty() && dropped(&of(None, None), &both).is_empty());
+        assert_eq!(dropped(&both, &of(None, None)).len(), 2);
+        assert!(dropped(&both, &of(Some("{}"), None))[0].contains("--issuer-ca"));
+        assert!(dropped(&both, &of(None, Some("pem")))[0].contains("--keys"));
+    }
 }

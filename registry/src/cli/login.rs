@@ -12,6 +12,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::Failure;
+use super::api::warn_of_plain_http;
+use super::terminal::plain;
 use provider::{Client, Provider};
 use store::{Login, Logins};
 
@@ -26,7 +28,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     device: bool,
     /// Trust the authorities in this PEM file too, of the registry and of the provider.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "ROADSTEAD_CA")]
     ca: Option<PathBuf>,
     /// Also tell docker, and what reads its configuration, to ask `docker-credential-roadstead` about this registry.
     #[arg(long)]
@@ -63,9 +65,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 pub(super) fn logout(arguments: &LogoutArguments) -> Result<(), Failure> {
-    let gone = Logins::change(|logins| logins.remove(&host_of(&arguments.registry))).map_err(Failure::Run)?;
+    let host = host_of(&arguments.registry);
+    let gone = Logins::change(|logins| logins.remove(&host)).map_err(Failure::Run)?;
     println!("{}", if gone { "logged out" } else { "nobody was logged in" });
-    Ok(())
+    store::untell_docker(&host).map_err(Failure::Run)
 }
 
 async fn login(arguments: &Arguments) -> anyhow::Result<()> {
@@ -77,6 +80,7 @@ async fn login(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         format!("https://{host}")
     };
+    warn_of_plain_http(&base);
     let offers: Offers =
         provider::json(http.get(format!("{base}/api/v1/login"))).await.context("could not ask the registry")?;
     let offer = chosen(&offers.issuers, arguments.issuer.as_deref(), &host)?;
@@ -97,7 +101,7 @@ async fn login(arguments: &Arguments) -> anyhow::Result<()> {
         refresh_token: tokens.refresh_token,
     };
     Logins::change(|logins| logins.put(&host, login))?;
-    println!("logged in to {host} with {}", offer.name);
+    println!("logged in to {host} with {}", plain(&offer.name));
     if arguments.docker {
         store::tell_docker(&host)?;
     } else {
@@ -114,7 +118,7 @@ fn chosen<'o>(offers: &'o [Offer], name: Option<&str>, host: &str) -> anyhow::Re
         !offers.is_empty(),
         "{host} believes no provider with which people log in: use docker login with a password or a token"
     );
-    let names = || offers.iter().map(|offer| offer.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || plain(&offers.iter().map(|offer| offer.name.as_str()).collect::<Vec<_>>().join(", "));
     match (name, offers) {
         (Some(name), _) => offers
             .iter()

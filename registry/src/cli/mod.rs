@@ -22,6 +22,7 @@ mod restore;
 mod scrub;
 mod serve;
 mod socket;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

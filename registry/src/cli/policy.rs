@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::Failure;
 use super::api::{ApiArgs, part, print_json};
+use super::terminal::{plain, print_text, rules, say};
 use crate::api::body::NamedPolicy;
-use crate::auth::policy::Policy;
+use crate::auth::policy::{self, Policy};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -45,7 +46,7 @@ pub(super) enum Verb {
         /// `user:NAME`, `robot:NAME`, or anonymous; a name alone is a user's.
         subject: String,
         /// pull, push, overwrite, delete or admin.
-        action: String,
+        action: policy::Verb,
         repository: String,
         /// A group that somebody else than the registry vouches for; may be repeated.
         #[arg(long = "group", value_name = "GROUP")]
@@ -63,7 +64,9 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
                 return print_json(&answer["policies"]);
             }
             for policy in serde_json::from_value::<Vec<NamedPolicy>>(answer["policies"].clone())? {
-                println!("{:<24} {:>3} rules  {}", policy.name, policy.policy.rules.len(), policy.policy.description);
+                let NamedPolicy { name, policy, .. } = policy;
+                let number = policy.rules.len();
+                say(&format!("{name:<24} {number:>3} {:<5}  {}", rules(number), policy.description));
             }
             Ok(())
         }),
@@ -72,14 +75,18 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
             if api.json {
                 return print_json(&found);
             }
-            print!("{}", serde_saphyr::to_string(&found.policy)?);
+            print_text(&serde_saphyr::to_string(&found.policy)?);
             Ok(())
         }),
         Verb::Apply { name, file, api } => {
             let policy = read(&file).map_err(Failure::Run)?;
             api.run(|way| async move {
-                way.send("PUT", &format!("policies/{}", part(&name)), &policy).await?;
-                println!("policy {name}: {} rules in force", policy.rules.len());
+                let answer = way.send("PUT", &format!("policies/{}", part(&name)), &policy).await?;
+                for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    eprintln!("roadstead: {}", plain(warning));
+                }
+                let number = policy.rules.len();
+                println!("policy {name}: {number} {} in force", rules(number));
                 Ok(())
             })
         }
@@ -90,7 +97,7 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
             let is_whole = subject == "anonymous" || subject.contains(':');
             let subject = if is_whole { subject } else { format!("user:{subject}") };
             let mut path =
-                format!("explain?subject={}&verb={}&repository={}", part(&subject), part(&action), part(&repository));
+                format!("explain?subject={}&verb={}&repository={}", part(&subject), action.as_str(), part(&repository));
             for group in &groups {
                 path = format!("{path}&group={}", part(group));
             }
@@ -103,7 +110,7 @@ pub(super) fn run(verb: Verb) -> Result<(), Failure> {
                     return print_json(&answer);
                 }
                 let word = if decided.get() { "allowed" } else { "denied" };
-                println!("{word}: {}", answer["reason"].as_str().unwrap_or_default());
+                say(&format!("{word}: {}", answer["reason"].as_str().unwrap_or_default()));
                 Ok(())
             })?;
             if is_allowed.get() { Ok(()) } else { Err(Failure::Said) }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::api::{ApiArgs, part, print_json};
+use super::terminal::say;
 use crate::api::body::{NamedQuota, QuotaBody};
 
 #[derive(Debug, Subcommand)]
@@ -61,9 +62,9 @@ fn print(quota: &NamedQuota) -> anyhow::Result<()> {
     let limit = |limit: Option<u64>| limit.map_or("any number of".to_owned(), |limit| limit.to_string());
     let counting = if quota.counted { "" } else { ", still counting" };
     let (bytes, tags) = (limit(quota.bytes), limit(quota.tags));
-    println!("{}  {}: {bytes} bytes, {tags} tags{counting}", quota.name, quota.repositories);
+    say(&format!("{}  {}: {bytes} bytes, {tags} tags{counting}", quota.name, quota.repositories));
     for share in &quota.shares {
-        println!("  {:<32} {:>16} bytes {:>8} tags", share.share, share.bytes, share.tags);
+        say(&format!("  {:<32} {:>16} bytes {:>8} tags", share.share, share.bytes, share.tags));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::Connection;
 use crate::app::App;
 use crate::auth::authenticate::{AuthError, Credentials, Identified};
-use crate::auth::caller::Denial;
+use crate::auth::caller::{By, Caller, Denial, Proof};
 use crate::auth::decide::{Need, needed};
 use crate::auth::policy::{Verb, Verbs};
 use crate::auth::session::Session;
@@ -24,6 +24,7 @@ use crate::oci::name::RepositoryName;
 /// How often a request is judged at most, while what was known of its password is out of date each time.
 pub const ROUNDS: u32 = 3;
 
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What the configuration lets everyone do. Nothing said means everything: `config::check` lets that pass on loopback only.
@@ -89,9 +90,43 @@ pub async fn check(session: &Session, action: &Action) -> Result<(), ApiError> {
         Need::Filter if is_unknown && everyone < Anonymous::Pull => Err(denied(Denial::Unauthenticated)),
         Need::Identity if !is_unknown => Ok(session.authorize(Asks::Nothing, session.is_strict).await.map(drop)?),
         Need::Nothing | Need::Identity | Need::On(Verb::Pull, _) | Need::Filter => Ok(()),
+        Need::On(verb, repository) if is_entry(action) => Ok(session.foresee(verb, repository).await?),
         Need::On(verb, repository) => {
             Ok(session.authorize(Asks::On(verb, repository.clone()), session.is_strict).await.map(drop)?)
         }
+    }
+}
+
+/// Whether it is one entry of the log and nothing besides.
+const fn is_entry(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::PutManifest { .. }
+            | Action::DeleteManifest { .. }
+            | Action::DeleteTag { .. }
+            | Action::DeleteBlob { .. }
+    )
+}
+
+/// Refuses what a page of another site makes a browser ask for that changes something: a browser brings along what its user has
+/// logged in with (W3C Fetch Metadata).
+pub fn refuse_cross_site(action: &Action, headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_cross_site = headers.get(FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site");
+    if !is_cross_site || action.is_read() {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::FORBIDDEN, Code::Denied, "pages of other sites may not change anything here"))
+}
+
+/// Notes in the log why somebody is refused whom his issuer vouches for: his account is not there, or shut, or over.
+pub fn note_refused(caller: &Caller, error: &ApiError) {
+    if let (StatusCode::UNAUTHORIZED, Some(Proof { account, by: By::Word })) = (error.status, &caller.proof) {
+        let subject = caller.subject.as_deref().unwrap_or_default();
+        tracing::info!(
+            subject,
+            account,
+            "refused: the account that a rule of the issuer names is not there, shut or over"
+        );
     }
 }
 
@@ -104,7 +139,8 @@ pub fn is_outdated(error: &ApiError) -> bool {
 pub fn denied(denial: Denial) -> ApiError {
     match denial {
         Denial::Unauthenticated => {
-            ApiError::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "log in first: this is not open to everyone")
+            let text = "log in first: this is not open to everyone, or whom you logged in as has no account or one that is shut";
+            ApiError::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, text)
         }
         Denial::InsufficientScope => ApiError::new(
             StatusCode::UNAUTHORIZED,

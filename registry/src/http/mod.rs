@@ -145,6 +145,7 @@ async fn answer(
     who: &mut Option<String>,
 ) -> Reply {
     let action = action.as_ref().map_err(|error| *error)?;
+    access::refuse_cross_site(action, headers)?;
     let credentials = credentials(headers)?;
     let (mut body, mut kept) = (Some(body), Bytes::new());
     let mut round = 1;
@@ -162,7 +163,10 @@ async fn answer(
         };
         // What was known of a password may be out of date: then it is looked at once more. Nothing was read or changed.
         let is_outdated = reply.as_ref().is_err_and(access::is_outdated);
-        let Some(remembered) = remembered.filter(|_| is_outdated) else { return reply };
+        let Some(remembered) = remembered.filter(|_| is_outdated) else {
+            reply.as_ref().inspect_err(|error| access::note_refused(&call.session.caller, error)).ok();
+            return reply;
+        };
         app.auth.forget(remembered);
         // What administrators send is kept; a body that was not looked at is still there.
         let is_repeatable = body.is_some() || action.is_read() || matches!(action, Action::Administer(_));

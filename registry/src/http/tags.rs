@@ -46,7 +46,13 @@ pub async fn history(call: &Call, repository: RepositoryName, tag: Tag, page: &P
     let limit = pages::limit(page);
     let query = TagHistory { repository: repository.clone(), tag: tag.clone(), limit };
     match call.session.query(query).await? {
-        Found::Here(changes) => {
+        Found::Here(mut changes) => {
+            // The names of accounts are for those who have one.
+            if call.session.caller.subject.is_none() {
+                for change in &mut changes {
+                    change.who = None;
+                }
+            }
             reply::json(Response::builder(), "application/json", &History { name: repository, tag, changes })
         }
         Found::NoRepository => Err(unknown_repository()),

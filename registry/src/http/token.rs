@@ -21,15 +21,15 @@ use crate::index::access::Allowed;
 use crate::index::command::Time;
 use crate::push::receive::RequestBody;
 
-/// How long a token is good, and how long the key that signs it is the one that signs.
+/// How long a token is good.
 pub const LIFE_SECONDS: u64 = 300;
 /// The same, of somebody whom only others know. Clients take less for a minute all the same.
 const SHORT_SECONDS: u64 = 60;
-const KEY_LIFE: u64 = 24 * 3_600_000;
 /// Scopes of one request, and bytes of its form.
 const MAX_SCOPES: usize = 64;
 const MAX_FORM: usize = 64 << 10;
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names)] // they are the specification's
@@ -41,6 +41,9 @@ struct Issued {
     issued_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    /// RFC 8693, section 2.2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
 }
 
 /// What a client asks for, from the query or the form.
@@ -128,12 +131,14 @@ pub async fn issue(
     }
     let (identified, access) = allowed(app, &who, &asked.scopes, connection).await?;
     subject.clone_from(&identified.caller.subject);
-    let key = app.auth.signing_key(&app.index, KEY_LIFE).await?;
+    let key = app.auth.signing_key(&app.index).await?;
     let now = app.index.time();
-    let expires_in = life(&identified.caller);
-    let claims = claims(service, identified.caller, access, now)?;
+    let expires_in = life(&identified, now);
+    let claims = claims(service, identified.caller, access, now, expires_in)?;
     let token = claims.sign(&key).map_err(|error| reply::internal().cause(error))?;
+    let is_exchange = asked.grant_type.as_deref() == Some(TOKEN_EXCHANGE);
     let refresh_token = match who {
+        Credentials::Bearer(_) if is_exchange => None,
         Credentials::Bearer(token) => Some(token),
         Credentials::Basic { .. } | Credentials::None => None,
     };
@@ -144,6 +149,7 @@ pub async fn issue(
         expires_in,
         issued_at: date::rfc3339(now),
         refresh_token,
+        issued_token_type: is_exchange.then_some(ACCESS_TOKEN),
     };
     let builder = Response::builder().header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply::json(builder, "application/json", &issued)
@@ -174,32 +180,38 @@ async fn allowed(
                     .filter(|(_, verbs)| !verbs.is_empty())
                     .map(|(name, verbs)| Access::of(name, *verbs))
                     .collect();
-                access.extend(scopes.iter().filter(|scope| scope.is_catalog()).cloned());
+                // Whoever came with a token that is limited sees no more with one that he gets for it.
+                if identified.caller.limits.is_none() && scopes.iter().any(Access::is_catalog) {
+                    access.push(Access::catalog());
+                }
                 return Ok((identified, access));
             }
             (Err(_), Some(remembered)) if round < access::ROUNDS => {
                 app.auth.forget(remembered);
                 round += 1;
             }
-            (Err(denial), _) => return Err(access::denied(denial)),
+            (Err(denial), _) => {
+                let error = access::denied(denial);
+                access::note_refused(&identified.caller, &error);
+                return Err(error);
+            }
         }
     }
 }
 
-/// How long a token of a caller is good, in seconds. Whom the index itself knows nothing of, it cannot judge anew each time.
-const fn life(caller: &Caller) -> u64 {
-    if caller.subject.is_some() && caller.proof.is_none() && caller.vouched.is_none() {
-        SHORT_SECONDS
-    } else {
-        LIFE_SECONDS
-    }
+/// How long a token for somebody is good, in seconds: never longer than what he came with. Whom the index itself knows nothing of,
+/// it cannot judge anew each time.
+fn life(identified: &Identified, now: Time) -> u64 {
+    let caller = &identified.caller;
+    let is_of_others = caller.subject.is_some() && caller.proof.is_none() && caller.vouched.is_none();
+    let life = if is_of_others { SHORT_SECONDS } else { LIFE_SECONDS };
+    identified.expires.map_or(life, |expires| life.min(expires.saturating_sub(now.0 / 1000)))
 }
 
-fn claims(service: &str, caller: Caller, access: Vec<Access>, now: Time) -> Result<Claims, ApiError> {
+fn claims(service: &str, caller: Caller, access: Vec<Access>, now: Time, life: u64) -> Result<Claims, ApiError> {
     let mut id = [0; 16];
     crate::random::fill(&mut id).map_err(|error| reply::internal().cause(error))?;
     let seconds = now.0 / 1000;
-    let life = life(&caller);
     Ok(Claims {
         iss: service.to_owned(),
         aud: service.to_owned(),
@@ -237,8 +249,13 @@ mod tests {
     fn scopes_are_read_as_each_client_writes_them() {
         let scopes = |text: &str| Asked::parse(text.as_bytes()).unwrap().scopes;
         let expected = vec![
-            Access { kind: "repository".into(), name: "a/b".into(), actions: vec!["pull".into(), "push".into()] },
-            Access { kind: "repository".into(), name: "c".into(), actions: vec!["pull".into()] },
+            Access {
+                kind: "repository".into(),
+                name: "a/b".into(),
+                actions: vec!["pull".into(), "push".into()],
+                verbs: None,
+            },
+            Access { kind: "repository".into(), name: "c".into(), actions: vec!["pull".into()], verbs: None },
         ];
         assert_eq!(scopes("scope=repository:a/b:pull,push&scope=repository:c:pull&service=x"), expected);
         assert_eq!(scopes("scope=repository%3Aa%2Fb%3Apull%2Cpush+repository%3Ac%3Apull"), expected);

@@ -186,6 +186,9 @@ pub struct PutToken {
     pub keep: Option<u32>,
 }
 
+/// How long a key is known after the next has taken its place, in milliseconds: far longer than a token lives.
+pub const KEY_KEPT: u64 = 3_600_000;
+
 /// A key that signs bearer tokens.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKey {

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::crash;
 use super::hash::Hasher;
+use crate::blobs::buffers::Buffer;
 use crate::blobs::checksum::{CHUNK, ChecksumBuilder};
 use crate::blobs::{ObjectKey, ObjectWriter, Store, StoreError};
 use crate::index::command::{Place, Segment};
@@ -201,35 +202,48 @@ struct Filled {
 impl Source {
     /// Fills a buffer: until it is full, the body ends, or it has `enough` and no more is there at this moment.
     async fn fill(&mut self, enough: usize) -> Filled {
-        let mut buffer = BytesMut::new();
-        let mut permit = None;
-        let ending = loop {
-            let size = if permit.is_some() { CHUNK } else { MEDIUM.max(enough.min(CHUNK)) };
-            let taken = self.rest.split_to(self.rest.len().min(size - buffer.len()));
-            buffer.extend_from_slice(&taken);
-            if buffer.len() == size {
-                if permit.is_none() && size < CHUNK {
-                    permit = LARGE_BUFFERS.try_acquire().ok();
-                }
-                if permit.is_none() || size == CHUNK {
-                    break None;
-                }
-            }
-            if !self.rest.is_empty() {
-                continue;
+        let size = MEDIUM.max(enough.min(CHUNK));
+        let mut small = BytesMut::new();
+        let ending = self.take(size, enough, |piece| small.extend_from_slice(piece)).await;
+        let permit = if ending.is_some() || small.len() < size || size == CHUNK {
+            None
+        } else {
+            LARGE_BUFFERS.try_acquire().ok()
+        };
+        if permit.is_none() {
+            return Filled { bytes: small.freeze(), ending, _permit: None };
+        }
+        let (mut large, mut filled) = (Buffer::take(), 0);
+        let mut append = |piece: &[u8]| {
+            large.as_mut()[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+        };
+        append(&small);
+        let ending = self.take(CHUNK - small.len(), 0, append).await;
+        Filled { bytes: large.share(filled), ending, _permit: permit }
+    }
+
+    /// Gives `to` at most `most` bytes of what comes; fewer when the body ends, or `enough` came and no more is there.
+    async fn take(&mut self, most: usize, enough: usize, mut to: impl FnMut(&[u8])) -> Option<Ending> {
+        let mut taken = 0;
+        loop {
+            let piece = self.rest.split_to(self.rest.len().min(most - taken));
+            to(&piece);
+            taken += piece.len();
+            if taken == most {
+                return None;
             }
             let next = match self.body.frame().now_or_never() {
                 Some(next) => next,
-                None if buffer.len() >= enough => break None,
+                None if taken >= enough => return None,
                 None => self.body.frame().await,
             };
             match next {
                 Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => break Some(Ending::Broken(error)),
-                None => break Some(Ending::Whole),
+                Some(Err(error)) => return Some(Ending::Broken(error)),
+                None => return Some(Ending::Whole),
             }
-        };
-        Filled { bytes: buffer.freeze(), ending, _permit: permit }
+        }
     }
 }
 

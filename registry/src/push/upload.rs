@@ -141,7 +141,12 @@ pub async fn finish(
         }),
         segment,
     };
-    commit_blob(session, commit).await
+    let committed = commit_blob(session, commit).await;
+    if let Err(PushError::Index(IndexError::Refused { refusal: Refusal::QuotaExceeded { .. }, .. })) = &committed {
+        // What there is no room for does not stay until its time is over.
+        cancel(session, repository, upload).await?;
+    }
+    committed
 }
 
 /// Makes a body posted in one request a blob of the repository.

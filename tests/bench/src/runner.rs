@@ -157,7 +157,9 @@ fn machine() -> String {
 fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    said.lines().next().unwrap_or("unknown").to_owned()
+    let said = said.lines().next().unwrap_or("unknown");
+    // Some begin with where they are, which says nothing elsewhere.
+    said.trim_start_matches(&*program.to_string_lossy()).trim().to_owned()
 }
 
 fn now() -> String {

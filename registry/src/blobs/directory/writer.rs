@@ -12,7 +12,7 @@ use super::{blocking, failed, sync_parent};
 use crate::blobs::{ObjectKey, ObjectWriter, StoreError};
 
 /// After so many bytes the disk is told to take them, so that the end of a large file waits for little.
-const FLUSH: u64 = 16 << 20;
+const FLUSH: u64 = 4 << 20;
 
 /// A file being written.
 pub struct Writer {

@@ -13,6 +13,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
+use crate::cli::api::trust_hint;
+use crate::cli::terminal;
+
 /// How long somebody may take to log in.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two questions whether it is done, if the provider does not say.
@@ -77,17 +80,23 @@ pub(super) fn http(ca: Option<&str>) -> anyhow::Result<reqwest::Client> {
 }
 
 pub(super) async fn json<A: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<A> {
-    let answer = request.send().await?;
+    let answer = request.send().await.map_err(hinted)?;
     let (status, address) = (answer.status(), answer.url().to_string());
     ensure!(status.is_success(), "{address} answers {status}");
     answer.json().await.with_context(|| format!("{address} does not answer as expected"))
+}
+
+fn hinted(error: reqwest::Error) -> anyhow::Error {
+    let hint = trust_hint(&error);
+    let error = anyhow::Error::from(error);
+    if hint.is_empty() { error } else { error.context(format!("it did not prove who it is{hint}")) }
 }
 
 impl Provider {
     pub async fn discover(http: reqwest::Client, issuer: &str) -> anyhow::Result<Self> {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let found: Discovered = json(http.get(&address)).await.context("could not ask the provider")?;
-        ensure!(found.issuer == issuer, "{address} describes {}", found.issuer);
+        ensure!(found.issuer == issuer, "{address} describes {}", plain(&found.issuer));
         Ok(Self { http, found })
     }
 
@@ -158,7 +167,8 @@ impl Provider {
 
     async fn tokens(&self, client: &Client, form: &[(&str, &str)]) -> anyhow::Result<Tokens> {
         let endpoint = &self.found.token_endpoint;
-        let answer = self.form(endpoint, client, form).send().await.context("could not ask the provider for tokens")?;
+        let answer = self.form(endpoint, client, form).send().await.map_err(hinted);
+        let answer = answer.context("could not ask the provider for tokens")?;
         // What is refused is told in the same form (RFC 6749, section 5.2).
         answer.json().await.with_context(|| format!("{endpoint} does not answer as expected"))
     }
@@ -223,7 +233,7 @@ fn code_in(query: &str, state: &str) -> Option<anyhow::Result<String>> {
 
 /// What somebody else says, as a terminal may show it.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(500).collect()
+    terminal::plain(&text.chars().take(500).collect::<String>())
 }
 
 fn random() -> anyhow::Result<String> {
@@ -247,6 +257,10 @@ mod tests {
             assert!(code_in(query, "s").unwrap().is_err(), "{query}");
         }
         let refused = code_in("state=s&error=no%1b%5b2J&error_description=a%0ab", "s").unwrap().unwrap_err();
-        assert_eq!(refused.to_string(), "the provider says no[2J: ab", "a terminal takes no orders from it");
+        assert_eq!(
+            refused.to_string(),
+            "the provider says no\\u{1b}[2J: a\\u{a}b",
+            "a terminal takes no orders from it"
+        );
     }
 }

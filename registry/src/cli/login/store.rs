@@ -10,6 +10,9 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// What docker calls our helper: the end of `docker-credential-roadstead`.
+const HELPER: &str = "roadstead";
+
 /// Logins by registry.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -104,20 +107,75 @@ fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 /// Lets docker ask the helper about a registry; whatever else stands in its configuration stays.
 pub(super) fn tell_docker(host: &str) -> anyhow::Result<()> {
+    let path = docker_file()?;
+    let mut config = docker(&path)?.unwrap_or_else(|| json!({}));
+    let fields = config.as_object_mut().with_context(|| format!("{} is no object", path.display()))?;
+    let helpers = fields.entry("credHelpers").or_insert_with(|| json!({}));
+    let helpers = helpers.as_object_mut().with_context(|| format!("credHelpers in {} is no object", path.display()))?;
+    helpers.insert(host.to_owned(), json!(HELPER));
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory).with_context(|| format!("could not make {}", directory.display()))?;
+    write(&path, &serde_json::to_vec_pretty(&config)?)
+}
+
+/// Takes that back, if it is so; whatever else stands there stays, and a file that does not say it is not written.
+pub(super) fn untell_docker(host: &str) -> anyhow::Result<()> {
+    let path = docker_file()?;
+    let Some(mut config) = docker(&path)? else { return Ok(()) };
+    if forget_helper(&mut config, host) { write(&path, &serde_json::to_vec_pretty(&config)?) } else { Ok(()) }
+}
+
+/// Whether there was something to forget: what asks another helper is not ours.
+fn forget_helper(config: &mut Value, host: &str) -> bool {
+    let Some(fields) = config.as_object_mut() else { return false };
+    let Some(helpers) = fields.get_mut("credHelpers").and_then(Value::as_object_mut) else { return false };
+    if helpers.get(host).and_then(Value::as_str) != Some(HELPER) {
+        return false;
+    }
+    helpers.remove(host);
+    if helpers.is_empty() {
+        fields.remove("credHelpers");
+    }
+    true
+}
+
+fn docker_file() -> anyhow::Result<PathBuf> {
     let directory = match std::env::var_os("DOCKER_CONFIG") {
         Some(directory) if !directory.is_empty() => PathBuf::from(directory),
         _ => home()?.join(".docker"),
     };
-    let path = directory.join("config.json");
-    let mut config: Value = match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({}),
-        Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
-    };
-    let fields = config.as_object_mut().with_context(|| format!("{} is no object", path.display()))?;
-    let helpers = fields.entry("credHelpers").or_insert_with(|| json!({}));
-    let helpers = helpers.as_object_mut().with_context(|| format!("credHelpers in {} is no object", path.display()))?;
-    helpers.insert(host.to_owned(), json!("roadstead"));
-    fs::create_dir_all(&directory).with_context(|| format!("could not make {}", directory.display()))?;
-    write(&path, &serde_json::to_vec_pretty(&config)?)
+    Ok(directory.join("config.json"))
+}
+
+/// Docker's configuration; none: there is no such file.
+fn docker(path: &Path) -> anyhow::Result<Option<Value>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{} is no JSON", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_forgets_our_helper_of_that_registry_and_nothing_else() {
+        let ours =
+            json!({ "auths": { "a": {} }, "credHelpers": { "a": "roadstead", "b": "roadstead", "c": "ecr-login" } });
+        let mut config = ours.clone();
+        for host in ["c", "d"] {
+            assert!(!forget_helper(&mut config, host), "{host}");
+            assert_eq!(config, ours);
+        }
+        assert!(forget_helper(&mut config, "a"));
+        assert_eq!(config, json!({ "auths": { "a": {} }, "credHelpers": { "b": "roadstead", "c": "ecr-login" } }));
+        let mut last = json!({ "auths": {}, "credHelpers": { "a": "roadstead" } });
+        assert!(forget_helper(&mut last, "a"));
+        assert_eq!(last, json!({ "auths": {} }));
+        for mut other in [json!({}), json!([]), json!({ "credHelpers": [] })] {
+            assert!(!forget_helper(&mut other, "a"), "{other}");
+        }
+    }
 }

@@ -90,8 +90,15 @@ async fn a_token_exchange_gives_one_of_ours() {
     };
     let answer = ask(form(&main_of(&issuer, "acme/app"))).await.expect(200).json();
     let ours = answer["access_token"].as_str().unwrap();
+    assert_eq!(answer["issued_token_type"], "urn:ietf:params:oauth:token-type:access_token");
+    assert_eq!((&answer["refresh_token"], &answer["expires_in"]), (&Value::Null, &json!(300)));
     holder(&team, ours).ask("POST", "/v2/team/app/blobs/uploads/").send().await.expect(202);
     ask(form(ours)).await.refused(401, "UNAUTHORIZED");
+    // It is good no longer than the one it was given for.
+    let now = issuer.claims(&json!({}))["iat"].as_u64().unwrap();
+    let job = json!({ "sub": "repo:acme/app", "repository": "acme/app", "ref": "refs/heads/main", "exp": now + 60 });
+    let short = ask(form(&issuer.sign(&job))).await.expect(200).json();
+    assert!(short["expires_in"].as_u64().is_some_and(|seconds| seconds <= 60), "{short}");
     ask(form(&main_of(&issuer, "evil/app"))).await.refused(401, "UNAUTHORIZED");
     ask("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange".into())
         .await

@@ -237,3 +237,27 @@ async fn go_2022_0876_a_form_of_another_site_changes_nothing() {
         assert_eq!(answer.header("set-cookie"), "");
     }
 }
+
+/// A browser sends along what its user has logged in with, also when a page of somebody else makes it ask.
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    let team = Team::start().await;
+    let ask = |method: &str, path: &str, site: &str| team.bob.ask(method, path).header("sec-fetch-site", site).send();
+    for site in ["cross-site", "same-site"] {
+        ask("POST", "/v2/team/app/blobs/uploads/", site).await.refused(403, "DENIED");
+        ask("POST", "/api/v1/users/bob/tokens", site).await.refused(403, "DENIED");
+        ask("GET", "/v2/", site).await.expect(200);
+    }
+    ask("POST", "/v2/team/app/blobs/uploads/", "same-origin").await.expect(202);
+}
+
+/// What is wrong in a body is told without the secret that stands there.
+#[tokio::test]
+async fn a_secret_in_a_wrong_place_is_not_repeated() {
+    let team = Team::start().await;
+    for (method, path) in [("PUT", "users/bob/password"), ("POST", "users"), ("POST", "first-administrator")] {
+        let answer = super::api(&team.root, method, path, &json!("a secret of mine")).await.expect(400);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains("line 1") && !text.contains("a secret of mine"), "{text}");
+    }
+}

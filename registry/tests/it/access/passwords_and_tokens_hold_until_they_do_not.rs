@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{BOB, ROOT, Team, api, bearer};
+use crate::support::client::Client;
 
 #[tokio::test]
 async fn an_old_password_fails_once_the_new_one_is_acknowledged() {
@@ -201,4 +202,45 @@ async fn a_token_sets_no_password_and_makes_no_token_that_outlives_it() {
     let new = json!({ "password": "the new one of bob" });
     api(&roots, "PUT", "users/bob/password", &new).await.expect(204);
     team.registry.by("bob", "the new one of bob").get("/v2/").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_token_that_makes_tags_and_moves_none_is_exchanged_for_one_that_moves_none() {
+    let team = Team::start().await;
+    team.bob.push_image("team/app", "v1", "one").await;
+    let limits = json!({ "limits": [{ "repositories": "team/**", "role": "create" }] });
+    let token = team.token("users/bob", &limits).await["token"].as_str().unwrap().to_owned();
+    let limited = team.registry.by("bob", &token);
+    let issued = bearer(&limited, &["repository:team/app:pull,push,delete,*"]).await;
+    let holder = team.registry.authorized(&format!("Bearer {issued}"));
+    for (client, new) in [(&limited, "v2"), (&holder, "v3")] {
+        let manifest = team.bob.get("/v2/team/app/manifests/v1").await.expect(200);
+        let put = |tag: &str| {
+            client
+                .ask("PUT", &format!("/v2/team/app/manifests/{tag}"))
+                .header("content-type", manifest.header("content-type"))
+                .body(manifest.body.clone())
+                .send()
+        };
+        put(new).await.expect(201);
+        team.bob.push_image("team/app", "v1", "two").await;
+        put("v1").await.expect(401);
+        team.bob.push_image("team/app", "v1", "one").await;
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_repositories_is_no_longer_for_what_a_limited_token_is_exchanged_for() {
+    let team = Team::start().await;
+    team.bob.push_image("team/app", "v1", "one").await;
+    team.bob.push_image("team/other", "v1", "one").await;
+    let limits = json!({ "limits": [{ "repositories": "team/app", "role": "pull" }] });
+    let token = team.token("users/bob", &limits).await["token"].as_str().unwrap().to_owned();
+    let catalog = async |client: &Client| {
+        let issued = bearer(client, &["registry:catalog:*", "repository:team/app:pull"]).await;
+        let holder = team.registry.authorized(&format!("Bearer {issued}"));
+        holder.get("/v2/_catalog").await.expect(200).json()
+    };
+    assert_eq!(catalog(&team.registry.by("bob", &token)).await, json!({ "repositories": ["team/app"] }));
+    assert_eq!(catalog(&team.bob).await, json!({ "repositories": ["team/app", "team/other"] }));
 }

@@ -3,11 +3,9 @@
 use super::super::Entry;
 use super::super::records::{Records, RecordsError, Table, Transaction, collect_decoded};
 use super::invalid;
-use crate::index::access::SigningKey;
+use crate::index::access::{KEY_KEPT, SigningKey};
 use crate::index::command::{Outcome, Reply};
 
-/// How long a key is known after the next has taken its place, in milliseconds: far longer than a token lives.
-const KEPT: u64 = 3_600_000;
 /// Keys at most.
 const MAX_KEYS: usize = 16;
 
@@ -43,7 +41,7 @@ pub fn put(
     // A key went out of use when the one after it was made.
     let mut next = key.created;
     for (old, number) in known.iter().zip(1..) {
-        if next.after(KEPT) < entry.time || number >= MAX_KEYS {
+        if next.after(KEY_KEPT) < entry.time || number >= MAX_KEYS {
             transaction.remove(Table::Keys, &place(old));
         }
         next = old.created;
