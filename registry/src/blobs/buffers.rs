@@ -1,7 +1,7 @@
 //! Buffers of a MiB that are used again. Fresh memory is cleared by the system page by page, which takes as long as filling it:
 //! of the time that it takes to send a large blob a quarter went there.
 //!
-//! Called by whatever moves blobs. As many buffers exist as somebody holds, and at most [`KEPT`] more.
+//! Called by whatever moves blobs. As many buffers exist as somebody holds, and at most 16 more.
 
 use std::sync::{Mutex, PoisonError};
 

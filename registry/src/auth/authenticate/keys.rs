@@ -47,7 +47,7 @@ impl Authenticator {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A key to sign with that is not older than [`LIFE`]; it is made when there is none.
+    /// A key to sign with that is not older than a day; it is made when there is none.
     pub async fn signing_key(&self, index: &Index) -> Result<SigningKey, AuthError> {
         let fresh = || self.keys().known.first().filter(|key| index.time() < key.created.after(LIFE)).cloned();
         if let Some(key) = fresh() {

@@ -1,6 +1,7 @@
 //! The page: for each case a table and a plot, what was promised and what became of it.
 
 mod plot;
+mod why;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -80,8 +81,10 @@ fn section(page: &mut String, case: &Case, row: &Row, plots: &str) -> Result<()>
         let cells = case.figures.iter().map(|figure| measured.spread(kind, figure).map_or("–".to_owned(), cell));
         writeln!(page, "| {} | {} |", kind.name(), cells.collect::<Vec<_>>().join(" | "))?;
     }
+    let mut is_missed = false;
     for target in case.targets {
         if let Some(verdict) = target.judge(measured) {
+            is_missed |= !verdict.is_met;
             let word = if verdict.is_met { "met" } else { "**missed**" };
             let with = verdict.with.map_or(String::new(), |kind| format!(" (of {})", kind.name()));
             writeln!(page, "\nTarget: {}. Seen: {}{with}: {word}.", told(target), times(target, verdict.ratio))?;
@@ -93,6 +96,9 @@ fn section(page: &mut String, case: &Case, row: &Row, plots: &str) -> Result<()>
     {
         let share = 100.0 * ours.median / f64::midpoint(*before, *after);
         writeln!(page, "\nOf the wall: {share:.0} % ({wall}: {} before, {} after).", short(*before), short(*after))?;
+    }
+    if let Some(why) = why::why(case.id).filter(|_| is_missed) {
+        writeln!(page, "\n{why}")?;
     }
     for note in &measured.notes {
         writeln!(page, "\n{note}.")?;
