@@ -35,7 +35,7 @@ use crate::random::RandomError;
 /// Passwords, tokens and bearer tokens that were checked and are remembered.
 const REMEMBERED: u64 = 20_000;
 /// How long it is taken for likely that somebody may change what he could change before.
-const FORESEEN: Duration = Duration::from_secs(5);
+pub(super) const FORESEEN: Duration = Duration::from_secs(5);
 /// Passwords that are hashed at once, each with 19 MiB and a core; and how many requests of one source may wait for that, and of all.
 const HASHING: usize = 2;
 const WAITING_OF_ONE: usize = 32;
@@ -114,8 +114,8 @@ pub struct Authenticator {
     passwords: Cache<[u8; 32], u64>,
     tokens: Cache<String, Arc<TokenCredentials>>,
     bearers: Cache<[u8; 32], Arc<Claims>>,
-    /// What callers could change lately, and the feature level then.
-    pub(super) foreseen: Cache<Vec<u8>, u32>,
+    /// What callers could change lately, and the feature level then. By the clock of the runtime, which simulations have in hand.
+    pub(super) foreseen: Cache<Vec<u8>, (u32, tokio::time::Instant)>,
     keys: Mutex<keys::Keys>,
     asking: tokio::sync::Mutex<()>,
     hashing: Turns<IpAddr>,
@@ -140,7 +140,7 @@ impl Authenticator {
             passwords: Cache::new(REMEMBERED),
             tokens: Cache::new(REMEMBERED),
             bearers: Cache::new(REMEMBERED),
-            foreseen: Cache::builder().max_capacity(REMEMBERED).time_to_live(FORESEEN).build(),
+            foreseen: Cache::new(REMEMBERED),
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             hashing: Turns::new(HASHING, WAITING_OF_ONE, WAITING),

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::time::Instant;
+
+use super::authenticate::FORESEEN;
 use super::caller::{Caller, Denial};
 use super::policy::{Verb, of_everyone};
 use crate::app::App;
@@ -139,14 +142,16 @@ impl Session {
         let caller = Caller { from: None, at: Time::default(), ..self.caller.clone() };
         let place = serde_json::to_vec(&(caller, verb, repository)).ok().filter(|_| !self.is_strict);
         let foreseen = &self.app.auth.foreseen;
-        if let Some(level) = place.as_ref().and_then(|place| foreseen.get(place)) {
+        if let Some((level, at)) = place.as_ref().and_then(|place| foreseen.get(place))
+            && at.elapsed() < FORESEEN
+        {
             self.level.store(level, Ordering::Relaxed);
             return Ok(());
         }
         let level = self.authorize(Asks::On(verb, repository.clone()), self.is_strict).await?.level;
         // Below that level, entries judge nobody or not all.
         if let Some(place) = place.filter(|_| level >= level::ISSUERS) {
-            foreseen.insert(place, level);
+            foreseen.insert(place, (level, Instant::now()));
         }
         Ok(())
     }
