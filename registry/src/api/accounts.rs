@@ -9,7 +9,7 @@ use crate::auth::secret::{PasswordHash, SecretError, TokenText};
 use crate::date;
 use crate::error::ApiError;
 use crate::index::access::{
-    AccessChange, AccountView, Ends, GetAccount, GetCredentials, GetFirst, Kind, ListAccounts, PutAccount,
+    AccessChange, AccountView, Ends, GetAccount, GetCredentials, GetFirst, Kind, ListAccounts, PutAccount, is_usable,
 };
 use crate::index::command::Refusal;
 
@@ -49,7 +49,7 @@ async fn has_administrator(desk: Desk<'_>) -> Result<bool, ApiError> {
     while more {
         let page = desk.index.query(ListAccounts { last, limit: 1000 }).await?;
         let now = desk.index.time();
-        let can = |it: &AccountView| it.is_administrator && !it.is_disabled && it.expires.is_none_or(|ends| now < ends);
+        let can = |it: &AccountView| it.is_administrator && is_usable(it.is_disabled, it.expires, now);
         if page.items.iter().any(can) {
             return Ok(true);
         }

@@ -164,7 +164,9 @@ async fn answer(
         // What was known of a password may be out of date: then it is looked at once more. Nothing was read or changed.
         let is_outdated = reply.as_ref().is_err_and(access::is_outdated);
         let Some(remembered) = remembered.filter(|_| is_outdated) else {
-            reply.as_ref().inspect_err(|error| access::note_refused(&call.session.caller, error)).ok();
+            if let Err(error) = &reply {
+                access::note_refused(&call.session.caller, error);
+            }
             return reply;
         };
         app.auth.forget(remembered);

@@ -142,9 +142,11 @@ pub async fn finish(
         segment,
     };
     let committed = commit_blob(session, commit).await;
-    if let Err(PushError::Index(IndexError::Refused { refusal: Refusal::QuotaExceeded { .. }, .. })) = &committed {
-        // What there is no room for does not stay until its time is over.
-        cancel(session, repository, upload).await?;
+    // What there is no room for does not stay until its time is over.
+    if let Err(PushError::Refused(Refusal::QuotaExceeded { .. })) = &committed
+        && let Err(error) = cancel(session, repository, upload).await
+    {
+        tracing::warn!(%error, "could not end an upload that a quota refuses; it ends with its time");
     }
     committed
 }

@@ -39,19 +39,17 @@ struct Reading {
 
 impl Reading {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let mut waited = self.ahead.take();
-        if waited.is_none() {
+        let waited = if let Some(ahead) = self.ahead.take() {
+            ahead
+        } else {
             let Some(mut piece) = self.piece() else { return Ok(None) };
             if piece.read_at_once(&self.file)? {
                 return Ok(Some(piece.into_bytes()));
             }
-            waited = Some(self.wait_for(piece));
-        }
-        // At most two buffers are held: the one that is waited for, and the one that the client has not taken yet.
-        let bytes = match waited {
-            Some(waited) => waited.await.map_err(io::Error::other)??,
-            None => return Ok(None),
+            self.wait_for(piece)
         };
+        // At most two buffers are held: the one that is waited for, and the one that the client has not taken yet.
+        let bytes = waited.await.map_err(io::Error::other)??;
         self.ahead = self.piece().map(|piece| self.wait_for(piece));
         Ok(Some(bytes))
     }

@@ -241,6 +241,15 @@ async fn a_push_beyond_the_quota_is_denied_with_the_figures() {
         (&json!("homes"), &json!("home/bob"), &json!("bytes"), &json!(1000))
     );
     assert!(detail["needed"].as_u64().unwrap() > 1000);
+    // Nor does an upload that was begun stay for later.
+    let begun = team.bob.ask("POST", "/v2/home/bob/y/blobs/uploads/").send().await.expect(202);
+    let upload = begun.header("location").to_owned();
+    let path = upload.split_once("/v2/").map_or(upload.clone(), |(_, path)| format!("/v2/{path}"));
+    let patched = team.bob.ask("PATCH", &path).body(large.clone()).send().await.expect(202);
+    assert_eq!(patched.header("range"), "0-999");
+    let with = if path.contains('?') { '&' } else { '?' };
+    team.bob.ask("PUT", &format!("{path}{with}digest={digest}")).send().await.refused(403, "DENIED");
+    team.bob.get(&path).await.refused(404, "BLOB_UPLOAD_UNKNOWN");
     let again = image("small");
     team.bob.put_manifest("home/bob/x", "v2", &again).await.refused(403, "DENIED");
     team.bob.put_manifest("home/bob/x", "v1", &again).await.expect(201);
