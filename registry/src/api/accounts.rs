@@ -12,6 +12,7 @@ use crate::index::access::{
     AccessChange, AccountView, Ends, GetAccount, GetCredentials, GetFirst, Kind, ListAccounts, PutAccount, is_usable,
 };
 use crate::index::command::Refusal;
+use crate::index::level::AUDIT;
 
 /// How long the token for the first administrator is good.
 const OFFER: u64 = 24 * 3_600_000;
@@ -75,7 +76,11 @@ pub async fn take_first(desk: Desk<'_>, take: TakeFirst) -> Answer {
         return Err(missing("the token is not the one that was offered, or is over"));
     }
     let password = hash(desk, take.password, None).await?;
-    let change = AccessChange::TakeFirst { hash: token.hash(), name: take.name.clone(), password };
+    let from = match desk.by {
+        By::Client(session) if session.level().await? >= AUDIT => Some(session.from()),
+        _ => None,
+    };
+    let change = AccessChange::TakeFirst { hash: token.hash(), name: take.name.clone(), password, from };
     // Whoever asks has no account yet: the token is what he has.
     desk.index.submit(None, crate::index::command::Command::Access(Box::new(change))).await?;
     if let By::Client(session) = desk.by {

@@ -1,5 +1,7 @@
 //! Who changed what, in the order of the log.
 
+pub(super) mod words;
+
 use http::StatusCode;
 use serde_json::json;
 

@@ -273,6 +273,9 @@ pub struct AuditRecord {
     /// The account, group or policy that was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What was changed of it, in words; absent in records from before feature level 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     pub allowed: bool,
 }
 
@@ -288,6 +291,7 @@ impl From<Audited> for AuditRecord {
             tags: audited.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
             digest: audited.digest.map(|digest| digest.to_string()),
             subject: audited.subject,
+            detail: audited.change.as_deref().and_then(super::audit::words::of),
             allowed: audited.refused.is_none(),
         }
     }
@@ -323,7 +327,7 @@ impl GrantBody {
         }
     }
 
-    fn of(grant: &Grant) -> Self {
+    pub(super) fn of(grant: &Grant) -> Self {
         let roles = [Role::Pull, Role::Create, Role::Push, Role::Delete, Role::Admin];
         let role = roles.into_iter().find(|role| role.verbs() == grant.verbs);
         let verbs = if role.is_some() { Vec::new() } else { grant.verbs.iter().collect() };

@@ -156,6 +156,41 @@ impl Operation {
         }
     }
 
+    /// The account, group, policy, quota or issuer in the path.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::GetAccount { name, .. }
+            | Self::ChangeAccount { name, .. }
+            | Self::DeleteAccount { name, .. }
+            | Self::SetPassword { name }
+            | Self::ListTokens { name, .. }
+            | Self::CreateToken { name, .. }
+            | Self::DeleteToken { name, .. }
+            | Self::ChangeGroup { name }
+            | Self::GetPolicy { name }
+            | Self::PutPolicy { name }
+            | Self::DeletePolicy { name }
+            | Self::GetIssuer { name }
+            | Self::PutIssuer { name }
+            | Self::DeleteIssuer { name }
+            | Self::PutQuota { name }
+            | Self::DeleteQuota { name } => Some(name),
+            Self::Describe
+            | Self::WhoAmI
+            | Self::OfferFirst
+            | Self::TakeFirst
+            | Self::ListAccounts { .. }
+            | Self::CreateAccount { .. }
+            | Self::ListGroups
+            | Self::ListPolicies
+            | Self::ListIssuers
+            | Self::Login
+            | Self::ListQuotas
+            | Self::Audit { .. }
+            | Self::Explain { .. } => None,
+        }
+    }
+
     /// The name in metrics, logs and audit.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -87,6 +87,12 @@ impl PasswordHash {
         Ok(Self { hash: Bytes::copy_from_slice(&hash), ..blank })
     }
 
+    /// Keeps how it was made, and no more what it was made of.
+    pub fn blank(&mut self) {
+        self.salt.clear();
+        self.hash.clear();
+    }
+
     /// One that no password has, for work that takes as long as that for a known user.
     pub fn of_nobody() -> Self {
         Self {

@@ -156,12 +156,17 @@ impl Session {
         Ok(())
     }
 
+    /// The feature level in force, as this request has learnt it.
+    pub async fn level(&self) -> Result<u32, IndexError> {
+        match self.level.load(Ordering::Relaxed) {
+            0 => Ok(self.authorize(Asks::Nothing, self.is_strict).await?.level),
+            known => Ok(known),
+        }
+    }
+
     /// Proposes a command, which is applied if the caller may do it then.
     pub async fn submit(&self, command: Command) -> Result<Outcome, IndexError> {
-        let mut known = self.level.load(Ordering::Relaxed);
-        if known == 0 {
-            known = self.authorize(Asks::Nothing, self.is_strict).await?.level;
-        }
+        let known = self.level().await?;
         // Before that level entries know no callers; the handler has judged alone.
         let command = if known < level::ACCESS {
             command

@@ -58,7 +58,8 @@ fn line(record: &AuditRecord) -> String {
     let who = record.who.as_deref().map_or_else(|| "anonymous".to_owned(), word);
     let from = record.from.as_deref().unwrap_or("-");
     let allowed = if record.allowed { "" } else { "REFUSED " };
-    format!("{} {who} {from} {allowed}{} {what}", record.time, record.action)
+    let detail = record.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    format!("{} {who} {from} {allowed}{} {what}{detail}", record.time, record.action)
 }
 
 #[cfg(test)]
@@ -73,14 +74,17 @@ mod tests {
         let said = |who: &str, subject: &str| {
             let record = json!({
                 "position": 1, "time": "2026-11-28T12:00:00Z", "who": who, "from": "192.0.2.7", "action": "put_policy",
-                "subject": subject, "allowed": false,
+                "subject": subject, "detail": "added bob", "allowed": false,
             });
             line(&serde_json::from_value(record).unwrap())
         };
-        assert_eq!(said("user:bob", "team"), "2026-11-28T12:00:00Z user:bob 192.0.2.7 REFUSED put_policy team");
+        assert_eq!(
+            said("user:bob", "team"),
+            "2026-11-28T12:00:00Z user:bob 192.0.2.7 REFUSED put_policy team (added bob)"
+        );
         assert_eq!(
             said("corp:eve 192.0.2.1 put_policy", "a b"),
-            "2026-11-28T12:00:00Z \"corp:eve 192.0.2.1 put_policy\" 192.0.2.7 REFUSED put_policy \"a b\""
+            "2026-11-28T12:00:00Z \"corp:eve 192.0.2.1 put_policy\" 192.0.2.7 REFUSED put_policy \"a b\" (added bob)"
         );
     }
 }

@@ -11,8 +11,12 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::auth::authenticate::Credentials;
+
 /// Lines that wait to be written.
 const WAITING: usize = 4096;
+/// Characters of a name that was tried.
+const MOST_NAME: usize = 255;
 
 /// Where lines go; none: nowhere.
 #[derive(Clone, Debug)]
@@ -26,6 +30,9 @@ pub struct Line<'a> {
     pub id: &'a str,
     /// The subject; null: nobody known.
     pub who: Option<&'a str>,
+    /// The name that was said, when nobody became known by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<&'a str>,
     pub from: IpAddr,
     pub action: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,8 +40,35 @@ pub struct Line<'a> {
     /// A tag, a digest, or the id of an upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The repository that a blob is to be mounted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'a str>,
+    /// The account, group, policy, quota or issuer in the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<&'a str>,
     pub status: u16,
     pub allowed: bool,
+}
+
+/// Who asked, as far as the request has come to know.
+#[derive(Debug, Default)]
+pub struct Asker {
+    /// The subject.
+    pub known: Option<String>,
+    tried: Option<String>,
+}
+
+impl Asker {
+    /// Keeps the name that somebody says; of a long one the beginning.
+    pub fn says(&mut self, credentials: &Credentials) {
+        if let Credentials::Basic { name, .. } = credentials {
+            self.tried = Some(name.chars().take(MOST_NAME).collect());
+        }
+    }
+
+    pub fn tried(&self) -> Option<&str> {
+        self.tried.as_deref().filter(|_| self.known.is_none())
+    }
 }
 
 impl AuditLog {

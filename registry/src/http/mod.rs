@@ -83,7 +83,7 @@ where
     });
     let body = RequestBody::new(body.map_err(Into::into));
     let headers = Arc::new(parts.headers);
-    let mut who = None;
+    let mut who = audit::Asker::default();
     let mut reply = match &action {
         Ok(Action::IssueToken { post }) => {
             let query = parts.uri.query();
@@ -114,11 +114,14 @@ where
         let line = audit::Line {
             time: crate::date::rfc3339(app.index.time()),
             id: &id,
-            who: who.as_deref(),
+            who: who.known.as_deref(),
+            tried: who.tried(),
             from: connection.peer.ip(),
             action: name,
             repository: action.and_then(Action::repository).map(RepositoryName::as_str),
             reference: action.and_then(Action::reference),
+            source: action.and_then(Action::source).map(RepositoryName::as_str),
+            subject: action.and_then(Action::subject),
             status,
             allowed: !matches!(status, 401 | 403),
         };
@@ -142,17 +145,18 @@ async fn answer(
     connection: &Connection,
     body: RequestBody,
     action: &Result<Action, ActionError>,
-    who: &mut Option<String>,
+    who: &mut audit::Asker,
 ) -> Reply {
     let action = action.as_ref().map_err(|error| *error)?;
     access::refuse_cross_site(action, headers)?;
     let credentials = credentials(headers)?;
+    who.says(&credentials);
     let (mut body, mut kept) = (Some(body), Bytes::new());
     let mut round = 1;
     loop {
         let mut identified = access::identify(app, &credentials, connection).await?;
         let remembered = identified.remembered;
-        who.clone_from(&identified.caller.subject);
+        who.known.clone_from(&identified.caller.subject);
         app.auth.grant(&mut identified.caller, || access::wanted(action)).await?;
         let session = Session::new(Arc::clone(app), identified.caller, identified.is_strict);
         let call = Call { session, headers: Arc::clone(headers) };

@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::Serialize;
 
+use super::audit::Asker;
 use super::reply::{self, Reply};
 use super::{Connection, access};
 use crate::app::App;
@@ -116,7 +117,7 @@ pub async fn issue(
     post: bool,
     body: RequestBody,
     connection: &Connection,
-    subject: &mut Option<String>,
+    asker: &mut Asker,
 ) -> Reply {
     let (asked, who) = if post {
         let asked = Asked::parse(&form(body).await?)?;
@@ -129,8 +130,9 @@ pub async fn issue(
     if asked.service.as_ref().is_some_and(|asked| asked != service) {
         return Err(bad("this service issues tokens for itself alone: use the service of the challenge"));
     }
+    asker.says(&who);
     let (identified, access) = allowed(app, &who, &asked.scopes, connection).await?;
-    subject.clone_from(&identified.caller.subject);
+    asker.known.clone_from(&identified.caller.subject);
     let key = app.auth.signing_key(&app.index).await?;
     let now = app.index.time();
     let expires_in = life(&identified, now);

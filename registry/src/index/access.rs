@@ -4,7 +4,10 @@
 //! These types are a wire format and a disk format, under the rules of [`super::command`]. All of them need
 //! [`super::level::ACCESS`].
 
+mod audit;
+
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,7 @@ use crate::auth::quota::Quota;
 use crate::auth::secret::PasswordHash;
 use crate::oci::digest::Digest;
 use crate::oci::name::RepositoryName;
-use crate::oci::reference::Tag;
+pub use audit::{AuditPage, Audited, ListAudit};
 
 /// A command, by somebody: it is applied only if he may do it by the state that the entry finds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,9 @@ pub enum AccessChange {
         hash: Bytes,
         name: String,
         password: PasswordHash,
+        /// Where the request came from. Needs [`super::level::AUDIT`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
 }
 
@@ -393,49 +399,6 @@ pub struct Authorized {
 pub struct Allowed {
     pub caller: Caller,
     pub wanted: Vec<(RepositoryName, crate::auth::policy::Verbs)>,
-}
-
-/// One record of the audit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audited {
-    /// The position of the entry.
-    pub position: u64,
-    pub time: Time,
-    /// The subject; none: nobody known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub who: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<std::net::IpAddr>,
-    /// The name of the command.
-    pub action: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<RepositoryName>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<Tag>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-    /// The account, group or policy that was changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// Why it was not allowed; none: it was done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Denial>,
-}
-
-/// Records of the audit behind a position, the oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ListAudit {
-    pub after: u64,
-    pub limit: usize,
-    pub repository: Option<RepositoryName>,
-    pub who: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditPage {
-    pub items: Vec<Audited>,
-    /// Where to go on; none: that was all.
-    pub next: Option<u64>,
 }
 
 /// A question that is about one repository and needs a right there.

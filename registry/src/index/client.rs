@@ -235,7 +235,7 @@ impl Index {
         }
         // What a release with a higher level would do from then on: propose what the one before does not know.
         #[cfg(feature = "next-level")]
-        if status.level > super::level::ISSUERS {
+        if status.level > super::level::AUDIT {
             self.submit(None, Command::Note(super::command::Note { text: "here".into() })).await?;
         }
         Ok(())

@@ -21,11 +21,14 @@ pub const ACCESS: u32 = 2;
 /// Issuers of tokens, callers for whom they vouch, and what a cluster grants to a caller.
 pub const ISSUERS: u32 = 3;
 
+/// The audit says what was changed, and where the first administrator came from.
+pub const AUDIT: u32 = 4;
+
 /// The level that a new cluster begins with.
-pub const BEGIN: u32 = ISSUERS;
+pub const BEGIN: u32 = AUDIT;
 
 /// The highest level that this roadstead knows.
-pub const LEVEL: u32 = if cfg!(feature = "next-level") { 4 } else { ISSUERS };
+pub const LEVEL: u32 = if cfg!(feature = "next-level") { 5 } else { AUDIT };
 
 /// Something is of a level that this roadstead does not know: it is whole, and a newer one reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +75,7 @@ impl Command {
             | Self::RaiseLevel(_) => FIRST,
             Self::Access(change) => match **change {
                 AccessChange::PutIssuer { .. } | AccessChange::DeleteIssuer { .. } => ISSUERS,
+                AccessChange::TakeFirst { from: Some(_), .. } => AUDIT,
                 _ => ACCESS,
             },
             Self::OnBehalf(it) => {
@@ -80,7 +84,7 @@ impl Command {
                 it.command.level().max(caller)
             }
             #[cfg(feature = "next-level")]
-            Self::Note(_) => 4,
+            Self::Note(_) => 5,
         }
     }
 

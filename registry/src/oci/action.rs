@@ -192,6 +192,7 @@ impl Action {
             | Self::DeleteBlob { digest, .. }
             | Self::FinishUpload { digest, .. }
             | Self::DeleteManifest { digest, .. }
+            | Self::StartUpload { start: UploadStart::Whole { digest } | UploadStart::Mount { digest, .. }, .. }
             | Self::ListReferrers { subject: digest, .. } => Some(digest.to_string()),
             Self::UploadStatus { upload, .. }
             | Self::AppendUpload { upload, .. }
@@ -207,6 +208,24 @@ impl Action {
             | Self::ListRepositories { .. }
             | Self::StartUpload { .. }
             | Self::ListTags { .. } => None,
+        }
+    }
+
+    /// The repository that a blob is to be mounted from.
+    pub const fn source(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::StartUpload {
+                start: UploadStart::Mount { from: MountSource::Repository(repository), .. }, ..
+            } => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// The account, group, policy, quota or issuer that administrators are about to see or change.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Administer(operation) => operation.subject(),
+            _ => None,
         }
     }
 

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 
 use crate::blobs::ObjectKey;
 use crate::blobs::checksum::Checksums;
-use crate::index::access::{GetAccount, GetFirst, GetToken, ListIssuers, ListKeys, ListPolicies, ListQuotas};
+use crate::index::access::{
+    GetAccount, GetFirst, GetToken, ListAudit, ListIssuers, ListKeys, ListPolicies, ListQuotas,
+};
 use crate::index::archive::names::SegmentName;
 use crate::index::archive::segment::{self as archived, Builder};
 use crate::index::command::{
@@ -36,7 +38,7 @@ use crate::oci::reference::Reference;
 
 mod access;
 
-use access::{access_commands, issuer_commands};
+use access::{access_commands, audit_commands, issuer_commands};
 
 /// The version of samples that are written now.
 const NEW: &str = "v1";
@@ -183,9 +185,14 @@ fn access_entries() -> Vec<(String, StoredEntry)> {
     followed(entries(), access_commands())
 }
 
+/// Then every one of the third.
+fn issuer_entries() -> Vec<(String, StoredEntry)> {
+    followed(access_entries(), issuer_commands())
+}
+
 /// Those of all levels.
 fn all_entries() -> Vec<(String, StoredEntry)> {
-    followed(access_entries(), issuer_commands())
+    followed(issuer_entries(), audit_commands())
 }
 
 fn followed(mut all: Vec<(String, StoredEntry)>, commands: Vec<Command>) -> Vec<(String, StoredEntry)> {
@@ -277,9 +284,12 @@ fn what_the_node_and_the_table_of_requests_keep_is_read() {
 
 #[test]
 fn every_segment_of_an_archive_that_was_ever_written_is_read() {
-    for (kind, entries) in
-        [("segment", entries()), ("segment-access", access_entries()), ("segment-issuers", all_entries())]
-    {
+    for (kind, entries) in [
+        ("segment", entries()),
+        ("segment-access", access_entries()),
+        ("segment-issuers", issuer_entries()),
+        ("segment-audit", all_entries()),
+    ] {
         let mut builder = Builder::new(0, 0);
         for (_, entry) in &entries {
             builder.push(entry).unwrap();
@@ -320,24 +330,33 @@ fn state(entries: Vec<(String, StoredEntry)>) -> MemoryRecords {
     records
 }
 
-#[test]
-fn every_snapshot_that_was_ever_written_is_read_and_answers() {
-    let header = Header { cluster: "c".into(), position: 20, applied: Bytes::from_static(b"opaque"), level: 1 };
-    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for ((table, key), value) in state(entries()).all() {
+/// A sample of a snapshot, made of the state after these entries; and all there are of its kind, as they are read.
+fn snapshots(kind: &str, header: &Header, entries: Vec<(String, StoredEntry)>) -> Vec<(String, MemoryRecords)> {
+    let mut encoder = Encoder::new(Vec::new(), header).unwrap();
+    for ((table, key), value) in state(entries).all() {
         encoder.record(*table, key, value).unwrap();
     }
     let (now, _) = encoder.finish().unwrap();
-    sample(&format!("snapshot-{NEW}.bin"), &now);
-    let all = samples_of("snapshot-v");
-    assert!(!all.is_empty());
-    for (name, bytes) in all {
+    sample(&format!("{kind}-{NEW}.bin"), &now);
+    let read = |(name, bytes): (String, Vec<u8>)| {
         let mut decoder = Decoder::new(&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(decoder.header(), &header, "{name}");
+        assert_eq!(decoder.header(), header, "{name}");
         let mut records = MemoryRecords::default();
         while let Some(read) = decoder.records().unwrap_or_else(|error| panic!("{name}: {error}")) {
             records.write(read.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))));
         }
+        (name, records)
+    };
+    samples_of(&format!("{kind}-v")).into_iter().map(read).collect()
+}
+
+fn header(position: u64, level: u32) -> Header {
+    Header { cluster: "c".into(), position, applied: Bytes::from_static(b"opaque"), level }
+}
+
+#[test]
+fn every_snapshot_that_was_ever_written_is_read_and_answers() {
+    for (name, records) in snapshots("snapshot", &header(20, 1), entries()) {
         let status = GetStatus.answer(&records).unwrap();
         assert_eq!(status.cluster.unwrap().id, "c", "{name}");
         assert_eq!(status.counts.manifests, 2, "{name}");
@@ -356,19 +375,7 @@ fn every_snapshot_that_was_ever_written_is_read_and_answers() {
 
 #[test]
 fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
-    let header = Header { cluster: "c".into(), position: 40, applied: Bytes::from_static(b"opaque"), level: 2 };
-    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for ((table, key), value) in state(access_entries()).all() {
-        encoder.record(*table, key, value).unwrap();
-    }
-    let (now, _) = encoder.finish().unwrap();
-    sample(&format!("snapshot-access-{NEW}.bin"), &now);
-    for (name, bytes) in samples_of("snapshot-access-v") {
-        let mut decoder = Decoder::new(&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut records = MemoryRecords::default();
-        while let Some(read) = decoder.records().unwrap_or_else(|error| panic!("{name}: {error}")) {
-            records.write(read.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))));
-        }
+    for (name, records) in snapshots("snapshot-access", &header(40, 2), access_entries()) {
         let alice = GetAccount { name: "alice".into() }.answer(&records).unwrap().unwrap();
         assert_eq!(alice.groups, ["dev".to_owned(), "ops".to_owned()].into(), "{name}");
         let token = GetToken { id: "0123456789abcdef".into() }.answer(&records).unwrap().unwrap();
@@ -382,21 +389,20 @@ fn every_snapshot_with_accounts_that_was_ever_written_is_read_and_answers() {
 
 #[test]
 fn every_snapshot_with_issuers_that_was_ever_written_is_read_and_answers() {
-    let header = Header { cluster: "c".into(), position: 60, applied: Bytes::from_static(b"opaque"), level: 3 };
-    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for ((table, key), value) in state(all_entries()).all() {
-        encoder.record(*table, key, value).unwrap();
-    }
-    let (now, _) = encoder.finish().unwrap();
-    sample(&format!("snapshot-issuers-{NEW}.bin"), &now);
-    for (name, bytes) in samples_of("snapshot-issuers-v") {
-        let mut decoder = Decoder::new(&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut records = MemoryRecords::default();
-        while let Some(read) = decoder.records().unwrap_or_else(|error| panic!("{name}: {error}")) {
-            records.write(read.into_iter().map(|(table, key, value)| ((table, key.to_vec()), Some(value))));
-        }
+    for (name, records) in snapshots("snapshot-issuers", &header(60, 3), issuer_entries()) {
         let issuers = ListIssuers.answer(&records).unwrap();
         assert_eq!(issuers.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["github"], "{name}");
         assert!(issuers[0].version > 0 && issuers[0].issuer.rules.len() == 2, "{name}");
+    }
+}
+
+#[test]
+fn every_snapshot_with_an_audit_of_changes_that_was_ever_written_is_read_and_answers() {
+    for (name, records) in snapshots("snapshot-audit", &header(80, 4), all_entries()) {
+        let ask = ListAudit { after: 0, limit: 100, repository: None, who: None };
+        let changes: Vec<_> = ask.answer(&records).unwrap().items.into_iter().map(|record| record.change).collect();
+        let last = Command::Access(changes.last().unwrap().clone().unwrap());
+        assert_eq!(Some(&last), audit_commands().last(), "{name}");
+        assert_eq!(changes.iter().flatten().count(), 1, "{name}: what was before that level says no more than it did");
     }
 }

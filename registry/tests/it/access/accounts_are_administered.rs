@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roadstead::index::access::AccessChange;
 use roadstead::index::command::Command;
+use roadstead::oci::digest::Digest;
 use serde_json::{Value, json};
 
 use super::{BOB, Team, api};
@@ -101,6 +102,11 @@ async fn the_first_administrator_is_made_once_by_who_has_the_token() {
     take(&offered.text(), "eve").await.refused(409, "DENIED");
     let error = registry.index.submit(None, offer(other.hash(), now.after(60_000))).await.unwrap_err();
     assert!(error.to_string().contains("there is an administrator already"), "{error}");
+    let first = ["ann", "ben", "cat", "dan"][answers.iter().position(|status| *status == 201).unwrap()];
+    let audit = api(&registry.by(first, "a good one"), "GET", "audit", &NONE).await.expect(200).json();
+    let record = audit["records"].as_array().unwrap().last().unwrap();
+    let said = ["action", "subject", "from"].map(|name| record[name].as_str().unwrap());
+    assert_eq!(said, ["take_first", first, "127.0.0.1"]);
 }
 
 /// Nobody can log in before an account was made, with whatever is usual elsewhere.
@@ -260,6 +266,10 @@ async fn the_audit_says_who_did_what_from_where_and_who_was_kept_from_it() {
         ]
     );
     assert_eq!(records["records"][0]["digest"], digest.to_string());
+    assert_eq!(
+        (&records["records"][0]["detail"], &records["records"][3]["detail"]),
+        (&Value::Null, &json!("added bob"))
+    );
     let bobs = audit(&format!("?after={begin}&who=user:bob&n=1")).await;
     assert_eq!(bobs["records"].as_array().unwrap().len(), 1);
     let next = bobs["next"].as_u64().unwrap();
@@ -288,6 +298,21 @@ async fn each_request_is_a_line_of_the_file_that_the_configuration_names() {
     let mut line = lines().remove(1);
     assert!(line.as_object_mut().unwrap().remove("time").unwrap().as_str().unwrap().ends_with('Z'));
     assert_eq!(line, expected);
+    // Each, and what its line says besides: a name that was tried, what is to be mounted and from where, whose account.
+    let mallory = registry.by("mallory", "wrong-password");
+    let mount = format!("/v2/team/app/blobs/uploads/?mount={}&from=other/app", Digest::of(b"x"));
+    mallory.get("/v2/").await.expect(401);
+    mallory.get("/token?scope=repository:a/b:pull").await.expect(401);
+    registry.ask("POST", &mount).send().await.expect(401);
+    registry.get("/api/v1/users/bob").await.expect(401);
+    crate::support::wait::eventually("all lines are there", async || lines().len() == 6).await;
+    let said = |line: &Value, names: &[&str]| names.iter().map(|name| line[*name].clone()).collect::<Value>();
+    let lines_now = lines();
+    assert_eq!(said(&lines_now[2], &["action", "who", "tried"]), json!(["check_version", null, "mallory"]));
+    assert_eq!(said(&lines_now[3], &["action", "who", "tried"]), json!(["issue_token", null, "mallory"]));
+    let mounted = said(&lines_now[4], &["repository", "reference", "source"]);
+    assert_eq!(mounted, json!(["team/app", Digest::of(b"x").to_string(), "other/app"]));
+    assert_eq!(said(&lines_now[5], &["action", "subject"]), json!(["api_get_account", "bob"]));
     std::fs::rename(&file, directory.path().join("audit.old")).unwrap();
     registry.get("/v2/").await.expect(401);
     crate::support::wait::eventually("a new file is begun", async || lines().len() == 1).await;

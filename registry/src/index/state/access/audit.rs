@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::super::records::{Records, RecordsError, Table, Transaction, decode, load};
-use super::super::{Entry, keys};
+use super::super::{Entry, keys, settings};
 use crate::auth::caller::Caller;
 use crate::index::access::{AccessChange, Audited, OnBehalf};
 use crate::index::command::{Command, Refusal, Reply};
+use crate::index::level::AUDIT;
 
 /// How long records are kept, in milliseconds, and how many are dropped with each that is added.
 const KEPT: u64 = 90 * 24 * 3_600_000;
@@ -37,6 +38,10 @@ pub fn note(
         Err(_) => return Ok(()),
     };
     let Some(mut audited) = audited(command) else { return Ok(()) };
+    // Members that know less leave it out, and all must keep the same.
+    if settings::level(transaction)? < AUDIT {
+        audited.change = None;
+    }
     audited.position = entry.position;
     audited.time = entry.time;
     audited.who = entry.who.map(str::to_owned);
@@ -81,6 +86,10 @@ fn audited(command: &Command) -> Option<Audited> {
                 return None;
             }
             audited.subject = super::names(change).first().map(|name| (*name).clone());
+            audited.change = Some(Box::new(change.without_secrets()));
+            if let AccessChange::TakeFirst { from, .. } = &**change {
+                audited.from = *from;
+            }
         }
         _ => return None,
     }

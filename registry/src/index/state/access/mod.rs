@@ -90,7 +90,7 @@ pub fn change(
         AccessChange::DeleteIssuer { name } => issuers::delete(transaction, name),
         AccessChange::PutKey { key, unless_younger } => keys::put(transaction, entry, key, *unless_younger),
         AccessChange::OfferFirst { hash, expires } => offer_first(transaction, hash, *expires),
-        AccessChange::TakeFirst { hash, name, password } => {
+        AccessChange::TakeFirst { hash, name, password, .. } => {
             accounts::take_first(transaction, entry, hash, name, password)
         }
     }

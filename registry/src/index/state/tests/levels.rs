@@ -33,7 +33,7 @@ fn what_is_above_the_level_in_force_is_refused() {
         world.ok(note());
     }
     #[cfg(not(feature = "next-level"))]
-    assert_eq!(LEVEL, 3);
+    assert_eq!(LEVEL, 4);
 }
 
 /// Some entries of each kind of outcome: done, refused, repeated, too old.

@@ -89,7 +89,12 @@ pub fn access_commands() -> Vec<Command> {
     let hello = LinkName { repository: "team/app".parse().unwrap(), digest: Digest::of(b"hello") };
     let changes = vec![
         AccessChange::OfferFirst { hash: Bytes::from_static(&[6; 32]), expires: TIME.after(86_400_000) },
-        AccessChange::TakeFirst { hash: Bytes::from_static(&[6; 32]), name: "root".into(), password: password() },
+        AccessChange::TakeFirst {
+            hash: Bytes::from_static(&[6; 32]),
+            name: "root".into(),
+            password: password(),
+            from: None,
+        },
         AccessChange::PutAccount(robot),
         AccessChange::PutAccount(user),
         AccessChange::SetPassword { account: "alice".into(), password: Some(password()) },
@@ -158,5 +163,24 @@ pub fn issuer_commands() -> Vec<Command> {
         change(AccessChange::DeleteIssuer { name: "corp".into() }),
         Command::OnBehalf(Box::new(OnBehalf { caller, command: Command::RenewLink(hello.clone()) })),
         Command::OnBehalf(Box::new(OnBehalf { caller: granted, command: Command::RenewLink(hello) })),
+    ]
+}
+
+/// What came with the fourth level: where the first administrator came from, and an audit that says what was changed.
+pub fn audit_commands() -> Vec<Command> {
+    let password = PasswordHash {
+        memory_kib: 19_456,
+        passes: 2,
+        lanes: 1,
+        salt: Bytes::from_static(&[1; 16]),
+        hash: Bytes::from_static(&[2; 32]),
+    };
+    let hash = Bytes::from_static(&[6; 32]);
+    let from = Some("192.0.2.1".parse().unwrap());
+    let change = |change| Command::Access(Box::new(change));
+    vec![
+        Command::RaiseLevel(RaiseLevel { level: 4 }),
+        change(AccessChange::TakeFirst { hash, name: "root".into(), password, from }),
+        change(AccessChange::ChangeGroup { group: "ops".into(), add: vec![], remove: vec!["alice".into()] }),
     ]
 }
