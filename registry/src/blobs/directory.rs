@@ -148,14 +148,13 @@ impl Store for Directory {
         part.push(format!(".{}{PART}", hex::encode(random)));
         let part = PathBuf::from(part);
         let (root, temporary, named) = (self.root.clone(), part.clone(), self.named.clone());
-        let file = blocking("create", key, move || {
+        let make = Arc::new(move || {
             if let Some(parent) = temporary.parent() {
                 make_directory(&root, parent, &named)?;
             }
             File::options().write(true).create_new(true).open(&temporary)
-        })
-        .await?;
-        Ok(Box::new(Writer::new(key.clone(), path, part, file)))
+        });
+        Ok(Box::new(Writer::new(key.clone(), path, part, make)))
     }
 
     async fn read(

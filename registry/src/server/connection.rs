@@ -25,6 +25,8 @@ const PLAIN_TO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/pla
     connection: close\r\n\r\nthis address speaks HTTPS, and you sent HTTP\n";
 
 const HTTP1_BUFFER: usize = 256 << 10;
+/// Bytes that are encrypted before they are handed to the system.
+const TLS_BUFFER: usize = 256 << 10;
 const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
 const HTTP2_CONNECTION_WINDOW: u32 = 8 << 20;
 const HTTP2_FRAME: u32 = 64 << 10;
@@ -137,7 +139,8 @@ async fn open<H>(socket: TcpStream, service: &Service<H>) -> Option<(Socket, Spe
         return None;
     }
     match certificates.acceptor().accept(socket).await {
-        Ok(stream) => {
+        Ok(mut stream) => {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
             let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
             let certificate = name_of(stream.get_ref().1.peer_certificates()).map(Arc::from);
             Some((Socket::Tls(Box::new(stream)), speaks, certificate))

@@ -15,6 +15,12 @@ use crate::load::micros_of;
 /// The longest of each.
 const TIME: Duration = Duration::from_millis(700);
 
+const WRITE: &str = "file write and sync, GB/s";
+/// Of what a disk took in the beginning, so much makes it rested. At most so long is waited for that, and so long between two looks.
+const RESTED: f64 = 0.8;
+const REST: Duration = Duration::from_mins(2);
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// All of it; takes some seconds.
 pub fn calibrate(directory: &Path) -> Result<Figures> {
     let mut figures = Figures::new();
@@ -23,7 +29,7 @@ pub fn calibrate(directory: &Path) -> Result<Figures> {
     put("loopback TCP, GB/s", loopback()?);
     put("loopback answer, µs", ping()?);
     let (write, sync) = disk(directory)?;
-    put("file write and sync, GB/s", write);
+    put(WRITE, write);
     put("4 KiB append and sync, µs", sync);
     Ok(figures)
 }
@@ -86,8 +92,8 @@ fn ping() -> Result<f64> {
     Ok(micros_of(&each, 0.5))
 }
 
-/// Gigabytes a second of one large file, and the median of a small append.
-fn disk(directory: &Path) -> Result<(f64, f64)> {
+/// Gigabytes a second of one large file.
+fn write(directory: &Path) -> Result<f64> {
     let mut file = tempfile::tempfile_in(directory)?;
     let content = Content { seed: 1, size: 256 * BLOCK as u64 };
     let began = Instant::now();
@@ -95,7 +101,23 @@ fn disk(directory: &Path) -> Result<(f64, f64)> {
         file.write_all(&piece)?;
     }
     file.sync_data()?;
-    let write = content.size as f64 / began.elapsed().as_secs_f64() / 1e9;
+    Ok(content.size as f64 / began.elapsed().as_secs_f64() / 1e9)
+}
+
+/// Some disks take much for a time and then a fraction of it, until they have rested: waits until this one takes nearly as much as it
+/// did in the beginning, or has not come to it in a while, so that nobody is measured on what those before him have left of it.
+pub fn rest(directory: &Path, beginning: &Figures) -> Result<()> {
+    let wanted = beginning.get(WRITE).copied().unwrap_or_default() * RESTED;
+    let began = Instant::now();
+    while write(directory)? < wanted && began.elapsed() < REST {
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// That, and the median of a small append.
+fn disk(directory: &Path) -> Result<(f64, f64)> {
+    let write = write(directory)?;
     let (mut small, began, mut each) = (tempfile::tempfile_in(directory)?, Instant::now(), Vec::new());
     while began.elapsed() < TIME {
         let asked = Instant::now();

@@ -28,7 +28,7 @@ pub const CASE: Case = Case {
     title: "Three nodes agree on writes",
     how: "one client, then 32, put new tags into a registry with three index nodes, and new keys of the same size into etcd with three members; \
           then the node that leads is killed while 32 write, and the gap is the longest time without a write that was acknowledged",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs::NONE,
     kinds: &[Kind::Roadstead, Kind::Etcd],
     figures: &["32 clients, writes/s", "32 clients, p99 ms", "one client, p50 µs", "gap after a kill, ms"],
     targets: &[

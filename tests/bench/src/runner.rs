@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::calibrate;
+use crate::calibrate::{calibrate, rest};
 use crate::cases::{Case, Plan, Work, Workload};
 use crate::clusters;
 use crate::figure::{Figures, Measured};
@@ -76,14 +76,20 @@ pub async fn run(case: &Case, programs: &Programs, plan: &Plan, data: &Path) -> 
     // Asked for before: afterwards there is one.
     let all = format!("0-{}", std::thread::available_parallelism()?.get() - 1);
     taskset(std::process::id(), if case.needs.pinned { "1" } else { &all })?;
-    let measured = compare(case, programs, plan, data).await;
+    let measured = compare(case, programs, plan, data, Some(&before)).await;
     taskset(std::process::id(), &all)?;
     let calibration = [before, calibrate(data)?];
     Ok(Row { measured: measured?, is_quick: plan.divisor > 1, calibration, time: now() })
 }
 
-/// Measures a case.
-pub async fn compare(case: &Case, programs: &Programs, plan: &Plan, data: &Path) -> Result<Measured> {
+/// Measures a case. With what the machine could do in the `beginning`, the disk rests before each turn, if the case wants it.
+pub async fn compare(
+    case: &Case,
+    programs: &Programs,
+    plan: &Plan,
+    data: &Path,
+    beginning: Option<&Figures>,
+) -> Result<Measured> {
     let Work::Registries(new) = case.work else { return clusters::compare(programs, plan, data).await };
     let directory = tempfile::tempdir_in(data)?;
     let certificate = case.needs.tls.then(|| Certificate::new(directory.path())).transpose()?;
@@ -106,6 +112,9 @@ pub async fn compare(case: &Case, programs: &Programs, plan: &Plan, data: &Path)
     }
     for turn in 0..plan.runs {
         for (peer, workload) in &mut peers {
+            if let Some(beginning) = beginning.filter(|_| case.needs.rests) {
+                rest(data, beginning)?;
+            }
             match workload.measure(peer, plan, turn).await {
                 Ok(figures) => {
                     println!("  {:<14} {}", peer.kind.name(), line(case, &figures));

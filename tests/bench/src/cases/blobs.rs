@@ -18,7 +18,7 @@ pub const PLAIN: Case = Case {
     id: "P4",
     title: "A blob of 1 GiB",
     how: "one client pulls it, then eight do at once; each byte is compared with what was pushed",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs::NONE,
     kinds: &Kind::REGISTRIES,
     figures: FIGURES,
     targets: &[
@@ -33,7 +33,7 @@ pub const TLS: Case = Case {
     id: "P5",
     title: "A blob of 1 GiB over TLS",
     how: "the same over TLS 1.3 with AES-128-GCM",
-    needs: Needs { pinned: false, tls: true, s3: None, reclaims: false },
+    needs: Needs { tls: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: FIGURES,
     targets: &[

@@ -18,7 +18,7 @@ pub const MANY: Case = Case {
     id: "P13",
     title: "64 pushes to S3 at once",
     how: "64 clients push 100 MiB each at once to a registry on S3, whose requests and bytes are counted",
-    needs: Needs { pinned: false, tls: false, s3: Some(0), reclaims: false },
+    needs: Needs { s3: Some(0), rests: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["memory at most, MiB", "written per byte", "requests of a blob", "copies of a blob", "GB/s"],
     targets: &[
@@ -33,7 +33,7 @@ pub const FINISH: Case = Case {
     id: "P14",
     title: "The end of a push of 1 GiB to S3 with 20 ms latency",
     how: "one client pushes to a registry on S3 that answers 20 ms late; the finish is the time from the last byte to the answer",
-    needs: Needs { pinned: false, tls: false, s3: Some(20), reclaims: false },
+    needs: Needs { s3: Some(20), rests: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["finish, ms", "GB/s"],
     targets: &[Target { figure: "finish, ms", good: Good::Less, against: Against::Best, ratio: 0.1 }],

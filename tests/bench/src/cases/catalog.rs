@@ -20,7 +20,7 @@ pub const LIST: Case = Case {
     id: "P11",
     title: "The catalog of 10,000 repositories",
     how: "one client asks for the first 100 repositories, and for the 100 behind the middle one",
-    needs: Needs { pinned: true, tls: false, s3: None, reclaims: false },
+    needs: Needs { pinned: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["first page, ms", "page in the middle, ms"],
     targets: &[

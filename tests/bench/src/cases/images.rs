@@ -19,7 +19,7 @@ pub const SMALL: Case = Case {
     id: "P8",
     title: "Small images",
     how: "images of a layer of 64 KiB and a config of 1 KiB that nobody has seen, pushed by one client, then by 32",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs { rests: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["32 clients, images/s", "one client, images/s", "one client, p50 ms"],
     targets: &[

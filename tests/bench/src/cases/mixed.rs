@@ -28,7 +28,7 @@ pub const MIXED: Case = Case {
     title: "Pulls beside pushes, deletes and reclaiming",
     how: "16 clients: three of four times one pulls an image of 1 MiB, else it pushes one and deletes the oldest, while unused content is reclaimed \
           all the time (distribution cannot, and only deletes)",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: true },
+    needs: Needs { reclaims: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["pull p99, ms", "pull p50, ms", "pulls and pushes/s", "errors"],
     targets: &[

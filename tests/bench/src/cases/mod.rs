@@ -42,7 +42,7 @@ impl Plan {
 }
 
 /// How a case wants its registries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     pub pinned: bool,
     pub tls: bool,
@@ -50,6 +50,12 @@ pub struct Needs {
     pub s3: Option<u64>,
     /// What nothing needs is reclaimed all the time.
     pub reclaims: bool,
+    /// So much is written that the disk must rest before each turn.
+    pub rests: bool,
+}
+
+impl Needs {
+    pub const NONE: Self = Self { pinned: false, tls: false, s3: None, reclaims: false, rests: false };
 }
 
 pub struct Case {
@@ -128,7 +134,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         for case in all().into_iter().filter(|case| case.needs.s3.is_none() && matches!(case.work, Work::Registries(_)))
         {
-            let measured = runner::compare(&case, &programs, &plan, data.path()).await.unwrap();
+            let measured = runner::compare(&case, &programs, &plan, data.path(), None).await.unwrap();
             assert_eq!(measured.missing, [], "{}", case.id);
             let (_, figures) = &measured.runs[0];
             for figure in case.figures {

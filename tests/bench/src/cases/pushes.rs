@@ -16,7 +16,7 @@ pub const WHOLE: Case = Case {
     id: "P6",
     title: "A push of 1 GiB",
     how: "one client pushes content that nobody has seen, with POST and PUT; the finish is the time from the last byte to the answer",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs { rests: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["GB/s", "finish, ms"],
     targets: &[
@@ -31,7 +31,7 @@ pub const IN_CHUNKS: Case = Case {
     id: "P7",
     title: "A push of 1 GiB in chunks of 10 MiB",
     how: "one client pushes content that nobody has seen, a PATCH for each chunk; the finish is the time of the last PUT",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs { rests: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["GB/s", "finish, ms"],
     targets: &[Target { figure: "GB/s", good: Good::More, against: Against::Best, ratio: 2.0 }],

@@ -13,7 +13,7 @@ pub const RESTART: Case = Case {
     id: "P17",
     title: "A restart with a million manifests",
     how: "a registry with a million manifests in 10,000 repositories is killed and started; it is there when it answers `GET /v2/`",
-    needs: Needs { pinned: false, tls: false, s3: None, reclaims: false },
+    needs: Needs::NONE,
     kinds: &[Kind::Roadstead],
     figures: &["seconds to serve", "memory then, MiB", "bytes of memory a manifest"],
     targets: &[Target { figure: "seconds to serve", good: Good::Less, against: Against::Itself, ratio: 2.0 }],

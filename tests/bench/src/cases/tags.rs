@@ -24,7 +24,7 @@ pub const STORM: Case = Case {
     id: "P9",
     title: "10,000 new tags",
     how: "16 clients put one manifest under 10,000 new tags of a repository, which is new in each run",
-    needs: Needs { pinned: true, tls: false, s3: None, reclaims: false },
+    needs: Needs { pinned: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["tags/s", "first tenth, p50 µs", "last tenth, p50 µs", "p99, µs"],
     targets: &[
@@ -44,7 +44,7 @@ pub const LIST: Case = Case {
     id: "P10",
     title: "The list of 100,000 tags",
     how: "one client walks all tags of a repository in pages of 100; then asks for the list without a size of pages",
-    needs: Needs { pinned: true, tls: false, s3: None, reclaims: false },
+    needs: Needs { pinned: true, ..Needs::NONE },
     kinds: &Kind::REGISTRIES,
     figures: &["pages/s", "page p50, µs", "whole list, first byte ms", "memory more, MiB"],
     targets: &[

@@ -73,7 +73,9 @@ fn section(page: &mut String, case: &Case, row: &Row, plots: &str) -> Result<()>
     let pinned = if case.needs.pinned { " The server has one processor to itself, the clients the other." } else { "" };
     let runs = measured.runs.iter().filter(|(kind, _)| *kind == Kind::Roadstead).count();
     let quick = if row.is_quick { " **Quick: a tenth of the sizes.**" } else { "" };
-    writeln!(page, "Runs in turns: {runs}.{pinned}{quick} Measured {}.\n", row.time)?;
+    let rests =
+        if case.needs.rests { " Before each turn the disk rests, until it takes what it took at first." } else { "" };
+    writeln!(page, "Runs in turns: {runs}.{pinned}{rests}{quick} Measured {}.\n", row.time)?;
     writeln!(page, "![{}]({plots}/{}.svg)\n", case.title, case.id)?;
     writeln!(page, "| | {} |", case.figures.join(" | "))?;
     writeln!(page, "|---|{}", "---|".repeat(case.figures.len()))?;
