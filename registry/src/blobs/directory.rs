@@ -251,6 +251,9 @@ mod tests {
 
     use super::*;
 
+    /// What is not held in memory until it is whole.
+    const LARGE: Bytes = Bytes::from_static(&[7; 1 << 20]);
+
     async fn write(store: &Directory, key: &ObjectKey, content: &'static [u8]) {
         let mut writer = store.create(key).await.unwrap();
         writer.write(Bytes::from_static(content)).await.unwrap();
@@ -266,10 +269,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Directory::open(root.path()).await.unwrap();
         let mut writer = store.create(&key("a")).await.unwrap();
-        writer.write(Bytes::from_static(b"half")).await.unwrap();
+        writer.write(LARGE).await.unwrap();
         assert!(matches!(store.read(&key("a"), 0..4).await, Err(StoreError::NotFound { .. })));
         let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();
         assert_eq!(listed, []);
+        assert_eq!(fs::read_dir(root.path().join("blobs/c/1/20260101")).unwrap().count(), 1);
         drop(writer);
         assert_eq!(fs::read_dir(root.path().join("blobs/c/1/20260101")).unwrap().count(), 0);
     }
@@ -291,7 +295,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Directory::open(root.path()).await.unwrap();
         write(&store, &key("whole"), b"whole").await;
-        std::mem::forget(store.create(&key("a")).await.unwrap());
+        let mut writer = store.create(&key("a")).await.unwrap();
+        writer.write(LARGE).await.unwrap();
+        std::mem::forget(writer);
         assert_eq!(store.abort_stale("blobs/c/1/", Duration::from_hours(1)).await.unwrap(), 0);
         assert_eq!(store.abort_stale("blobs/c/1/", Duration::ZERO).await.unwrap(), 1);
         let listed: Vec<_> = store.list("blobs/c/1/").await.unwrap().try_collect().await.unwrap();

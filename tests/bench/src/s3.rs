@@ -36,6 +36,8 @@ pub struct Counts {
     pub written: u64,
     /// Bytes that it copied by itself are not among them: so many requests said COPY.
     pub copies: u64,
+    /// How long it worked on the request that took it longest, in microseconds, without what it was made late.
+    pub slowest: u64,
 }
 
 /// A store that runs, until this is dropped.
@@ -117,6 +119,7 @@ struct Counting {
     requests: AtomicU64,
     written: AtomicU64,
     copies: AtomicU64,
+    slowest: AtomicU64,
 }
 
 /// Serves on `listen`, for the server on `upstream`, until the process is ended.
@@ -157,7 +160,10 @@ async fn answer(
         counting.copies.fetch_add(1, Ordering::Relaxed);
     }
     tokio::time::sleep(late).await;
-    Ok(forward(request, &counting, &ahead, upstream).await.unwrap_or_else(|error| {
+    let began = Instant::now();
+    let answered = forward(request, &counting, &ahead, upstream).await;
+    counting.slowest.fetch_max(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    Ok(answered.unwrap_or_else(|error| {
         let mut response = Response::new(full(error.to_string()));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         response
@@ -195,15 +201,16 @@ async fn forward(
 }
 
 fn counts(request: &Request<Incoming>, counting: &Counting) -> Response<Counted> {
-    let all = [&counting.requests, &counting.written, &counting.copies];
+    let all = [&counting.requests, &counting.written, &counting.copies, &counting.slowest];
     if request.method() == Method::DELETE {
         for count in all {
             count.store(0, Ordering::Relaxed);
         }
         return Response::new(full(String::new()));
     }
-    let [requests, written, copies] = all.map(|count| count.load(Ordering::Relaxed));
-    Response::new(full(serde_json::json!({ "requests": requests, "written": written, "copies": copies }).to_string()))
+    let [requests, written, copies, slowest] = all.map(|count| count.load(Ordering::Relaxed));
+    let counts = Counts { requests, written, copies, slowest };
+    Response::new(full(serde_json::to_string(&counts).unwrap_or_default()))
 }
 
 fn full(text: String) -> Counted {
