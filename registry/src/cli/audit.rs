@@ -8,6 +8,9 @@ use super::api::{ApiArgs, part};
 use super::terminal::{say, word};
 use crate::api::body::AuditRecord;
 
+/// Characters of what was changed, in a line.
+const MOST_OF_DETAIL: usize = 300;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only of this repository.
@@ -58,8 +61,16 @@ fn line(record: &AuditRecord) -> String {
     let who = record.who.as_deref().map_or_else(|| "anonymous".to_owned(), word);
     let from = record.from.as_deref().unwrap_or("-");
     let allowed = if record.allowed { "" } else { "REFUSED " };
-    let detail = record.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let detail = record.detail.as_deref().map(|detail| format!(" ({})", beginning(detail))).unwrap_or_default();
     format!("{} {who} {from} {allowed}{} {what}{detail}", record.time, record.action)
+}
+
+/// What has room in a line; `--json` has all of it.
+fn beginning(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(MOST_OF_DETAIL) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +79,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_a_long_change_a_line_has_the_beginning() {
+        assert_eq!(beginning("added bob"), "added bob");
+        let (long, short) = ("ä".repeat(MOST_OF_DETAIL + 1), "ä".repeat(MOST_OF_DETAIL));
+        assert_eq!(beginning(&short), short);
+        assert_eq!(beginning(&long), format!("{short}…"));
+    }
 
     #[test]
     fn a_name_with_spaces_does_not_look_like_other_columns() {

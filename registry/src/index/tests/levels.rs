@@ -161,7 +161,7 @@ async fn nothing_above_the_level_in_force_is_proposed() {
     {
         let note = || Command::Note(crate::index::command::Note { text: "x".into() });
         let error = index.submit(None, note()).await.unwrap_err();
-        assert!(error.to_string().contains("level 4"), "{error}");
+        assert!(error.to_string().contains(&format!("level {LEVEL}")), "{error}");
         assert_eq!(index.health().unwrap().applied, before);
         index.submit(None, raise(LEVEL)).await.unwrap();
         index.submit(None, note()).await.unwrap();

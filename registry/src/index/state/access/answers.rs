@@ -25,6 +25,8 @@ use crate::oci::name::RepositoryName;
 
 /// Repositories that one question looks at, at most: what a caller may not see must not make his question endless.
 const MOST_LOOKED_AT: usize = 20_000;
+/// Bytes of records of the audit that one question looks at, about: a record may have a whole policy.
+const MOST_OF_AUDIT: usize = 1 << 20;
 
 fn view(name: &str, account: Account) -> AccountView {
     AccountView {
@@ -196,7 +198,8 @@ impl Query for ListAudit {
 
     fn answer(&self, records: &dyn Records) -> Result<Self::Answer, RecordsError> {
         let from = self.after.saturating_add(1).to_be_bytes();
-        let (mut page, mut looked_at, mut result) = (AuditPage { items: Vec::new(), next: None }, 0, Ok(()));
+        let (mut page, mut result) = (AuditPage { items: Vec::new(), next: None }, Ok(()));
+        let (mut looked_at, mut bytes) = (0, 0);
         records.scan(Table::Audit, &from, &[], false, &mut |_, value| {
             let audited: Audited = match decode(Table::Audit, value) {
                 Ok(audited) => audited,
@@ -205,11 +208,12 @@ impl Query for ListAudit {
                     return ControlFlow::Break(());
                 }
             };
-            if page.items.len() == self.limit || looked_at == MOST_LOOKED_AT {
+            if page.items.len() == self.limit || looked_at == MOST_LOOKED_AT || bytes > MOST_OF_AUDIT {
                 page.next = Some(audited.position - 1);
                 return ControlFlow::Break(());
             }
             looked_at += 1;
+            bytes += value.len();
             let is_wanted = self.repository.as_ref().is_none_or(|name| audited.repository.as_ref() == Some(name))
                 && self.who.as_ref().is_none_or(|who| audited.who.as_ref() == Some(who));
             if is_wanted {

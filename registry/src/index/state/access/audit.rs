@@ -39,7 +39,7 @@ pub fn note(
     };
     let Some(mut audited) = audited(command) else { return Ok(()) };
     // Members that know less leave it out, and all must keep the same.
-    if settings::level(transaction)? < AUDIT {
+    if audited.change.is_some() && settings::level(transaction)? < AUDIT {
         audited.change = None;
     }
     audited.position = entry.position;

@@ -2,6 +2,7 @@
 
 use super::super::records::{Records, Table};
 use super::*;
+use crate::auth::policy::{Policy as AccessPolicy, WriteOnce};
 use crate::auth::secret::PasswordHash;
 use crate::index::access::{AccessChange, Audited, Kind, ListAudit, PutAccount, PutToken};
 use crate::index::command::RaiseLevel;
@@ -96,4 +97,24 @@ fn who_made_the_first_administrator_is_said_by_his_address() {
     world.ok(take);
     let records = world.ask(ListAudit { after: 0, limit: 100, repository: None, who: None }).items;
     assert_eq!(records.last().unwrap().from, from);
+}
+
+#[test]
+fn a_page_of_large_changes_is_short_and_all_pages_have_all_of_them() {
+    let mut world = World::new();
+    world.ok(Command::RaiseLevel(RaiseLevel { level: 4 }));
+    let repositories = vec![format!("{}/**", "a".repeat(200)).parse().unwrap(); 100];
+    let kept = WriteOnce { repositories, tags: vec!["v*".into()] };
+    let policy = AccessPolicy { write_once: vec![kept; 20], ..AccessPolicy::default() };
+    for _ in 0..7 {
+        let change = AccessChange::PutPolicy { name: "large".into(), policy: policy.clone() };
+        world.ok(Command::Access(Box::new(change)));
+    }
+    let (mut pages, mut after) = (Vec::new(), Some(0));
+    while let Some(from) = after {
+        let page = world.ask(ListAudit { after: from, limit: 100, repository: None, who: None });
+        pages.push(page.items.len());
+        after = page.next;
+    }
+    assert_eq!(pages, [3, 3, 1], "each has some 400 KB");
 }
