@@ -26,13 +26,15 @@ async fn what_a_policy_grants_may_be_done_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_may_make_tags_may_not_move_them_however_many_try_at_once() {
+async fn cve_2026_31801_who_may_make_tags_may_not_move_them_however_many_try_at_once() {
     let team = Team::start().await;
     team.bob.push_image("kept/app", "v1", "first").await;
     team.bob.push_image("kept/app", "v1", "first").await;
     let second = team.bob.image("kept/app", "second").await;
     team.bob.put_manifest("kept/app", "v1", &second).await.refused(403, "DENIED");
     team.bob.put_manifest("kept/app", "latest", &second).await.expect(201);
+    let third = team.bob.image("kept/app", "third").await;
+    team.bob.put_manifest("kept/app", "latest", &third).await.refused(403, "DENIED");
     // By digest, and with a tag beside the one in the path.
     team.bob.put_manifest("kept/app", &digest_of(&second).to_string(), &second).await.expect(201);
     team.bob.put_manifest("kept/app", "new?tag=v1", &second).await.refused(403, "DENIED");
@@ -47,6 +49,15 @@ async fn who_may_make_tags_may_not_move_them_however_many_try_at_once() {
     let won: Vec<_> = futures::future::join_all(pushes).await.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(won.iter().filter(|status| **status == 201).count(), 1, "{won:?}");
     assert!(won.iter().all(|status| [201, 403].contains(status)), "{won:?}");
+
+    // While somebody else deletes it: whoever sets it, nobody has set it since it was deleted.
+    let delete = || async { team.root.delete("/v2/kept/race/manifests/v1").await.status };
+    let pushes = futures::future::join_all(images.iter().map(|image| team.bob.put_manifest("kept/race", "v1", image)));
+    let (pushed, deleted) = futures::join!(pushes, futures::future::join_all((0..4).map(|_| delete())));
+    let set = pushed.iter().filter(|answer| answer.status == 201).count();
+    let gone = deleted.iter().filter(|status| **status == 202).count();
+    // One of the images is the one that stands there: to push it again moves nothing.
+    assert!(gone >= 1 && set <= gone + 1, "set {set} times, deleted {gone} times");
 }
 
 #[tokio::test]
