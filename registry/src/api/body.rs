@@ -327,9 +327,16 @@ impl GrantBody {
         }
     }
 
+    /// The role, or else the verbs with this between them.
+    pub fn what(&self, between: &str) -> String {
+        match self.role {
+            Some(role) => role.as_str().to_owned(),
+            None => self.verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join(between),
+        }
+    }
+
     pub(super) fn of(grant: &Grant) -> Self {
-        let roles = [Role::Pull, Role::Create, Role::Push, Role::Delete, Role::Admin];
-        let role = roles.into_iter().find(|role| role.verbs() == grant.verbs);
+        let role = Role::ALL.into_iter().find(|role| role.verbs() == grant.verbs);
         let verbs = if role.is_some() { Vec::new() } else { grant.verbs.iter().collect() };
         Self { repositories: grant.repositories.as_str().to_owned(), role, verbs }
     }

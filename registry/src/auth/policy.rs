@@ -110,6 +110,18 @@ pub enum Role {
 }
 
 impl Role {
+    pub const ALL: [Self; 5] = [Self::Pull, Self::Create, Self::Push, Self::Delete, Self::Admin];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Create => "create",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Admin => "admin",
+        }
+    }
+
     pub const fn verbs(self) -> Verbs {
         Verbs(match self {
             Self::Pull => 1,
@@ -125,14 +137,8 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "pull" => Self::Pull,
-            "create" => Self::Create,
-            "push" => Self::Push,
-            "delete" => Self::Delete,
-            "admin" => Self::Admin,
-            _ => return Err(format!("{text:?} is no role: use pull, create, push, delete or admin")),
-        })
+        let known = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        known.ok_or_else(|| format!("{text:?} is no role: use pull, create, push, delete or admin"))
     }
 }
 

@@ -168,6 +168,24 @@ pub struct PutAccount {
     pub password: Option<PasswordHash>,
 }
 
+impl PutAccount {
+    /// One that makes this account and says nothing of it, or changes nothing of it.
+    pub fn of(name: impl Into<String>, kind: Kind, is_new: bool) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            is_new,
+            description: None,
+            is_disabled: None,
+            is_administrator: None,
+            expires: None,
+            grants: None,
+            groups: None,
+            password: None,
+        }
+    }
+}
+
 /// When an account ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ends {

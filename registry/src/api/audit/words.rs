@@ -78,9 +78,7 @@ fn until(time: Time) -> String {
 fn grants_in_words(grants: &[Grant]) -> String {
     let grant = |grant: &Grant| {
         let body = GrantBody::of(grant);
-        let role = body.role.map(|role| format!("{role:?}").to_lowercase());
-        let verbs = || body.verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join("+");
-        format!("{} {}", role.unwrap_or_else(verbs), body.repositories)
+        format!("{} {}", body.what("+"), body.repositories)
     };
     if grants.is_empty() { "nothing".to_owned() } else { grants.iter().map(grant).collect::<Vec<_>>().join(", ") }
 }
@@ -105,18 +103,7 @@ mod tests {
 
     #[test]
     fn of_an_account_it_says_what_was_changed_and_nothing_else() {
-        let nothing = PutAccount {
-            name: "ci".into(),
-            kind: Kind::Robot,
-            is_new: false,
-            description: None,
-            is_disabled: None,
-            is_administrator: None,
-            expires: None,
-            grants: None,
-            groups: None,
-            password: None,
-        };
+        let nothing = PutAccount::of("ci", Kind::Robot, false);
         let said = |put| of(&AccessChange::PutAccount(put));
         assert_eq!(said(nothing.clone()), None);
         assert_eq!(said(PutAccount { is_administrator: Some(true), ..nothing.clone() }).unwrap(), "administrator");

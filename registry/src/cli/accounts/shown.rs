@@ -54,9 +54,7 @@ const fn ends(is_over: bool) -> &'static str {
 }
 
 fn may(grant: &GrantBody) -> String {
-    let verbs: Vec<&str> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
-    let what = grant.role.map_or(verbs.join(","), |role| format!("{role:?}").to_lowercase());
-    format!("{what} {}", grant.repositories)
+    format!("{} {}", grant.what(","), grant.repositories)
 }
 
 #[cfg(test)]

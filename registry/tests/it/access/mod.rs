@@ -61,16 +61,10 @@ impl Team {
         let change = |change: AccessChange| registry.index.submit(None, Command::Access(Box::new(change)));
         let user = |name: &str, password: &str, is_administrator, groups: &[&str]| {
             AccessChange::PutAccount(PutAccount {
-                name: name.into(),
-                kind: Kind::User,
-                is_new: true,
-                description: None,
-                is_disabled: None,
                 is_administrator: Some(is_administrator),
-                expires: None,
-                grants: None,
                 groups: Some(groups.iter().map(|group| (*group).to_owned()).collect()),
                 password: Some(roadstead::auth::secret::PasswordHash::new(password).unwrap()),
+                ..PutAccount::of(name, Kind::User, true)
             })
         };
         change(user("root", ROOT, true, &[])).await.unwrap();

@@ -267,16 +267,9 @@ pub fn take_first(
         return Ok(Err(Refusal::TokenUnknown));
     }
     let new = PutAccount {
-        name: name.to_owned(),
-        kind: Kind::User,
-        is_new: true,
-        description: None,
-        is_disabled: None,
         is_administrator: Some(true),
-        expires: None,
-        grants: None,
-        groups: None,
         password: Some(password.clone()),
+        ..PutAccount::of(name, Kind::User, true)
     };
     put(transaction, entry, &new)
 }

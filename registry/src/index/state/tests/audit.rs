@@ -19,18 +19,7 @@ fn password() -> PasswordHash {
 }
 
 fn changes() -> Vec<AccessChange> {
-    let account = PutAccount {
-        name: "alice".into(),
-        kind: Kind::User,
-        is_new: true,
-        description: None,
-        is_disabled: None,
-        is_administrator: None,
-        expires: None,
-        grants: None,
-        groups: None,
-        password: Some(password()),
-    };
+    let account = PutAccount { password: Some(password()), ..PutAccount::of("alice", Kind::User, true) };
     let token = PutToken {
         id: "0123".into(),
         account: "alice".into(),

@@ -24,16 +24,9 @@ pub fn access_commands() -> Vec<Command> {
         hash: Bytes::from_static(&[2; 32]),
     };
     let account = |name: &str, kind| PutAccount {
-        name: name.into(),
-        kind,
-        is_new: true,
         description: Some("somebody".into()),
         is_disabled: Some(false),
-        is_administrator: None,
-        expires: None,
-        grants: None,
-        groups: None,
-        password: None,
+        ..PutAccount::of(name, kind, true)
     };
     let robot = PutAccount {
         grants: Some(vec![grant()]),
