@@ -17,6 +17,10 @@ use crate::oci::name::RepositoryName;
 
 /// The longest text that is looked at.
 const MAX_LENGTH: usize = 16 << 10;
+/// Characters of patterns in one token at most, so that it stays well below that.
+const MAX_PATTERNS: usize = 4 << 10;
+/// What an [`Access`] is of whose name is a pattern of repositories. Clients neither ask for it nor read it.
+const PATTERN: &str = "pattern";
 /// Seconds that the clock of the process that signed may be ahead.
 const LEEWAY: u64 = 5;
 
@@ -116,6 +120,24 @@ impl Access {
         Self { kind: "repository".into(), name: repository.as_str().to_owned(), actions, verbs: Some(verbs) }
     }
 
+    /// The list of repositories as one sees it whose token is limited to these grants: what of them may be read, as far as there is room.
+    pub fn catalog_of(grants: &[Grant]) -> impl Iterator<Item = Self> {
+        let mut room = MAX_PATTERNS;
+        grants.iter().filter(|grant| grant.verbs.has(Verb::Pull)).map_while(move |grant| {
+            let name = grant.repositories.to_string();
+            room = room.checked_sub(name.len())?;
+            Some(Self { kind: PATTERN.into(), name, actions: Vec::new(), verbs: Some(Verbs::of([Verb::Pull])) })
+        })
+    }
+
+    /// What it allows on repositories.
+    fn grant(&self) -> Option<Grant> {
+        if self.kind == PATTERN {
+            return Some(Grant { repositories: self.name.parse().ok()?, verbs: self.verbs? });
+        }
+        self.on_repository().map(|(name, verbs)| Grant { repositories: Pattern::exactly(&name), verbs })
+    }
+
     /// The list of repositories.
     pub fn catalog() -> Self {
         Self { kind: "registry".into(), name: "catalog".into(), actions: vec!["*".into()], verbs: None }
@@ -132,8 +154,7 @@ impl Claims {
 
     /// The caller that a checked token makes of a request.
     pub fn caller(&self, everyone: Anonymous, from: Option<std::net::IpAddr>, at: Time) -> Caller {
-        let grants = self.access.iter().filter_map(Access::on_repository);
-        let grants = grants.map(|(name, verbs)| Grant { repositories: Pattern::exactly(&name), verbs }).collect();
+        let grants = self.access.iter().filter_map(Access::grant).collect();
         Caller {
             subject: Some(self.sub.clone()).filter(|subject| !subject.is_empty()),
             name: self.name.clone(),
@@ -200,5 +221,15 @@ mod tests {
             let read: Access = serde_json::from_str(&said).unwrap();
             assert_eq!(read.on_repository(), Some((repository.clone(), verbs)), "{said}");
         }
+    }
+
+    #[test]
+    fn the_list_of_a_limited_token_names_what_it_may_read_and_leaves_room() {
+        let grant = |pattern: &str, verb| Grant { repositories: pattern.parse().unwrap(), verbs: Verbs::of([verb]) };
+        let grants = [grant("team/**", Verb::Pull), grant("other/*", Verb::Push), grant("app", Verb::Pull)];
+        let listed: Vec<_> = Access::catalog_of(&grants).filter_map(|access| access.grant()).collect();
+        assert_eq!(listed, [grants[0].clone(), grants[2].clone()]);
+        let long = vec![grant(&"x".repeat(200), Verb::Pull); 100];
+        assert_eq!(Access::catalog_of(&long).count(), 20);
     }
 }

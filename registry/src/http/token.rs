@@ -182,9 +182,12 @@ async fn allowed(
                     .filter(|(_, verbs)| !verbs.is_empty())
                     .map(|(name, verbs)| Access::of(name, *verbs))
                     .collect();
-                // Whoever came with a token that is limited sees no more with one that he gets for it.
-                if identified.caller.limits.is_none() && scopes.iter().any(Access::is_catalog) {
-                    access.push(Access::catalog());
+                if scopes.iter().any(Access::is_catalog) {
+                    match &identified.caller.limits {
+                        None => access.push(Access::catalog()),
+                        // Whoever came with a token that is limited sees no more with one that he gets for it.
+                        Some(limits) => access.extend(Access::catalog_of(&limits.grants)),
+                    }
                 }
                 return Ok((identified, access));
             }

@@ -138,6 +138,12 @@ async fn a_token_that_is_limited_is_good_for_nothing_else() {
     holder.get("/v2/team/app/manifests/v1").await.expect(200);
     holder.ask("POST", "/v2/team/app/blobs/uploads/").send().await.expect(401);
     holder.get("/v2/team/other/manifests/v1").await.expect(401);
+    // As clients ask that list repositories.
+    let issued = bearer(&limited, &["registry:catalog:*"]).await;
+    let holder = team.registry.authorized(&format!("Bearer {issued}"));
+    assert_eq!(holder.get("/v2/_catalog").await.expect(200).json(), json!({ "repositories": ["team/app"] }));
+    holder.get("/v2/team/other/manifests/v1").await.expect(401);
+    holder.ask("POST", "/v2/team/app/blobs/uploads/").send().await.expect(401);
 }
 
 #[tokio::test]
