@@ -30,24 +30,8 @@ use crate::runner::Results;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The program `roadstead`, as it is built for others.
-    #[arg(long)]
-    roadstead: PathBuf,
-    /// The program of distribution.
-    #[arg(long)]
-    distribution: Option<PathBuf>,
-    /// The program of zot.
-    #[arg(long)]
-    zot: Option<PathBuf>,
-    /// The program of etcd, as `etcd/` builds it.
-    #[arg(long)]
-    etcd: Option<PathBuf>,
-    /// What starts a cluster of ours.
-    #[arg(long)]
-    local_cluster: Option<PathBuf>,
-    /// The program of versitygw, an S3 server.
-    #[arg(long)]
-    versitygw: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Programs,
     /// Only these cases: P1, P2 and so on.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -106,14 +90,7 @@ fn proxy(numbers: &[String]) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Results> {
-    let programs = Programs {
-        roadstead: arguments.roadstead.clone(),
-        distribution: arguments.distribution.clone(),
-        zot: arguments.zot.clone(),
-        etcd: arguments.etcd.clone(),
-        local_cluster: arguments.local_cluster.clone(),
-        versitygw: arguments.versitygw.clone(),
-    };
+    let programs = &arguments.programs;
     let cases = cases::all();
     for wanted in &arguments.only {
         let known: Vec<&str> = cases.iter().map(|case| case.id).collect();
@@ -124,8 +101,8 @@ async fn measure(arguments: &Arguments) -> Result<Results> {
     let plan = arguments.plan();
     for case in cases {
         if arguments.only.is_empty() || arguments.only.iter().any(|wanted| wanted == case.id) {
-            let measured = runner::run(&case, &programs, &plan, &arguments.data).await?;
-            results.put(measured, &programs);
+            let measured = runner::run(&case, programs, &plan, &arguments.data).await?;
+            results.put(measured, programs);
             results.write(&arguments.results)?;
         }
     }

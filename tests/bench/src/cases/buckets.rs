@@ -3,10 +3,9 @@
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
-use super::{Case, Needs, Plan, Work, Workload, figures};
+use super::{Case, Needs, Plan, Work, Workload, figures, pushes};
 use crate::content::Content;
 use crate::figure::{Against, Figures, Good, Target};
-use crate::load::{Until, run};
 use crate::peer::{Kind, Peer};
 
 const REPOSITORY: &str = "bench/buckets";
@@ -51,17 +50,10 @@ impl Workload for Many {
     }
 
     async fn measure(&mut self, peer: &mut Peer, plan: &Plan, _: usize) -> Result<Figures> {
-        let contents: Vec<_> = (0..CLIENTS).map(|_| Content::unique(plan.size(SIZE))).collect();
-        let contents: Vec<_> = contents.into_iter().map(|content| (content, content.digest())).collect();
         let store = peer.store.as_ref().context("no S3")?;
-        let mut connections = peer.target.connect_many(CLIENTS).await?;
         store.forget_counts().await?;
         peer.process.forget_peak()?;
-        let timings = run(&mut connections, Until::Done(CLIENTS), async |it, number| {
-            let (content, digest) = &contents[number];
-            it.push(REPOSITORY, *content, digest).await.map(drop)
-        })
-        .await?;
+        let timings = pushes::at_once(peer, REPOSITORY, CLIENTS, plan.size(SIZE)).await?;
         let (counts, peak) = (store.counts().await?, peer.process.peak()?);
         store.drop_large()?;
         let bytes = (CLIENTS as u64 * plan.size(SIZE)) as f64;

@@ -43,7 +43,7 @@ fn name(number: usize) -> String {
 #[async_trait(?Send)]
 impl Workload for Catalog {
     async fn prepare(&mut self, peer: &mut Peer, plan: &Plan) -> Result<Option<String>> {
-        let (repositories, note) = fill::repositories(peer, plan, name, plan.count(REPOSITORIES)).await?;
+        let (repositories, note) = fill::repositories(peer, plan, name, 0..plan.count(REPOSITORIES)).await?;
         self.repositories = repositories;
         Ok(note)
     }

@@ -97,7 +97,7 @@ struct ByTag {
 impl Workload for ByTag {
     async fn prepare(&mut self, peer: &mut Peer, plan: &Plan) -> Result<Option<String>> {
         let manifest = peer.target.connect().await?.prepare(REPOSITORY, SIZE).await?;
-        let (tags, note) = fill::tags(peer, plan, REPOSITORY, &manifest, plan.count(TAGS)).await?;
+        let (tags, note) = fill::tags(peer, plan, REPOSITORY, &manifest, 0..plan.count(TAGS)).await?;
         self.paths = (0..tags).map(|number| format!("/v2/{REPOSITORY}/manifests/{}", fill::tag(number))).collect();
         self.manifest = Some(manifest);
         Ok(note)

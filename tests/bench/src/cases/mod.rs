@@ -1,4 +1,4 @@
-//! The cases: what is done, what is told of it, and what is promised. P1 to P17, as the page names them.
+//! The cases: what is done, what is told of it, and what is promised. P1 to P21, as the page names them.
 
 mod blobs;
 mod buckets;
@@ -9,6 +9,7 @@ mod manifests;
 mod mixed;
 mod pushes;
 mod restart;
+mod scale;
 mod tags;
 
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub struct Case {
     pub how: &'static str,
     pub needs: Needs,
     pub kinds: &'static [Kind],
-    /// What the page shows, in this order; the first is what the plot shows.
+    /// What the page shows, in this order. Of `what · step` it makes a row for each step.
     pub figures: &'static [&'static str],
     pub targets: &'static [Target],
     /// A figure, and the wall of the calibration that it is a share of.
@@ -107,6 +108,10 @@ pub fn all() -> Vec<Case> {
         buckets::FINISH,
         crate::clusters::CASE,
         restart::RESTART,
+        scale::MANIFESTS,
+        scale::TAGS,
+        scale::REPOSITORIES,
+        pushes::MEMORY,
     ]
 }
 

@@ -31,7 +31,7 @@ impl Workload for Restart {
     async fn prepare(&mut self, peer: &mut Peer, plan: &Plan) -> Result<Option<String>> {
         // This is about what is there, however long that took.
         let plan = Plan { patience: plan.patience * 10, ..*plan };
-        let (manifests, note) = fill::manifests(peer, &plan, plan.count(MANIFESTS)).await?;
+        let (manifests, note) = fill::manifests(peer, &plan, 0..plan.count(MANIFESTS)).await?;
         self.manifests = manifests;
         Ok(note)
     }

@@ -92,7 +92,7 @@ struct List {
 impl Workload for List {
     async fn prepare(&mut self, peer: &mut Peer, plan: &Plan) -> Result<Option<String>> {
         let manifest: Manifest = peer.target.connect().await?.prepare(REPOSITORY, 600).await?;
-        let (tags, note) = fill::tags(peer, plan, REPOSITORY, &manifest, plan.count(LISTED)).await?;
+        let (tags, note) = fill::tags(peer, plan, REPOSITORY, &manifest, 0..plan.count(LISTED)).await?;
         self.tags = tags;
         Ok(note)
     }

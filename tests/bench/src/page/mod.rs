@@ -1,6 +1,7 @@
 //! The page: for each case a table and a plot, what was promised and what became of it.
 
 mod plot;
+mod table;
 mod why;
 
 use std::fmt::Write as _;
@@ -13,13 +14,15 @@ use crate::figure::{Against, Good, Spread, Target};
 use crate::peer::Kind;
 use crate::runner::{Results, Row};
 
+use table::{Line, Table};
+
 /// Writes it, and each plot into the directory beside it that is called like it.
 pub fn write(path: &Path, results: &Results) -> Result<()> {
     let name = path.file_stem().and_then(|name| name.to_str()).context("the page has no name")?;
     let plots = path.with_file_name(name);
     std::fs::create_dir_all(&plots)?;
     for (case, row) in rows(results) {
-        std::fs::write(plots.join(format!("{}.svg", case.id)), plot::bars(&case, &row.measured))?;
+        std::fs::write(plots.join(format!("{}.svg", case.id)), plot::bars(&Table::of(&case, &row.measured)))?;
     }
     std::fs::write(path, page(results, name)?)?;
     Ok(())
@@ -77,11 +80,12 @@ fn section(page: &mut String, case: &Case, row: &Row, plots: &str) -> Result<()>
         if case.needs.rests { " Before each turn the disk rests, until it takes what it took at first." } else { "" };
     writeln!(page, "Runs in turns: {runs}.{pinned}{rests}{quick} Measured {}.\n", row.time)?;
     writeln!(page, "![{}]({plots}/{}.svg)\n", case.title, case.id)?;
-    writeln!(page, "| | {} |", case.figures.join(" | "))?;
-    writeln!(page, "|---|{}", "---|".repeat(case.figures.len()))?;
-    for kind in measured.kinds() {
-        let cells = case.figures.iter().map(|figure| measured.spread(kind, figure).map_or("–".to_owned(), cell));
-        writeln!(page, "| {} | {} |", kind.name(), cells.collect::<Vec<_>>().join(" | "))?;
+    let table = Table::of(case, measured);
+    writeln!(page, "| | {} |", table.columns.join(" | "))?;
+    writeln!(page, "|---|{}", "---|".repeat(table.columns.len()))?;
+    for Line { name, cells, .. } in table.rows {
+        let cells = cells.into_iter().map(|spread| spread.map_or("–".to_owned(), cell));
+        writeln!(page, "| {name} | {} |", cells.collect::<Vec<_>>().join(" | "))?;
     }
     let mut is_missed = false;
     for target in case.targets {

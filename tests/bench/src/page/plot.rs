@@ -1,14 +1,13 @@
-//! Plots as SVG: a bar for each registry and figure, as long as its share of the longest.
+//! Plots as SVG: a bar for each row and column of a table, as long as its share of the longest.
 
 use std::fmt::Write as _;
 
 use super::short;
-use crate::cases::Case;
-use crate::figure::Measured;
+use super::table::Table;
 use crate::peer::Kind;
 
 const WIDTH: f64 = 720.0;
-const LABEL: f64 = 110.0;
+const LABEL: f64 = 190.0;
 const ROOM: f64 = 120.0;
 const BAR: f64 = 18.0;
 const GAP: f64 = 6.0;
@@ -24,25 +23,24 @@ const fn color(kind: Kind) -> &'static str {
 }
 
 /// The medians, with a line from the least run to the most.
-pub fn bars(case: &Case, measured: &Measured) -> String {
+pub fn bars(table: &Table) -> String {
     let (mut body, mut y) = (String::new(), GAP);
-    for figure in case.figures {
-        let spreads: Vec<_> =
-            measured.kinds().into_iter().filter_map(|kind| Some((kind, measured.spread(kind, figure)?))).collect();
-        let longest = spreads.iter().map(|(_, spread)| spread.most).fold(f64::MIN_POSITIVE, f64::max);
+    for (at, figure) in table.columns.iter().enumerate() {
+        let lines: Vec<_> = table.rows.iter().filter_map(|row| Some((row, row.cells[at]?))).collect();
+        let longest = lines.iter().map(|(_, spread)| spread.most).fold(f64::MIN_POSITIVE, f64::max);
         let scale = |value: f64| (WIDTH - LABEL - ROOM) * value.max(0.0) / longest;
         let _ = writeln!(body, "<text x=\"0\" y=\"{}\" class=\"figure\">{}</text>", y + 13.0, escaped(figure));
         y += BAR + 2.0;
-        for (kind, spread) in spreads {
+        for (row, spread) in lines {
             let (middle, end) = (y + BAR / 2.0, LABEL + scale(spread.median));
             let _ = writeln!(
                 body,
                 "<text x=\"0\" y=\"{}\">{}</text><rect x=\"{LABEL}\" y=\"{y}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{}\"/>\
                  <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle}\" y2=\"{middle}\"/><text x=\"{:.1}\" y=\"{}\">{}</text>",
                 y + 13.0,
-                kind.name(),
+                escaped(&row.name),
                 scale(spread.median).max(1.0),
-                color(kind),
+                color(row.kind),
                 LABEL + scale(spread.least),
                 LABEL + scale(spread.most),
                 end.max(LABEL + scale(spread.most)) + 6.0,

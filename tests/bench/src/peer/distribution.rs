@@ -6,13 +6,13 @@ use tokio::process::Command;
 
 use super::Start;
 
-pub fn command(start: &Start<'_>) -> Result<Command> {
+pub fn command(start: &Start) -> Result<Command> {
     let mut storage = json!({
         "delete": { "enabled": true },
         "cache": { "blobdescriptor": "inmemory" },
         "maintenance": { "uploadpurging": { "enabled": false } },
     });
-    match start.s3 {
+    match &start.s3 {
         None => storage["filesystem"] = json!({ "rootdirectory": start.data }),
         Some(s3) => {
             // As it proxies the bytes, so do we: nobody is sent to the bucket.
@@ -34,7 +34,7 @@ pub fn command(start: &Start<'_>) -> Result<Command> {
     // JSON is YAML.
     let path = start.directory.join("config.yml");
     std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
-    let mut command = Command::new(start.program);
+    let mut command = Command::new(&start.program);
     command.arg("serve").arg(path).env("OTEL_TRACES_EXPORTER", "none");
     Ok(command)
 }

@@ -58,15 +58,25 @@ impl Kind {
 }
 
 /// Where the programs are. What is not there is not compared, and the page says so.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Programs {
+    /// The program `roadstead`, as it is built for others.
+    #[arg(long)]
     pub roadstead: PathBuf,
+    /// The program of distribution.
+    #[arg(long)]
     pub distribution: Option<PathBuf>,
+    /// The program of zot.
+    #[arg(long)]
     pub zot: Option<PathBuf>,
+    /// The program of etcd, as `etcd/` builds it.
+    #[arg(long)]
     pub etcd: Option<PathBuf>,
     /// What starts a cluster of ours: `tests/local-cluster`.
+    #[arg(long)]
     pub local_cluster: Option<PathBuf>,
-    /// The S3 server of the cases that need one.
+    /// The program of versitygw, the S3 server of the cases that need one.
+    #[arg(long)]
     pub versitygw: Option<PathBuf>,
 }
 
@@ -107,13 +117,11 @@ pub struct Peer {
     pub kind: Kind,
     pub target: Target,
     pub process: Process,
-    /// Where its data are.
-    pub data: PathBuf,
     /// Where its blobs are, if in S3.
     pub store: Option<Store>,
-    program: PathBuf,
-    setting: Setting,
-    directory: tempfile::TempDir,
+    start: Start,
+    /// Of all that it keeps, and goes with it.
+    _directory: tempfile::TempDir,
 }
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -131,28 +139,30 @@ impl Peer {
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let target = Target { address, tls: setting.certificate.as_ref().map(Certificate::client) };
-        let s3 = store.as_ref().map(|store| &store.access);
-        let start =
-            Start { program: &program, directory: directory.path(), data: &data, port: address.port(), setting, s3 };
+        let start = Start {
+            program,
+            directory: directory.path().to_owned(),
+            data,
+            port: address.port(),
+            setting: setting.clone(),
+            s3: store.as_ref().map(|store| store.access.clone()),
+        };
         let process = start.process(kind)?;
-        let mut peer = Self { kind, target, process, data, store, program, setting: setting.clone(), directory };
+        let mut peer = Self { kind, target, process, store, start, _directory: directory };
         peer.wait().await?;
         Ok(peer)
+    }
+
+    /// Where its data are.
+    pub fn data(&self) -> &Path {
+        &self.start.data
     }
 
     /// Ends it as a crash does, and starts it again; gives how long it took until it served.
     pub async fn crash(&mut self) -> Result<Duration> {
         self.process.kill().await?;
-        let start = Start {
-            program: &self.program,
-            directory: self.directory.path(),
-            data: &self.data,
-            port: self.target.address.port(),
-            setting: &self.setting,
-            s3: self.store.as_ref().map(|store| &store.access),
-        };
         let began = Instant::now();
-        self.process = start.process(self.kind)?;
+        self.process = self.start.process(self.kind)?;
         self.wait().await?;
         Ok(began.elapsed())
     }
@@ -167,7 +177,7 @@ impl Peer {
                 return Ok(());
             }
             if self.process.has_ended()? || began.elapsed() > PATIENCE {
-                let said = std::fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default();
+                let said = std::fs::read_to_string(self.start.directory.join(LOG)).unwrap_or_default();
                 bail!("{} does not serve: {}", self.kind.name(), said.lines().last().unwrap_or("it says nothing"));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -179,16 +189,16 @@ impl Peer {
 const LOG: &str = "log";
 
 /// What a command is made of.
-struct Start<'a> {
-    program: &'a Path,
-    directory: &'a Path,
-    data: &'a Path,
+struct Start {
+    program: PathBuf,
+    directory: PathBuf,
+    data: PathBuf,
     port: u16,
-    setting: &'a Setting,
-    s3: Option<&'a S3>,
+    setting: Setting,
+    s3: Option<S3>,
 }
 
-impl Start<'_> {
+impl Start {
     fn process(&self, kind: Kind) -> Result<Process> {
         let command = match kind {
             Kind::Roadstead => ours::command(self),

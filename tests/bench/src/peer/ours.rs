@@ -4,9 +4,9 @@ use tokio::process::Command;
 
 use super::Start;
 
-pub fn command(start: &Start<'_>) -> Command {
-    let mut command = Command::new(start.program);
-    command.arg("serve").arg("--data").arg(start.data).args(["--listen", &format!("127.0.0.1:{}", start.port)]);
+pub fn command(start: &Start) -> Command {
+    let mut command = Command::new(&start.program);
+    command.arg("serve").arg("--data").arg(&start.data).args(["--listen", &format!("127.0.0.1:{}", start.port)]);
     command.args(["--admin-listen", "127.0.0.1:0", "--set", "log.filter=error"]);
     let mut set = |key: &str, value: &str| {
         command.arg("--set").arg(format!("{key}={value}"));
@@ -15,7 +15,7 @@ pub fn command(start: &Start<'_>) -> Command {
         set("tls.certificate", &certificate.path.to_string_lossy());
         set("tls.key", &certificate.key_path.to_string_lossy());
     }
-    if let Some(s3) = start.s3 {
+    if let Some(s3) = &start.s3 {
         set("storage.kind", "s3");
         set("storage.s3.endpoint", &s3.endpoint);
         set("storage.s3.bucket", &s3.bucket);

@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use super::Start;
 
-pub fn command(start: &Start<'_>, commit: bool) -> Result<Command> {
+pub fn command(start: &Start, commit: bool) -> Result<Command> {
     let mut storage = json!({
         "rootDirectory": start.data, "commit": commit, "dedupe": true, "gc": start.setting.reclaims,
     });
@@ -14,7 +14,7 @@ pub fn command(start: &Start<'_>, commit: bool) -> Result<Command> {
         storage["gcDelay"] = json!("1s");
         storage["gcInterval"] = json!("1s");
     }
-    if let Some(s3) = start.s3 {
+    if let Some(s3) = &start.s3 {
         storage["storageDriver"] = json!({
             "name": "s3", "rootdirectory": "/zot", "region": "us-east-1", "bucket": s3.bucket, "regionendpoint": s3.endpoint,
             "accesskey": s3.access_key, "secretkey": s3.secret_key, "secure": false, "skipverify": true, "forcepathstyle": true,
@@ -31,7 +31,7 @@ pub fn command(start: &Start<'_>, commit: bool) -> Result<Command> {
     });
     let path = start.directory.join("config.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
-    let mut command = Command::new(start.program);
+    let mut command = Command::new(&start.program);
     command.arg("serve").arg(path);
     Ok(command)
 }
