@@ -34,6 +34,17 @@ func newReclaimLoad(clients []*Client) *ReclaimLoad {
 	return l
 }
 
+// rare tells the kinds of requests that were made too seldom so far.
+func (l *ReclaimLoad) rare() []string {
+	var rare []string
+	for _, kind := range []string{"push", "mount", "retag", "delete", "found", "referrer"} {
+		if got := l.counts.of(kind); got < kindLeast {
+			rare = append(rare, fmt.Sprintf("%d times %s", got, kind))
+		}
+	}
+	return rare
+}
+
 func (l *ReclaimLoad) breaks(list *[]string, format string, arguments ...any) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
