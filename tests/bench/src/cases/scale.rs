@@ -199,7 +199,9 @@ impl Workload for Scale {
             settle(peer, plan).await?;
             for turn in 0..plan.runs {
                 let seen = self.look(peer, plan, count, turn).await?;
-                let names = FIGURES.iter().map(|figure| format!("{figure} · {}", short(step as f64)));
+                // Of a count no digits behind the point are told.
+                let step = short(step as f64);
+                let names = FIGURES.iter().map(|figure| format!("{figure} · {}", step.trim_end_matches(".0")));
                 self.runs[turn].extend(names.zip(seen));
             }
         }
