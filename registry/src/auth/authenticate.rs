@@ -168,7 +168,6 @@ impl Authenticator {
             }),
             Credentials::Bearer(text) => match TokenText::parse(text) {
                 Some(token) => self.token(index, &token, None, everyone, from).await,
-                None if is_external(text, &index.cluster().id) => self.external(index, text, everyone, from).await,
                 None => self.bearer(index, text, everyone, from).await,
             },
             Credentials::Basic { name, secret } => match TokenText::parse(secret) {
@@ -403,6 +402,7 @@ impl Authenticator {
         });
     }
 
+    /// By a token that is signed: by us, or by an issuer who is trusted.
     async fn bearer(
         &self,
         index: &Index,
@@ -412,9 +412,13 @@ impl Authenticator {
     ) -> Result<Identified, AuthError> {
         let now = index.time();
         let place: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-        let claims = match self.bearers.get(&place) {
-            Some(claims) if claims.is_valid_at(now) => claims,
-            _ => {
+        // What is remembered is ours: only of others must be read who issued it.
+        let claims = match self.bearers.get(&place).filter(|claims| claims.is_valid_at(now)) {
+            Some(claims) => claims,
+            None if is_external(text, &index.cluster().id) => {
+                return self.external(index, text, everyone, from).await;
+            }
+            None => {
                 let claims = Arc::new(self.check(index, text, now).await?);
                 self.bearers.insert(place, Arc::clone(&claims));
                 claims
