@@ -93,9 +93,9 @@ pub async fn repositories(
 pub async fn manifests(peer: &Peer, plan: &Plan, numbers: Range<usize>) -> Result<(usize, Option<String>)> {
     let homes = numbers.start / EACH..numbers.end.div_ceil(EACH);
     let (homes, _) = repositories(peer, plan, |number| home(number * EACH), homes).await?;
-    let numbers = numbers.start..numbers.end.min(homes * EACH);
+    let housed = numbers.start..numbers.end.min(homes * EACH);
     let mut connections = peer.target.connect_many(CLIENTS).await?;
-    let done = each(&mut connections, plan, &numbers, async |connection, number| {
+    let done = each(&mut connections, plan, &housed, async |connection, number| {
         let (repository, tag, manifest) = place(number);
         connection.put_manifest(&repository, &tag, &manifest).await
     })

@@ -124,16 +124,30 @@ pub fn figures<const N: usize>(of: [(&str, f64); N]) -> Figures {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::peer::Programs;
+    use crate::peer::{Programs, Setting};
     use crate::runner;
 
-    /// With as little of everything as there can be. The registry is the one that the tests of the workspace have built.
-    #[tokio::test]
-    async fn every_case_measures_what_it_shows() {
+    /// The registry that the tests of the workspace have built, and nobody else.
+    fn programs() -> Programs {
         let here = std::env::current_exe().unwrap();
         let roadstead = here.parent().and_then(std::path::Path::parent).unwrap().join("roadstead");
         assert!(roadstead.exists(), "build it first: cargo build --workspace --bin roadstead");
-        let programs = Programs { roadstead, ..Programs::default() };
+        Programs { roadstead, ..Programs::default() }
+    }
+
+    #[tokio::test]
+    async fn who_takes_too_long_to_be_filled_is_said_to() {
+        let (programs, data) = (programs(), tempfile::tempdir().unwrap());
+        let peer = Peer::start(Kind::Roadstead, &programs, &Setting::default(), data.path()).await.unwrap();
+        let plan = Plan { divisor: 1, runs: 1, time: Duration::ZERO, patience: Duration::ZERO };
+        let (done, note) = fill::manifests(&peer, &plan, 100..300).await.unwrap();
+        assert_eq!((done, &*note.unwrap()), (100, "100 manifests of 300: it takes too long to be filled"));
+    }
+
+    /// With as little of everything as there can be.
+    #[tokio::test]
+    async fn every_case_measures_what_it_shows() {
+        let programs = programs();
         let time = Duration::from_millis(50);
         let plan = Plan { divisor: 10_000, runs: 1, time, patience: Duration::from_mins(1) };
         let data = tempfile::tempdir().unwrap();

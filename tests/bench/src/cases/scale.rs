@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use super::{Case, Needs, Plan, Work, Workload, fill};
 use crate::figure::{Against, Figures, Good, Target};
 use crate::load::{Until, run};
-use crate::page::short;
 use crate::peer::{Kind, Peer};
 use crate::registry::Manifest;
 
@@ -22,10 +21,7 @@ const WRITES: usize = 1000;
 const PULLS: usize = 2000;
 const PAGES: usize = 500;
 
-/// What is told of each step.
-const FIGURES: [&str; 5] = ["new tag p50, µs", "new tag processor, µs", "pull p50, µs", "page p50, µs", "memory, MiB"];
-
-/// Those, of each of these steps.
+/// What is told of each of these steps, in the order in which [`Scale::look`] gives it.
 macro_rules! at {
     ($($step:literal),*) => {
         &[$(
@@ -111,27 +107,38 @@ enum What {
     Repositories,
 }
 
+impl What {
+    const fn figures(self) -> &'static [&'static str] {
+        match self {
+            Self::Manifests => MANIFESTS.figures,
+            Self::Tags => TAGS.figures,
+            Self::Repositories => REPOSITORIES.figures,
+        }
+    }
+}
+
+/// What [`Scale::look`] sees of one step.
+const SEEN: usize = 5;
+
 struct Scale {
     what: What,
     steps: [usize; 4],
-    /// What all tags of one repository name.
-    tagged: Option<Manifest>,
     /// What each run saw, at all steps.
     runs: Vec<Figures>,
 }
 
 impl Scale {
     fn of(what: What, steps: [usize; 4]) -> Self {
-        Self { what, steps, tagged: None, runs: Vec::new() }
+        Self { what, steps, runs: Vec::new() }
     }
 
     async fn fill(&self, peer: &Peer, plan: &Plan, numbers: Range<usize>) -> Result<()> {
         // This is about what is there, however long that took.
         let plan = &Plan { patience: plan.patience * 10, ..*plan };
-        let (_, note) = match (self.what, &self.tagged) {
-            (What::Tags, Some(manifest)) => fill::tags(peer, plan, REPOSITORY, manifest, numbers).await?,
-            (What::Repositories, _) => fill::repositories(peer, plan, repository, numbers).await?,
-            _ => fill::manifests(peer, plan, numbers).await?,
+        let (_, note) = match self.what {
+            What::Manifests => fill::manifests(peer, plan, numbers).await?,
+            What::Tags => fill::tags(peer, plan, REPOSITORY, &fill::only_manifest(), numbers).await?,
+            What::Repositories => fill::repositories(peer, plan, repository, numbers).await?,
         };
         ensure!(note.is_none(), "{}", note.unwrap_or_default());
         Ok(())
@@ -139,10 +146,10 @@ impl Scale {
 
     /// Where one of those is that are there: its repository, its tag, and what that names.
     fn place(&self, number: usize) -> (String, String, Manifest) {
-        match (self.what, &self.tagged) {
-            (What::Tags, Some(manifest)) => (REPOSITORY.to_owned(), fill::tag(number), manifest.clone()),
-            (What::Repositories, _) => (repository(number), "v1".to_owned(), fill::only_manifest()),
-            _ => fill::place(number),
+        match self.what {
+            What::Manifests => fill::place(number),
+            What::Tags => (REPOSITORY.to_owned(), fill::tag(number), fill::only_manifest()),
+            What::Repositories => (repository(number), "v1".to_owned(), fill::only_manifest()),
         }
     }
 
@@ -156,7 +163,7 @@ impl Scale {
     }
 
     /// Asks the same of it at each step, with so many there.
-    async fn look(&self, peer: &Peer, plan: &Plan, count: usize, turn: usize) -> Result<[f64; 5]> {
+    async fn look(&self, peer: &Peer, plan: &Plan, count: usize, turn: usize) -> Result<[f64; SEEN]> {
         // A stride that meets each one.
         let any = |number: usize| self.place(number * 7919 % count);
         let mut one = peer.target.connect_many(1).await?;
@@ -187,10 +194,12 @@ fn repository(number: usize) -> String {
 #[async_trait(?Send)]
 impl Workload for Scale {
     async fn prepare(&mut self, peer: &mut Peer, plan: &Plan) -> Result<Option<String>> {
-        self.tagged = Some(peer.target.connect().await?.prepare(REPOSITORY, 600).await?);
+        if let What::Tags = self.what {
+            fill::repositories(peer, plan, |_| REPOSITORY.to_owned(), 0..1).await?;
+        }
         self.runs = vec![Figures::new(); plan.runs];
         let mut there = 0;
-        for step in self.steps {
+        for (step, names) in self.steps.into_iter().zip(self.what.figures().chunks(SEEN)) {
             let count = plan.count(step);
             if count > there {
                 self.fill(peer, plan, there..count).await?;
@@ -199,10 +208,7 @@ impl Workload for Scale {
             settle(peer, plan).await?;
             for turn in 0..plan.runs {
                 let seen = self.look(peer, plan, count, turn).await?;
-                // Of a count no digits behind the point are told.
-                let step = short(step as f64);
-                let names = FIGURES.iter().map(|figure| format!("{figure} · {}", step.trim_end_matches(".0")));
-                self.runs[turn].extend(names.zip(seen));
+                self.runs[turn].extend(names.iter().map(|name| (*name).to_owned()).zip(seen));
             }
         }
         Ok(None)

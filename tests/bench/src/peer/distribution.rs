@@ -32,7 +32,7 @@ pub fn command(start: &Start) -> Result<Command> {
         "log": { "level": "error", "accesslog": { "disabled": true } },
     });
     // JSON is YAML.
-    let path = start.directory.join("config.yml");
+    let path = start.directory.path().join("config.yml");
     std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
     let mut command = Command::new(&start.program);
     command.arg("serve").arg(path).env("OTEL_TRACES_EXPORTER", "none");

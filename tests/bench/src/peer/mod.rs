@@ -120,8 +120,6 @@ pub struct Peer {
     /// Where its blobs are, if in S3.
     pub store: Option<Store>,
     start: Start,
-    /// Of all that it keeps, and goes with it.
-    _directory: tempfile::TempDir,
 }
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -141,14 +139,14 @@ impl Peer {
         let target = Target { address, tls: setting.certificate.as_ref().map(Certificate::client) };
         let start = Start {
             program,
-            directory: directory.path().to_owned(),
+            directory,
             data,
             port: address.port(),
             setting: setting.clone(),
             s3: store.as_ref().map(|store| store.access.clone()),
         };
         let process = start.process(kind)?;
-        let mut peer = Self { kind, target, process, store, start, _directory: directory };
+        let mut peer = Self { kind, target, process, store, start };
         peer.wait().await?;
         Ok(peer)
     }
@@ -177,7 +175,7 @@ impl Peer {
                 return Ok(());
             }
             if self.process.has_ended()? || began.elapsed() > PATIENCE {
-                let said = std::fs::read_to_string(self.start.directory.join(LOG)).unwrap_or_default();
+                let said = std::fs::read_to_string(self.start.directory.path().join(LOG)).unwrap_or_default();
                 bail!("{} does not serve: {}", self.kind.name(), said.lines().last().unwrap_or("it says nothing"));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -191,7 +189,8 @@ const LOG: &str = "log";
 /// What a command is made of.
 struct Start {
     program: PathBuf,
-    directory: PathBuf,
+    /// Of all that it keeps, and goes with it.
+    directory: tempfile::TempDir,
     data: PathBuf,
     port: u16,
     setting: Setting,
@@ -207,7 +206,7 @@ impl Start {
             Kind::Zot => zot::command(self, false)?,
             Kind::Etcd => bail!("etcd is no registry"),
         };
-        Process::start(command, &self.directory.join(LOG), self.setting.is_pinned)
+        Process::start(command, &self.directory.path().join(LOG), self.setting.is_pinned)
     }
 }
 

@@ -29,7 +29,7 @@ pub fn command(start: &Start, commit: bool) -> Result<Command> {
         "distSpecVersion": "1.1.1", "storage": storage, "http": http,
         "log": { "level": "error", "output": "/dev/null" },
     });
-    let path = start.directory.join("config.json");
+    let path = start.directory.path().join("config.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
     let mut command = Command::new(&start.program);
     command.arg("serve").arg(path);
